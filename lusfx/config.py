@@ -1,0 +1,105 @@
+"""Settings that several parts share, above all the feature spec: everything that decides an embedding's value.
+
+The SHA-256 of a feature spec's canonical JSON is its *fingerprint*. Two embeddings with one fingerprint may be compared;
+two with different ones may not. Library versions, device, runtime, batch size and host stay out: they are provenance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Spec(BaseModel):
+    """A frozen part of a feature spec; an unknown field is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PreprocessSpec(Spec):
+    """How a clip's frames become what the encoder sees.
+
+    :param version: raised whenever the code of readers or preprocessing changes any pixel that an encoder is given.
+    :param colour: how a colour frame becomes grey; ``luma-601`` is 0.299 R + 0.587 G + 0.114 B on full-range values.
+    :param beam: ``detect`` finds the insonated region and blanks the rest; ``off`` keeps the whole frame (or the B-mode
+        region that a DICOM file declares).
+    :param beam_frames: how many frames from the start the beam is found on.
+    :param beam_min_confidence: below it, the beam's bounding box is used instead of its mask.
+    :param crop: ``beam`` cuts to the beam's bounding box; ``none`` keeps the frame.
+    :param pad: ``square`` pads the crop with black to a square, centred, so that nothing is squashed.
+    :param size: side of the encoder's input in pixels.
+    :param resample: Pillow filter, antialiased when shrinking.
+    :param stride: every how many frames one is encoded.
+    """
+
+    version: Literal[1] = 1
+    colour: Literal["luma-601"] = "luma-601"
+    beam: Literal["detect", "off"] = "detect"
+    beam_frames: int = Field(default=32, ge=1, le=256)
+    beam_min_confidence: float = Field(default=0.5, ge=0, le=1)
+    crop: Literal["beam", "none"] = "beam"
+    pad: Literal["square"] = "square"
+    size: int = Field(default=224, ge=16, le=1024)
+    resample: Literal["bilinear", "box", "bicubic"] = "bilinear"
+    stride: int = Field(default=1, ge=1)
+
+
+class EncoderIdentity(Spec):
+    """The part of an encoder that decides an embedding's value.
+
+    :param architecture: its name, ``timm/efficientnet_lite0`` say; ``onnx`` for a graph of unknown origin.
+    :param weights_sha256: digest over every weight tensor: name, dtype, shape and bytes, in order of name.
+    :param graph_sha256: digest of the graph where the architecture's name does not say it (bare ONNX); else None.
+    :param layer: which activations are taken.
+    :param pooling: how the spatial axes of those activations are reduced.
+    :param dim: length of an embedding.
+    :param channels: channels that the grey frame is repeated to.
+    :param mean: subtracted from grey / 255, a channel.
+    :param std: divisor after that, a channel.
+    """
+
+    architecture: str
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    graph_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    layer: str
+    pooling: Literal["mean", "none"]
+    dim: int = Field(ge=1, le=1 << 16)
+    channels: Literal[1, 3]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class FeatureSpec(Spec):
+    """Everything that decides an embedding's value."""
+
+    schema_version: Literal[1] = 1
+    encoder: EncoderIdentity
+    preprocess: PreprocessSpec
+    precision: Literal["float32"] = "float32"
+    stored_dtype: Literal["float16", "float32"] = "float16"
+
+    def canonical_json(self) -> str:
+        """One text for one spec: keys sorted, no spaces, ASCII."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the canonical JSON, 64 hexadecimal digits."""
+        return hashlib.sha256(self.canonical_json().encode("ascii")).hexdigest()
+
+
+def canonical_json(value: Mapping[str, Any]) -> str:
+    """Serialise so that equal values give equal bytes: sorted keys, no spaces, ASCII, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def user_directory() -> Path:
+    """Where this user's site key and converted encoders live: ``$LUSFX_HOME``, or ``~/.lusfx``."""
+    named = os.environ.get("LUSFX_HOME")
+    return Path(named) if named else Path.home() / ".lusfx"

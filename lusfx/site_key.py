@@ -1,0 +1,90 @@
+"""The site's secret, and the pseudonyms made with it.
+
+A patient's identifier is short and guessable, so a plain hash of it could be reversed by trying them all. Every key that
+stands for a patient, an exam or a place on disk is therefore an HMAC-SHA256 (RFC 2104) under a secret that stays at the site.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from lusfx.config import user_directory
+from lusfx.errors import LusfxError
+
+SECRET_BYTES = 32
+KEY_HEX_DIGITS = 20  # 80 bits: no collision among the patients of any hospital, and short enough to read aloud
+
+
+class SiteKeyError(LusfxError):
+    """The site key file is there but is not one."""
+
+
+class SiteKey:
+    """Makes pseudonyms that are stable at one site and meaningless at another.
+
+    :param secret: 32 bytes that never leave the site.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) != SECRET_BYTES:
+            raise SiteKeyError(f"a site key has {SECRET_BYTES} bytes, this one has {len(secret)}")
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        return "SiteKey(...)"
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> SiteKey:
+        """Read the key file, or make it on first use with mode 0600.
+
+        :param path: the file; by default ``$LUSFX_SITE_KEY``, or ``site.key`` in the user directory.
+        :raises SiteKeyError: if the file is not 64 hexadecimal digits.
+        """
+        file = path or Path(os.environ.get("LUSFX_SITE_KEY") or user_directory() / "site.key")
+        if not file.exists():
+            _create(file)
+        try:
+            return cls(bytes.fromhex(file.read_text(encoding="ascii").strip()))
+        except (ValueError, OSError) as error:
+            raise SiteKeyError(
+                "the site key file cannot be used: it must be readable and hold 64 hexadecimal digits. Restore it from a "
+                "backup; with another key, patients and exams get other pseudonyms."
+            ) from error
+
+    def patient(self, identifier: str) -> str:
+        """Pseudonym of a patient: ``p-`` and 20 hexadecimal digits."""
+        return "p-" + self._digest("patient", identifier)
+
+    def exam(self, identifier: str) -> str:
+        """Pseudonym of an exam (a DICOM study): ``e-`` and 20 hexadecimal digits."""
+        return "e-" + self._digest("exam", identifier)
+
+    def source(self, path: str) -> str:
+        """Pseudonym of a place on disk, which may itself name a patient: ``s-`` and 20 hexadecimal digits."""
+        return "s-" + self._digest("source", path)
+
+    def _digest(self, kind: str, text: str) -> str:
+        message = f"{kind}\0{text.strip()}".encode("utf-8", "surrogateescape")
+        return hmac.new(self._secret, message, hashlib.sha256).hexdigest()[:KEY_HEX_DIGITS]
+
+
+def _create(file: Path) -> None:
+    """Write a new secret so that two first runs at once end up with the same one."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(SECRET_BYTES) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        # A hard link fails if the name is taken, where a rename would replace the other run's key.
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
