@@ -1,7 +1,8 @@
 """Settings that several parts share, above all the feature spec: everything that decides an embedding's value.
 
-The SHA-256 of a feature spec's canonical JSON is its *fingerprint*. Two embeddings with one fingerprint may be compared;
-two with different ones may not. Library versions, device, runtime, batch size and host stay out: they are provenance.
+The SHA-256 of a feature spec's canonical JSON is its *fingerprint*. Two embeddings with one fingerprint may be
+compared; two with different ones may not. Library versions, device, runtime, batch size and host stay out: they are
+provenance.
 """
 
 from __future__ import annotations

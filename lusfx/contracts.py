@@ -42,7 +42,7 @@ class Reader(ABC):
         """Open a source; leaving the context frees the decoder.
 
         :param path: the file.
-        :param site_key: what identifiers inside the file become pseudonyms with; they leave the reader in no other form.
+        :param site_key: makes the pseudonyms; identifiers inside the file leave the reader in no other form.
         :raises UnreadableClipError: the file is damaged, unsupported or not what it claims to be.
         :raises SkippedClipError: the file is sound but holds nothing to encode.
         """
@@ -122,7 +122,7 @@ class Head(ABC):
 
     @abstractmethod
     def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probabilities ``(n, n_classes)`` of features ``(n, n_features)``; rows sum to 1 and do not depend on each other."""
+        """Probabilities ``(n, n_classes)`` of features ``(n, n_features)``; each row sums to 1, whatever the others."""
 
     @abstractmethod
     def save(self, directory: Path) -> None:
@@ -177,8 +177,8 @@ Pooling = Literal["mean", "max", "mean+std"]
 class Task:
     """A yes-or-no question about a clip, answered from its embeddings.
 
-    Subclass it, set the class attributes, and return an instance from ``lusfx_register_tasks``. The class docstring's first
-    line says what is asked.
+    Subclass it, set the class attributes, and return an instance from ``lusfx_register_tasks``. The class docstring's
+    first line says what is asked.
 
     Example::
 

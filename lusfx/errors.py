@@ -1,7 +1,8 @@
 """Every error that lusfx raises on purpose.
 
-A message says what is wrong, where, and the next step. It never repeats the content of a patient field, and never a file's
-name or folder: both can name a patient. Errors that concern one source carry a stable ``code``, which the ledger records.
+A message says what is wrong, where, and the next step. It never repeats the content of a patient field, and never a
+file's name or folder: both can name a patient. Errors that concern one source carry a stable ``code``, which the ledger
+records.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The site's secret, and the pseudonyms made with it.
 
-A patient's identifier is short and guessable, so a plain hash of it could be reversed by trying them all. Every key that
-stands for a patient, an exam or a place on disk is therefore an HMAC-SHA256 (RFC 2104) under a secret that stays at the site.
+A patient's identifier is short and guessable, so a plain hash of it could be reversed by trying them all. Every key
+that stands for a patient, an exam or a place on disk is therefore an HMAC-SHA256 (RFC 2104) under a secret that stays
+at the site.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class SiteKey:
             return cls(bytes.fromhex(file.read_text(encoding="ascii").strip()))
         except (ValueError, OSError) as error:
             raise SiteKeyError(
-                "the site key file cannot be used: it must be readable and hold 64 hexadecimal digits. Restore it from a "
-                "backup; with another key, patients and exams get other pseudonyms."
+                "the site key file cannot be used: it must be readable and hold 64 hexadecimal digits. Restore it from "
+                "a backup; with another key, patients and exams get other pseudonyms."
             ) from error
 
     def patient(self, identifier: str) -> str:

@@ -1,1 +1,64 @@
-"""TODO."""
+"""The command line: each command a small module that parses, calls one engine function, and prints.
+
+Nothing but click is imported until a command is run, so that ``lusfx --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from lusfx import __version__
+from lusfx.errors import LusfxError
+
+COMMANDS = {
+    "extract": "Encode what the cache lacks.",
+    "train-task": "Train a head for a task on cached features.",
+    "score": "Answer tasks for clips, and write a table of scores.",
+    "evaluate": "Judge a task model on labelled clips that it has not seen.",
+    "inspect": "Draw what the encoder sees of a clip.",
+    "cache": "Look into a cache, check it, and tidy it.",
+    "model": "Show or check a task model.",
+    "tasks": "List the tasks that plugins provide.",
+    "encoders": "List the encoders that can be used by name.",
+    "heads": "List the kinds of heads.",
+    "plugins": "List the plugins, and what is wrong with those that failed.",
+    "synth": "Write a small archive of synthetic clips with labels.",
+    "doctor": "Check this installation and this machine.",
+}
+"""Every command with its help; ``train-task`` lives in ``lusfx/cli/train_task.py`` as ``command``, and so on."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"lusfx.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lusfx")
+def group() -> None:
+    """Encode a lung-ultrasound exam once; answer every question from the cached features."""
+
+
+def main() -> None:
+    """Run the command line; a LusfxError becomes one message and its exit code."""
+    try:
+        group(prog_name="lusfx")
+    except LusfxError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)

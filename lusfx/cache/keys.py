@@ -1,0 +1,24 @@
+"""Clip keys: what a clip is, whatever it is called and wherever it lies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from lusfx.errors import UnreadableClipError
+
+CLIP_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+def clip_key(path: Path) -> str:
+    """SHA-256 of a source file's content, 64 hexadecimal digits.
+
+    :raises UnreadableClipError: if the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise UnreadableClipError("cannot-open", f"the file cannot be read: {os.strerror(error.errno or 0)}") from None

@@ -1,0 +1,201 @@
+"""The run ledger: what became of every source of every run. Append-only JSON lines, each with its own check.
+
+A line is a JSON object, a tab, and the first 16 hexadecimal digits of the object's SHA-256. A torn or altered line is told
+from a sound one, and costs only itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from lusfx import __version__
+from lusfx.cache import sealed
+from lusfx.config import canonical_json
+from lusfx.errors import CacheError
+
+FORMAT = "lusfx-ledger"
+VERSION = 1
+LEDGER_SUFFIX = ".jsonl"
+CHECK_DIGITS = 16
+LINES_A_SYNC = 256
+OUTCOMES = ("encoded", "cached", "failed", "skipped")
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Whose a clip is; pseudonyms, None where nobody said."""
+
+    patient: str | None = None
+    exam: str | None = None
+    zone: str | None = None
+
+    def or_else(self, earlier: Membership | None) -> Membership:
+        """This, filled up from an earlier statement."""
+        if earlier is None:
+            return self
+        return Membership(self.patient or earlier.patient, self.exam or earlier.exam, self.zone or earlier.zone)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What became of one source.
+
+    :param source: pseudonym of its place on disk.
+    :param outcome: one of :data:`OUTCOMES`.
+    :param clip: its clip key, where it could be read.
+    :param code: stable reason of a failure or a skip, with ``detail`` for a person.
+    :param notes: what the reader had to tell.
+    """
+
+    source: str
+    outcome: str
+    clip: str | None = None
+    membership: Membership = Membership()
+    code: str | None = None
+    detail: str | None = None
+    notes: Sequence[str] = ()
+    n_frames: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "outcome": self.outcome,
+            "clip": self.clip,
+            "patient": self.membership.patient,
+            "exam": self.membership.exam,
+            "zone": self.membership.zone,
+            "code": self.code,
+            "detail": self.detail,
+            "notes": list(self.notes),
+            "n_frames": self.n_frames,
+        }
+
+    @classmethod
+    def from_dict(cls, facts: dict[str, Any]) -> LedgerEntry:
+        rest = {name: facts[name] for name in ("source", "outcome", "clip", "code", "detail", "notes", "n_frames")}
+        return cls(membership=Membership(facts["patient"], facts["exam"], facts["zone"]), **rest)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerContent:
+    """A ledger read back.
+
+    :param totals: the closing line; None where the run was killed.
+    :param n_damaged_lines: lines whose check fails; a run that was killed may leave one, at the end.
+    """
+
+    header: dict[str, Any] | None
+    entries: list[LedgerEntry]
+    totals: dict[str, Any] | None
+    n_damaged_lines: int
+
+
+class RunLedger:
+    """The ledger of the run in progress; a context that flushes what it has on any exit."""
+
+    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+        self.path = path
+        self._stream = stream
+        self._counts: Counter[str] = Counter()
+        self._unsynced = 0
+
+    @classmethod
+    def start(cls, runs: Path, fingerprint: str) -> RunLedger:
+        """Begin a ledger in ``CACHE/runs``; its name begins with the time, so that names sort by age."""
+        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
+        path = runs / (run_id + LEDGER_SUFFIX)
+        try:
+            sealed.make_directory(runs)
+            stream = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, sealed.FILE_MODE), "wb")
+        except OSError as error:
+            raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
+        ledger = cls(path, stream)
+        ledger._write(
+            {"format": FORMAT, "version": VERSION, "run": run_id, "fingerprint": fingerprint, "lusfx": __version__}
+        )
+        return ledger
+
+    def record(self, entry: LedgerEntry) -> None:
+        """Append an entry. Of an encoded clip, only once its file is durable."""
+        self._counts[entry.outcome] += 1
+        self._write(entry.as_dict())
+
+    def finish(self, not_reached: int) -> None:
+        """Append the totals: discovered = encoded + cached + failed + skipped + not_reached."""
+        counts = {outcome: self._counts[outcome] for outcome in OUTCOMES}
+        discovered = sum(counts.values()) + not_reached
+        self._write({"totals": {"discovered": discovered, **counts, "not_reached": not_reached}})
+
+    def __enter__(self) -> RunLedger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._sync()
+        except CacheError:
+            if error is None:  # on a full disk the first error is the one to show
+                raise
+        finally:
+            self._stream.close()
+
+    def _write(self, facts: dict[str, Any]) -> None:
+        text = canonical_json(facts).encode("ascii")
+        try:
+            self._stream.write(text + b"\t" + _check_of(text) + b"\n")
+        except OSError as error:
+            raise CacheError(f"the run ledger cannot be written: {os.strerror(error.errno or 0)}") from None
+        self._unsynced += 1
+        if self._unsynced >= LINES_A_SYNC:
+            self._sync()
+
+    def _sync(self) -> None:
+        try:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise CacheError(f"the run ledger cannot be written: {os.strerror(error.errno or 0)}") from None
+        self._unsynced = 0
+
+
+def read_ledger(path: Path) -> LedgerContent:
+    """Read a ledger back, leaving damaged lines out and counting them.
+
+    :raises CacheError: if the file cannot be read at all.
+    """
+    header: dict[str, Any] | None = None
+    totals: dict[str, Any] | None = None
+    entries = []
+    n_damaged = 0
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise CacheError(f"a run ledger cannot be read: {os.strerror(error.errno or 0)}") from None
+    for line in lines:
+        text, _, check = line.rpartition(b"\t")
+        if check != _check_of(text):
+            n_damaged += 1
+            continue
+        facts = json.loads(text)
+        if "format" in facts:
+            header = facts
+        elif "totals" in facts:
+            totals = facts["totals"]
+        else:
+            entries.append(LedgerEntry.from_dict(facts))
+    return LedgerContent(header, entries, totals, n_damaged)
+
+
+def _check_of(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest()[:CHECK_DIGITS].encode("ascii")

@@ -1,0 +1,268 @@
+"""Looking into a cache, checking it, setting damage aside, and tidying it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lusfx.cache import sealed
+from lusfx.cache.keys import CLIP_KEY
+from lusfx.cache.ledger import read_ledger
+from lusfx.cache.store import RUNS, Cache, Store
+from lusfx.config import FeatureSpec
+from lusfx.errors import CacheError, CorruptRecordError
+
+QUARANTINE = "quarantine"
+ABANDONED_S = 3600
+"""A temporary file this old was left by a run that was killed: writing one takes milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What one fingerprint holds.
+
+    :param n_bytes: on disk, seals included.
+    """
+
+    fingerprint: str
+    architecture: str
+    dim: int
+    stored_dtype: str
+    n_clips: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheInfo:
+    """What a cache holds."""
+
+    stores: list[StoreInfo]
+    n_runs: int
+    n_patients: int
+    n_quarantined: int
+
+    def as_dict(self) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        return asdict(self)
+
+
+def info(cache: Cache) -> CacheInfo:
+    """Count what a cache holds, without reading any clip."""
+    stores = []
+    for store in cache.stores():
+        sizes = [path.stat().st_size for path in store.files()]
+        spec = store.spec
+        stores.append(
+            StoreInfo(
+                store.fingerprint,
+                spec.encoder.architecture,
+                spec.encoder.dim,
+                spec.stored_dtype,
+                len(sizes),
+                sum(sizes),
+            )
+        )
+    patients = {member.patient for member in cache.memberships().values()} - {None}
+    quarantined = list((cache.directory / QUARANTINE).glob("*"))
+    return CacheInfo(stores, len(cache.ledgers()), len(patients), len(quarantined))
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something in a cache that is not as it was written.
+
+    :param file: relative to the cache; holds keys only.
+    :param code: ``damaged-clip``, ``damaged-spec``, ``damaged-ledger`` or ``unfinished-run``.
+    """
+
+    file: str
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a check of the whole cache found. A run that was killed is told, but is no damage."""
+
+    n_clips: int
+    n_runs: int
+    findings: list[Finding]
+
+    @property
+    def sound(self) -> bool:
+        return all(finding.code == "unfinished-run" for finding in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        return asdict(self) | {"sound": self.sound}
+
+
+def verify(cache: Cache, progress: Callable[[int], None] | None = None) -> Verification:
+    """Read everything and check it.
+
+    :param progress: called with the number of clips checked so far.
+    """
+    findings = []
+    n_clips = 0
+    for directory in sorted(path for path in cache.directory.iterdir() if CLIP_KEY.fullmatch(path.name)):
+        try:
+            store = Store.open(directory)
+        except CorruptRecordError as error:
+            findings.append(Finding(f"{directory.name}/spec.json", "damaged-spec", str(error)))
+            continue
+        for path in sorted(store.files()):
+            n_clips += 1
+            try:
+                store.read(path.stem)
+            except CorruptRecordError as error:
+                findings.append(Finding(path.relative_to(cache.directory).as_posix(), "damaged-clip", str(error)))
+            if progress is not None:
+                progress(n_clips)
+    ledgers = cache.ledgers()
+    for path in ledgers:
+        content = read_ledger(path)
+        file = path.relative_to(cache.directory).as_posix()
+        if content.n_damaged_lines:
+            findings.append(Finding(file, "damaged-ledger", f"{content.n_damaged_lines} damaged lines"))
+        elif content.totals is None:
+            findings.append(Finding(file, "unfinished-run", "the run was killed; its entries are sound"))
+    return Verification(n_clips, len(ledgers), findings)
+
+
+def repair(cache: Cache) -> list[Finding]:
+    """Set damaged clips aside in ``CACHE/quarantine``, so that the next extraction encodes them again.
+
+    :returns: what was set aside.
+    """
+    damaged = [finding for finding in verify(cache).findings if finding.code == "damaged-clip"]
+    quarantine = cache.directory / QUARANTINE
+    for finding in damaged:
+        source = cache.directory / finding.file
+        fingerprint = finding.file.partition("/")[0]
+        try:
+            sealed.make_directory(quarantine)
+            os.replace(source, quarantine / f"{fingerprint[:12]}-{source.name}")  # noqa: PTH105 - replaces on Windows too
+        except OSError as error:
+            raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
+    return damaged
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A store that holds the clip under another feature spec.
+
+    :param differing: dotted field name -> (value there, value wanted).
+    """
+
+    fingerprint: str
+    differing: dict[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a clip is a hit or a miss.
+
+    :param verdict: ``hit``, ``damaged``, ``other-fingerprint`` or ``never-encoded``.
+    """
+
+    clip: str
+    fingerprint: str
+    verdict: str
+    misses: list[Miss]
+
+    def as_dict(self) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        return asdict(self)
+
+
+def explain(cache: Cache, key: str, spec: FeatureSpec) -> Explanation:
+    """Say why the cache does or does not hold a clip's embeddings of a feature spec, naming the fields that differ."""
+    misses = []
+    verdict = "never-encoded"
+    for store in cache.stores():
+        if key not in store:
+            continue
+        if store.fingerprint != spec.fingerprint:
+            misses.append(Miss(store.fingerprint, spec_difference(store.spec, spec)))
+            continue
+        try:
+            store.read(key)
+            verdict = "hit"
+        except CorruptRecordError:
+            verdict = "damaged"
+    if verdict == "never-encoded" and misses:
+        verdict = "other-fingerprint"
+    return Explanation(key, spec.fingerprint, verdict, misses)
+
+
+def spec_difference(one: FeatureSpec, other: FeatureSpec) -> dict[str, tuple[Any, Any]]:
+    """Dotted names of the fields in which two feature specs differ, with both values."""
+    left, right = dict(_flat(one.model_dump(mode="json"))), dict(_flat(other.model_dump(mode="json")))
+    return {
+        name: (left.get(name), right.get(name))
+        for name in sorted(left.keys() | right.keys())
+        if left.get(name) != right.get(name)
+    }
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, item in value.items():
+        if isinstance(item, dict):
+            yield from _flat(item, f"{prefix}{name}.")
+        else:
+            yield prefix + name, item
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What tidying removed, or would remove."""
+
+    files: list[str]
+    n_bytes: int
+    dry_run: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"removed": self.files, "bytes": self.n_bytes, "dry_run": self.dry_run}
+
+
+def gc(cache: Cache, *, fingerprints: Sequence[str] = (), dry_run: bool = False) -> Removal:
+    """Remove temporary files of killed runs, quarantined clips, and the stores of fingerprints that are named.
+
+    :param fingerprints: beginnings of fingerprints whose embeddings are no longer wanted.
+    """
+    doomed = [path for path in cache.directory.rglob(f"{sealed.TEMPORARY_PREFIX}*") if _abandoned(path)]
+    doomed += sorted((cache.directory / QUARANTINE).glob("*"))
+    for beginning in fingerprints:
+        directory = cache.find(beginning).directory
+        doomed += sorted(path for path in directory.rglob("*") if path.is_file() and path not in doomed)
+    sizes = {path: path.stat().st_size for path in doomed}
+    if not dry_run:
+        _remove(cache, doomed)
+    names = [path.relative_to(cache.directory).as_posix() for path in doomed]
+    return Removal(names, sum(sizes.values()), dry_run)
+
+
+def _remove(cache: Cache, files: list[Path]) -> None:
+    """Remove files, a store's spec last, so that a killed removal leaves a store that can still be opened."""
+    try:
+        for path in sorted(files, key=lambda path: path.name == "spec.json"):
+            path.unlink(missing_ok=True)
+        for directory in sorted((path for path in cache.directory.rglob("*") if path.is_dir()), reverse=True):
+            if not any(directory.iterdir()) and directory.name != RUNS:
+                directory.rmdir()
+    except OSError as error:
+        raise CacheError(f"the cache cannot be tidied: {os.strerror(error.errno or 0)}") from None
+
+
+def _abandoned(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > ABANDONED_S
+    except OSError:
+        return False

@@ -1,0 +1,115 @@
+"""The stat index: which clip key a file had when its size and times were last seen.
+
+It spares a second run the reading of what has not changed. It is derived, local and disposable: damaged, it is made anew;
+on a read-only cache it does nothing. File paths enter it as keyed hashes only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from lusfx.cache.sealed import FILE_MODE
+from lusfx.site_key import SiteKey
+
+FILE_NAME = "stat-index.sqlite"
+RACY_NS = 2_000_000_000
+"""A file changed this shortly before it was hashed may change again within the same tick of its clock (as git knows)."""
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS clips (place TEXT PRIMARY KEY, stamp TEXT NOT NULL, clip TEXT NOT NULL) WITHOUT ROWID"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A file's size, modification and change times and number, taken *before* its content is hashed."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp | None:
+        """None where there is no such regular file."""
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+    def as_text(self) -> str:
+        return f"{self.size}:{self.mtime_ns}:{self.ctime_ns}:{self.inode}"
+
+    @property
+    def is_racy(self) -> bool:
+        return time.time_ns() - max(self.mtime_ns, self.ctime_ns) < RACY_NS
+
+
+class StatIndex:
+    """All known files in memory while open; what is new is written on leaving.
+
+    :param file: the database.
+    :param site_key: makes pseudonyms of paths.
+    """
+
+    def __init__(self, file: Path, site_key: SiteKey) -> None:
+        self._file = file
+        self._site_key = site_key
+        self._new: dict[str, tuple[str, str]] = {}
+        self._known = self._load()
+
+    def lookup(self, path: Path) -> str | None:
+        """The clip key of a file that has not changed since it was recorded."""
+        known = self._known.get(self._site_key.source(str(path)))
+        if known is None:
+            return None
+        stamp = Stamp.of(path)
+        return known[1] if stamp is not None and stamp.as_text() == known[0] else None
+
+    def record(self, path: Path, stamp: Stamp | None, key: str) -> None:
+        """Remember a file's key.
+
+        :param stamp: taken before the content was hashed; None, or too fresh to be trusted, and nothing is remembered.
+        """
+        if stamp is None or stamp.is_racy:
+            return
+        place = self._site_key.source(str(path))
+        entry = (stamp.as_text(), key)
+        if self._known.get(place) != entry:
+            self._known[place] = self._new[place] = entry
+
+    def __enter__(self) -> StatIndex:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._new:
+            with contextlib.suppress(sqlite3.Error, OSError):
+                self._save()
+
+    def _load(self) -> dict[str, tuple[str, str]]:
+        if not self._file.exists():
+            return {}
+        try:
+            with contextlib.closing(sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+                rows = database.execute("SELECT place, stamp, clip FROM clips").fetchall()
+        except sqlite3.Error:
+            with contextlib.suppress(OSError):
+                self._file.unlink()
+            return {}
+        return {place: (stamp, clip) for place, stamp, clip in rows}
+
+    def _save(self) -> None:
+        if not self._file.exists():
+            os.close(os.open(self._file, os.O_WRONLY | os.O_CREAT, FILE_MODE))
+        with contextlib.closing(sqlite3.connect(self._file, timeout=10)) as database, database:
+            database.execute(TABLE)
+            rows = [(place, *entry) for place, entry in self._new.items()]
+            database.executemany("INSERT OR REPLACE INTO clips VALUES (?, ?, ?)", rows)

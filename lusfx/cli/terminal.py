@@ -1,0 +1,137 @@
+"""What the commands share of talking to a terminal: options, progress, signals, JSON."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from lusfx.engine.extract import ExtractResult, Progress
+
+EXIT_SOME_FAILED = 3
+EXIT_INTERRUPTED = 130
+
+DIRECTORY = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+ANY_PATH = click.Path(path_type=Path)
+
+cache_option = click.option("--cache", required=True, type=DIRECTORY, help="Cache directory.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
+fingerprint_option = click.option(
+    "--fingerprint", help="Which features, by their fingerprint or its beginning; needed if the cache holds several."
+)
+paths_option = click.option(
+    "--show-paths",
+    is_flag=True,
+    help="Name files by their paths. Left out by default: a path can name a patient.",
+)
+device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(min=0),
+    default=0,
+    help="CPU threads for the encoder; 0 for all.",
+    show_default=True,
+)
+seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+
+
+def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Print one JSON value on standard output; NaN becomes null."""
+    click.echo(json.dumps(_without_nan(value), indent=2))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and value != value:  # noqa: PLR0124 - the test for NaN
+        return None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return value
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns padded to their widest cell; the last one runs on."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header) - 1)]
+    for row in [header, *rows]:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[-1]]).rstrip())
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[threading.Event]:
+    """Set the event on the first Ctrl-C or SIGTERM; a second one ends the program at once."""
+    stop = threading.Event()
+
+    def ask_to_stop(signum: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[Progress], None]]:
+    """A bar with rate and time left on a terminal; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda progress: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("clips  {task.fields[rate]:.0f} frames/s"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None, rate=0.0)
+
+        def show(progress: Progress) -> None:
+            elapsed = bar.tasks[task].elapsed or 0.0
+            rate = progress.frames / elapsed if elapsed else 0.0
+            bar.update(task, total=progress.found, completed=progress.settled, rate=rate)
+
+        yield show
+
+
+def report_extraction(result: ExtractResult, show_paths: bool) -> None:
+    """Print the line that adds up, after what there is to say of single sources."""
+    for trouble in result.troubles:
+        place = str(trouble.path) if show_paths else f"{trouble.where} ({trouble.source_key})"
+        click.echo(f"{trouble.outcome}: {place}: {trouble.detail} [{trouble.code}]", err=True)
+    if result.troubles and not show_paths:
+        click.echo("(run again with --show-paths to see these files' names)", err=True)
+    for note, count in sorted(result.notes.items()):
+        click.echo(f"note: {count} clips: {note}", err=True)
+    if result.not_clips:
+        click.echo(f"{result.not_clips} other files in these folders are no clips")
+    click.echo(result.summary())
+
+
+def extraction_exit_code(result: ExtractResult) -> int:
+    """0 all done, 3 some sources failed, 130 interrupted."""
+    if result.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if result.counts["failed"] else 0

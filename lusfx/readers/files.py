@@ -1,0 +1,43 @@
+"""Opening a source file without telling anyone its name."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from lusfx.errors import UnreadableClipError
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading.
+
+    :raises UnreadableClipError: if it cannot be opened (``cannot-open``) or is empty (``empty-file``).
+    """
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise UnreadableClipError("cannot-open", f"the file cannot be read: {os.strerror(error.errno or 0)}") from None
+    with stream:
+        if os.fstat(stream.fileno()).st_size == 0:
+            raise UnreadableClipError("empty-file", "the file is empty")
+        yield stream
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Drop what decoding libraries warn of and log: they quote values of the file, which may name a patient."""
+    logger = logging.getLogger("pydicom")
+    was_disabled = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = was_disabled
