@@ -1,1 +1,20 @@
-"""TODO."""
+"""The built-in heads, registered as a plugin's are. Nothing heavy is imported before a head is trained or scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lusfx.contracts import HeadSpec
+from lusfx.hookspecs import hookimpl
+
+LUSFX_API_VERSION = 1
+
+
+@hookimpl
+def lusfx_register_heads() -> Sequence[HeadSpec]:
+    """Logistic regression, a small MLP, and boosted trees."""
+    from lusfx.heads.lightgbm import LightGbmHeadSpec
+    from lusfx.heads.linear import LogisticHeadSpec
+    from lusfx.heads.mlp import MlpHeadSpec
+
+    return [LogisticHeadSpec(), MlpHeadSpec(), LightGbmHeadSpec()]

@@ -221,8 +221,11 @@ class _FrameDecoder:
             return None
 
     def _is_whole(self, frame: bytes) -> bool:
-        """Whether a compressed frame has its end: decoders accept half a JPEG and make up the rest."""
-        return str(self.syntax) == RLE or frame.rstrip(b"\0").endswith(END_OF_CODESTREAM)
+        """Whether a compressed frame has its end: decoders accept half a JPEG and make up the rest.
+
+        Frames are padded to even length, by the standard with a zero, by some machines with 0xFF.
+        """
+        return str(self.syntax) == RLE or frame.rstrip(b"\x00\xff").endswith(END_OF_CODESTREAM)
 
     def _grey(self, array: NDArray[np.uint8 | np.uint16], photometric: str, bits_stored: int) -> GreyImage:
         """Luma of a decoded frame, 8 bits.

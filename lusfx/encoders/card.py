@@ -1,0 +1,113 @@
+"""``encoder.json``: what an encoder is, where it comes from, and the digests that prove its files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lusfx.config import EncoderIdentity, PreprocessSpec
+from lusfx.errors import EncoderError
+
+CARD = "encoder.json"
+WEIGHTS = "weights.safetensors"
+GRAPH = "encoder.onnx"
+MODEL_CARD = "MODEL_CARD.md"
+MAX_CARD_BYTES = 1 << 20
+
+
+class EncoderCard(BaseModel):
+    """The content of ``encoder.json``.
+
+    :param name: what messages call the encoder.
+    :param identity: what decides an embedding's value.
+    :param preprocess: how frames must be prepared for it.
+    :param licence: SPDX expression of the weights.
+    :param training_data: what the weights were trained on.
+    :param source: where the weights come from.
+    :param files: SHA-256 of each other file of the directory.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["lusfx-encoder"] = "lusfx-encoder"
+    format_version: Literal[1] = 1
+    name: str = Field(min_length=1, max_length=200)
+    identity: EncoderIdentity
+    preprocess: PreprocessSpec
+    licence: str
+    training_data: str
+    source: str
+    files: dict[Literal["weights.safetensors", "encoder.onnx", "MODEL_CARD.md"], str]
+
+
+def read_card(directory: Path) -> EncoderCard:
+    """Read ``encoder.json``.
+
+    :raises EncoderError: if it is missing or says anything unexpected.
+    """
+    try:
+        if (directory / CARD).stat().st_size > MAX_CARD_BYTES:
+            raise EncoderError(f"the encoder's {CARD} is too large to be one")
+        card = EncoderCard.model_validate_json((directory / CARD).read_bytes())
+    except OSError:
+        raise EncoderError(f"the directory is no encoder: it has no {CARD} that can be read") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise EncoderError(f"the encoder's {CARD} is invalid: {place}: {first['msg']}") from None
+    if len(card.identity.mean) != card.identity.channels or len(card.identity.std) != card.identity.channels:
+        raise EncoderError(f"the encoder's {CARD} is invalid: mean and std need a value a channel")
+    return card
+
+
+def read_file(directory: Path, card: EncoderCard, name: str) -> bytes:
+    """Read one file of an encoder directory and check it against the card.
+
+    :raises EncoderError: if it is missing, not listed, or not what was written.
+    """
+    listed = dict(card.files)
+    if name not in listed:
+        raise EncoderError(f"encoder {card.name} has no {name}")
+    try:
+        content = (directory / name).read_bytes()
+    except OSError:
+        raise EncoderError(f"encoder {card.name}: {name} is missing or cannot be read") from None
+    if hashlib.sha256(content).hexdigest() != listed[name]:
+        raise EncoderError(f"encoder {card.name}: {name} is not the file that {CARD} was written for")
+    return content
+
+
+def weights_sha256(tensors: Mapping[str, NDArray[np.generic]]) -> str:
+    """Digest over every weight tensor: name, dtype, shape and bytes, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}\0{tensor.dtype.str}\0{tensor.shape}\0".encode())
+        digest.update(tensor.tobytes(order="C"))
+    return digest.hexdigest()
+
+
+def parse_weights(content: bytes, card: EncoderCard) -> dict[str, NDArray[np.generic]]:
+    """Tensors of a safetensors file, checked to be the encoder's.
+
+    :raises EncoderError: if the file is damaged, holds other weights, or a value that is not finite.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors: dict[str, NDArray[np.generic]] = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise EncoderError(f"encoder {card.name}: {WEIGHTS} is damaged ({type(error).__name__})") from None
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise EncoderError(f"encoder {card.name}: the weight {name} has a value that is not finite")
+    if weights_sha256(tensors) != card.identity.weights_sha256:
+        raise EncoderError(f"encoder {card.name}: {WEIGHTS} holds other weights than {CARD} says")
+    return tensors

@@ -1,0 +1,76 @@
+"""ONNX Runtime on the CPU: the default, and all that a scoring node needs.
+
+The graph file holds no weights. They come from ``weights.safetensors``, checked tensor by tensor, so that one file is the
+source of weights for every runtime.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.encoders.card import GRAPH, WEIGHTS, EncoderCard, parse_weights, read_file
+from lusfx.encoders.directory import Compute
+from lusfx.errors import EncoderError
+
+FATAL = 4
+INPUT_TYPE = "tensor(uint8)"
+
+
+def load_onnx(directory: Path, card: EncoderCard, threads: int) -> Compute:
+    """Build a session from checked files.
+
+    :param threads: within an operator; 0 for as many as the machine has.
+    :raises EncoderError: if the graph cannot be loaded or does not fit the weights and the card.
+    """
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    graph = read_file(directory, card, GRAPH)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = FATAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    values = {}
+    if WEIGHTS in card.files:
+        tensors = parse_weights(read_file(directory, card, WEIGHTS), card)
+        values = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tensor))
+            for name, tensor in tensors.items()
+            if tensor.dtype.kind == "f"
+        }
+        options.add_external_initializers(list(values), list(values.values()))
+    try:
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises its own classes, derived from Exception alone
+        raise EncoderError(f"encoder {card.name}: the graph cannot be loaded ({type(error).__name__})") from None
+    return _OnnxCompute(session, card)
+
+
+class _OnnxCompute:
+    """A session as a function of images."""
+
+    def __init__(self, session: Any, card: EncoderCard) -> None:
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        if len(inputs) != 1 or inputs[0].type != INPUT_TYPE or len(inputs[0].shape) != 3 or len(outputs) != 1:
+            raise EncoderError(f"encoder {card.name}: the graph must map uint8 (n, size, size) to one output")
+        self._session = session
+        self._input = inputs[0].name
+        self._card = card
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        try:
+            (embeddings,) = self._session.run(None, {self._input: images})
+        except Exception as error:
+            raise EncoderError(f"encoder {self._card.name} failed on a batch ({type(error).__name__})") from None
+        if embeddings.shape != (len(images), self._card.identity.dim) or embeddings.dtype != np.float32:
+            raise EncoderError(
+                f"encoder {self._card.name} gave {embeddings.dtype} {embeddings.shape}, "
+                f"expected float32 ({len(images)}, {self._card.identity.dim})"
+            )
+        result: NDArray[np.float32] = embeddings
+        return result

@@ -1,0 +1,108 @@
+"""The logistic head: log odds linear in the standardised features."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from lusfx.contracts import Head, HeadSettings, HeadSpec, TrainingSet
+from lusfx.errors import TrainingRefusedError
+from lusfx.heads.patients import check_training
+from lusfx.heads.standardiser import Standardiser, in_blocks, two_class_probabilities
+from lusfx.heads.tensors import read_tensors, require_shapes, write_tensors
+
+LAYOUT = "logistic/1"
+DIMENSIONS = {"mean": 1, "inverse_std": 1, "weight": 1, "bias": 1}
+MAX_ITERATIONS = 10_000
+
+
+class LogisticSettings(HeadSettings):
+    """Settings of the logistic head.
+
+    :param logit_variance: variance of the log odds before any label is seen. With independent standardised features and
+        weights of variance C it is C times their number, so that one value suits encoders of any width: scikit-learn's
+        ``C`` is this over the number of features. Smaller shrinks harder.
+    :param class_weight: ``balanced`` weighs the classes alike, however rare one is; probabilities then no longer
+        reflect how common the finding was.
+    """
+
+    logit_variance: float = Field(default=2.0, gt=0, le=1e6, allow_inf_nan=False)
+    class_weight: Literal["none", "balanced"] = "none"
+
+
+class LogisticHead(Head):
+    """Served as one matrix product.
+
+    :param standardiser: fitted on the training rows.
+    :param weight: ``(n_features,)``, for standardised features.
+    :param bias: ``(1,)``, log odds at the training rows' mean.
+    """
+
+    def __init__(self, standardiser: Standardiser, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
+        self._standardiser = standardiser
+        self._weight = weight
+        self._bias = bias
+
+    def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """See :meth:`lusfx.contracts.Head.predict_proba`."""
+        return two_class_probabilities(in_blocks(self._logits, features))
+
+    def _logits(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        return self._standardiser(features) @ self._weight + self._bias
+
+    def save(self, directory: Path) -> None:
+        """Write ``head.safetensors``."""
+        tensors = {
+            "mean": self._standardiser.mean,
+            "inverse_std": self._standardiser.inverse_std,
+            "weight": self._weight,
+            "bias": self._bias,
+        }
+        write_tensors(directory, LAYOUT, tensors)
+
+
+class LogisticHeadSpec(HeadSpec):
+    """Logistic regression with an L2 penalty (scikit-learn)."""
+
+    name = "logistic"
+    summary = "logistic regression with an L2 penalty"
+    settings = LogisticSettings
+
+    def fit(self, training: TrainingSet, settings: HeadSettings, seed: int) -> LogisticHead:
+        """Fit; the seed changes nothing, because the solution is unique.
+
+        :raises TrainingRefusedError: if the rows cannot be learnt from, or the solver does not converge.
+        """
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
+        chosen = LogisticSettings.model_validate(settings.model_dump())
+        check_training(training)
+        standardiser = Standardiser.of(training.features)
+        model = LogisticRegression(
+            C=chosen.logit_variance / training.features.shape[1],
+            class_weight=None if chosen.class_weight == "none" else chosen.class_weight,
+            max_iter=MAX_ITERATIONS,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            try:
+                model.fit(standardiser(training.features), training.targets)
+            except ConvergenceWarning:
+                raise TrainingRefusedError(
+                    f"the logistic head did not converge in {MAX_ITERATIONS} steps. Set a smaller logit_variance."
+                ) from None
+        weight = np.asarray(model.coef_[0], dtype=np.float64)
+        return LogisticHead(standardiser, weight, np.asarray(model.intercept_, dtype=np.float64))
+
+    def load(self, directory: Path) -> LogisticHead:
+        """Read ``head.safetensors``."""
+        tensors = read_tensors(directory, LAYOUT, DIMENSIONS)
+        n_features = len(tensors["weight"])
+        require_shapes(tensors, {"mean": (n_features,), "inverse_std": (n_features,), "bias": (1,)})
+        return LogisticHead(Standardiser(tensors["mean"], tensors["inverse_std"]), tensors["weight"], tensors["bias"])
