@@ -110,7 +110,7 @@ class RunLedger:
         self._unsynced = 0
 
     @classmethod
-    def start(cls, runs: Path, fingerprint: str) -> RunLedger:
+    def start(cls, runs: Path, fingerprint: str, encoder: str) -> RunLedger:
         """Begin a ledger in ``CACHE/runs``; its name begins with the time, so that names sort by age."""
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
         path = runs / (run_id + LEDGER_SUFFIX)
@@ -121,7 +121,14 @@ class RunLedger:
             raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
         ledger = cls(path, stream)
         ledger._write(
-            {"format": FORMAT, "version": VERSION, "run": run_id, "fingerprint": fingerprint, "lusfx": __version__}
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "run": run_id,
+                "fingerprint": fingerprint,
+                "encoder": encoder,
+                "lusfx": __version__,
+            }
         )
         return ledger
 

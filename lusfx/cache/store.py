@@ -172,9 +172,17 @@ class Cache:
         """The stat index of this cache, to be used as a context."""
         return StatIndex(self.directory / STAT_INDEX, site_key)
 
-    def start_run(self, fingerprint: str) -> RunLedger:
+    def start_run(self, fingerprint: str, encoder: str) -> RunLedger:
         """Begin the ledger of a run, to be used as a context."""
-        return RunLedger.start(self.directory / RUNS, fingerprint)
+        return RunLedger.start(self.directory / RUNS, fingerprint, encoder)
+
+    def encoder_name(self, fingerprint: str) -> str:
+        """What the latest run called the encoder of a fingerprint; its architecture where no run is on record."""
+        for path in reversed(self.ledgers()):
+            header = read_ledger(path).header
+            if header is not None and header["fingerprint"] == fingerprint:
+                return str(header["encoder"])
+        return self.find(fingerprint).spec.encoder.architecture
 
     def ledgers(self) -> list[Path]:
         """Files of all runs, oldest first."""

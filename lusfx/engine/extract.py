@@ -166,7 +166,7 @@ def extract_with(
     stop = stop or threading.Event()
     spec = feature_spec(encoder)
     store = cache.store(spec)
-    with cache.stat_index(site_key) as index, cache.start_run(spec.fingerprint) as ledger:
+    with cache.stat_index(site_key) as index, cache.start_run(spec.fingerprint, encoder.name) as ledger:
         found = discover(places, registry, site_key, known=lambda path: index.lookup(path) is not None)
         result = ExtractResult(
             spec.fingerprint, encoder.name, len(found.sources), found.not_clips, sources=found.sources

@@ -20,11 +20,14 @@ def pool_frames(clip: ClipEmbeddings, pooling: Pooling) -> NDArray[np.float32]:
     :returns: float32; computed in float32 whatever the cache stores.
     """
     frames = clip.embeddings[clip.status == FrameStatus.OK].astype(np.float32)
+    pooled: NDArray[np.float32]
     if pooling == "mean":
-        return frames.mean(axis=0)
-    if pooling == "max":
-        return frames.max(axis=0)
-    return np.concatenate([frames.mean(axis=0), frames.std(axis=0)])
+        pooled = frames.mean(axis=0)
+    elif pooling == "max":
+        pooled = frames.max(axis=0)
+    else:
+        pooled = np.concatenate([frames.mean(axis=0), frames.std(axis=0)])
+    return pooled
 
 
 def feature_length(dim: int, pooling: Pooling) -> int:

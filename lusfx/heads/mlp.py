@@ -33,7 +33,6 @@ class MlpSettings(HeadSettings):
         that one value suits encoders of any width. Smaller shrinks harder.
     :param dropout: part of the hidden units that each training step leaves out.
     :param learning_rate: Adam's (Kingma and Ba 2015).
-    :param batch_rows: rows of a training step.
     :param max_epochs: passes over the training rows at most.
     :param patience: passes without a lower held-out loss after which training stops.
     :param hold_out_one_in: one in so many patients is held out for early stopping; more than one where a class has fewer
@@ -44,7 +43,6 @@ class MlpSettings(HeadSettings):
     activation_variance: float = Field(default=3.0, gt=0, le=1e6, allow_inf_nan=False)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     learning_rate: float = Field(default=1e-3, gt=0, le=1)
-    batch_rows: int = Field(default=256, ge=1, le=1 << 20)
     max_epochs: int = Field(default=300, ge=1, le=100_000)
     patience: int = Field(default=30, ge=1, le=100_000)
     hold_out_one_in: int = Field(default=5, ge=2, le=100)
@@ -116,8 +114,8 @@ class MlpHeadSpec(HeadSpec):
 def _train(
     standardiser: Standardiser, training: TrainingSet, held_out: NDArray[np.bool_], settings: MlpSettings, seed: int
 ) -> dict[str, NDArray[np.float64]]:
+    """The weights at the lowest held-out loss, the untrained ones among them."""
     import torch
-    from torch.nn.functional import binary_cross_entropy_with_logits
 
     rows, targets = _as_tensors(standardiser, training, ~held_out)
     held_out_rows, held_out_targets = _as_tensors(standardiser, training, held_out)
@@ -126,25 +124,31 @@ def _train(
         output = torch.nn.Linear(settings.hidden, 1)
         _start_from_the_base_rate(output, targets)
         network = torch.nn.Sequential(hidden, torch.nn.ReLU(), torch.nn.Dropout(settings.dropout), output)
-        penalty = rows.shape[1] / (2 * settings.activation_variance * len(rows))
         optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-        lowest, best_epoch, best = float("inf"), 0, _parts(hidden, output)
-        for epoch in range(settings.max_epochs):
+        penalty = rows.shape[1] / (2 * settings.activation_variance * len(rows))
+        lowest, best_epoch, best = _loss(network, held_out_rows, held_out_targets), 0, _parts(hidden, output)
+        for epoch in range(1, settings.max_epochs + 1):
             network.train()
-            for batch in torch.randperm(len(rows)).split(settings.batch_rows):
+            for batch in torch.randperm(len(rows)).split(_batch_rows(len(rows))):
                 optimiser.zero_grad()
-                loss = binary_cross_entropy_with_logits(network(rows[batch])[:, 0], targets[batch])
+                logits = network(rows[batch])[:, 0]
+                loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets[batch])
                 torch.autograd.backward(loss + penalty * hidden.weight.square().sum())
                 optimiser.step()
-            network.eval()
-            with torch.inference_mode():
-                logits = network(held_out_rows)[:, 0]
-                held_out_loss = float(binary_cross_entropy_with_logits(logits, held_out_targets))
+            held_out_loss = _loss(network, held_out_rows, held_out_targets)
             if held_out_loss < lowest:
                 lowest, best_epoch, best = held_out_loss, epoch, _parts(hidden, output)
             elif epoch - best_epoch >= settings.patience:
                 break
     return best
+
+
+def _loss(network: torch.nn.Module, rows: torch.Tensor, targets: torch.Tensor) -> float:
+    import torch
+
+    network.eval()
+    with torch.inference_mode():
+        return float(torch.nn.functional.binary_cross_entropy_with_logits(network(rows)[:, 0], targets))
 
 
 def _as_tensors(
@@ -157,12 +161,17 @@ def _as_tensors(
 
 
 def _start_from_the_base_rate(output: torch.nn.Linear, targets: torch.Tensor) -> None:
-    """Before the first step every row gets the training rows' base rate, not the noise of random weights."""
+    """Where no step lowers the held-out loss, the answer is then the base rate and not the noise of random weights."""
     import torch
 
     with torch.no_grad():
         output.weight.zero_()
         output.bias.copy_(torch.logit(targets.mean()))
+
+
+def _batch_rows(n_rows: int) -> int:
+    """Some steps in each pass however few rows there are, and large products where there are many."""
+    return min(max(n_rows // 8, 32), 1024)
 
 
 def _parts(hidden: torch.nn.Linear, output: torch.nn.Linear) -> dict[str, NDArray[np.float64]]:

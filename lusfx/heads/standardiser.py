@@ -66,4 +66,6 @@ def check_width(features: NDArray[np.float32], n_features: int) -> None:
 def two_class_probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities ``(n, 2)`` from the log odds of class 1, ``(n,)``, without overflow and exact near 0 and 1."""
     zeros = np.zeros_like(logits)
-    return np.exp(-np.stack([np.logaddexp(zeros, logits), np.logaddexp(zeros, -logits)], axis=1))
+    surprise = np.stack([np.logaddexp(zeros, logits), np.logaddexp(zeros, -logits)], axis=1)
+    probabilities: NDArray[np.float64] = np.exp(-surprise)
+    return probabilities

@@ -112,11 +112,12 @@ def grey_image(image: Image) -> GreyImage:
     from PIL import Image
 
     if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
-        values = np.asarray(image).astype(np.int64)
-        return np.clip(values >> 8, 0, 255).astype(np.uint8)
+        values: GreyImage = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        return values
     if image.mode == "F":
         raise ValueError("float samples")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-    return np.asarray(image.convert("RGB" if image.mode not in ("L", "1") else "L").convert("L"))
+    grey: GreyImage = np.asarray(image.convert("L" if image.mode in ("L", "1") else "RGB").convert("L"))
+    return grey

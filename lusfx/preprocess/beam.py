@@ -1,0 +1,224 @@
+"""Finding the beam: the part of a frame that the transducer insonated. Everything else is overlay.
+
+The beam is where the image is bright at some time or changes over time. Its largest connected piece is explained by a shape:
+two straight sides, and arcs about the point where they meet (convex and phased arrays), or a rectangle (linear arrays). The
+shape is the mask, so that shadows and effusions inside the beam stay in it. How well shape and piece agree is the
+confidence. The approach is that of the field's masking tools (Kim et al. 2024, arXiv 2309.13464, describe the geometry).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.types import Box, GreyImage
+
+Mask = NDArray[np.bool_]
+
+WORKING_SIDE_PX = 192
+"""Frames are shrunk to this for the search: the shape is large, and finding it must cost little."""
+FRAMES_USED = 12
+"""Frames looked at, spread over those given: more change the projection little."""
+BRIGHT = 9.0
+"""Grey level above which a pixel is image: compression leaves up to 6 in the black around it."""
+CHANGING = 2.0
+"""Standard deviation over time above which a pixel is image, however dark."""
+MIN_AREA = 0.04
+"""Smallest share of the frame that can be a beam."""
+OPENING_PX = 2
+"""Half width of strokes that are cut off: letters, ticks and markers that touch the beam."""
+MAX_SIDE_SLOPE = 2.2
+"""Steepest widening of a side, columns a row: sectors open to at most about 130 degrees."""
+STRAIGHT_SLOPE = 0.04
+"""A side that leans less is vertical."""
+SIDE_TOLERANCE_PX = 1.5
+PHASED_TOP = 0.2
+"""A beam whose top is narrower than this share of its bottom comes from a phased array."""
+
+
+class BeamShape(StrEnum):
+    """What explains the insonated region."""
+
+    SECTOR = "sector"
+    PHASED = "phased"
+    LINEAR = "linear"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """The insonated region of a clip's frames.
+
+    :param mask: ``(height, width)``, True inside.
+    :param box: the smallest rectangle that holds the mask.
+    :param shape: what the mask was fitted as.
+    :param confidence: agreement of shape and image (intersection over union), 0 to 1; 0 where nothing was found.
+    """
+
+    mask: Mask
+    box: Box
+    shape: BeamShape
+    confidence: float
+
+
+def whole_frame(height: int, width: int, region: Box | None) -> Beam:
+    """The declared region, or the whole frame, as a beam: what is used where none is looked for or found."""
+    box = region or Box(0, 0, width, height)
+    mask = np.zeros((height, width), np.bool_)
+    mask[box.y0 : box.y1, box.x0 : box.x1] = True
+    return Beam(mask, box, BeamShape.UNKNOWN, 0.0)
+
+
+def find_beam(frames: Sequence[GreyImage], region: Box | None, min_confidence: float) -> Beam:
+    """Find one beam for all frames of a clip.
+
+    :param frames: at least one, all ``(height, width)``.
+    :param region: where to look; the whole frame if None.
+    :param min_confidence: below it the bounding box of what was found is the mask, with ``shape`` unknown.
+    """
+    height, width = frames[0].shape
+    box = region or Box(0, 0, width, height)
+    small = _shrunk(frames, box)
+    piece = _largest_piece(_insonated(small))
+    if piece is None:
+        return whole_frame(height, width, region)
+    fitted, shape = _fitted_shape(piece)
+    confidence = _agreement(fitted, piece)
+    if confidence < min_confidence:
+        ys, xs = np.nonzero(piece)
+        fitted = np.zeros_like(piece)
+        fitted[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1] = True
+        shape = BeamShape.UNKNOWN
+    mask = np.zeros((height, width), np.bool_)
+    mask[box.y0 : box.y1, box.x0 : box.x1] = _enlarged(fitted, box)
+    ys, xs = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
+    return Beam(mask, Box(int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1), shape, confidence)
+
+
+def _agreement(fitted: Mask, piece: Mask) -> float:
+    """Intersection over union of a shape and a piece whose rows are filled: a shadow between two sides is no disagreement."""
+    filled = np.logical_or.accumulate(piece, axis=1) & np.logical_or.accumulate(piece[:, ::-1], axis=1)[:, ::-1]
+    return float((fitted & filled).sum() / (fitted | filled).sum())
+
+
+def _shrunk(frames: Sequence[GreyImage], box: Box) -> NDArray[np.float32]:
+    """A few frames, cut to the box and averaged down: ``(n, height, width)``."""
+    from PIL import Image
+
+    scale = min(1.0, WORKING_SIDE_PX / max(box.height, box.width))
+    size = (max(round(box.width * scale), 1), max(round(box.height * scale), 1))
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(FRAMES_USED, len(frames))).round().astype(int))
+    corners = (box.x0, box.y0, box.x1, box.y1)
+    return np.stack(
+        [
+            np.asarray(Image.fromarray(frames[i]).resize(size, Image.Resampling.BOX, box=corners), np.float32)
+            for i in chosen
+        ]
+    )
+
+
+def _enlarged(mask: Mask, box: Box) -> Mask:
+    from PIL import Image
+
+    grey = Image.fromarray(mask.astype(np.uint8) * 255)
+    enlarged: Mask = np.asarray(grey.resize((box.width, box.height), Image.Resampling.BILINEAR)) >= 128
+    return enlarged
+
+
+def _insonated(frames: NDArray[np.float32]) -> Mask:
+    """Pixels that are bright at some time or change over time."""
+    insonated: Mask = (frames.max(axis=0) > BRIGHT) | (frames.std(axis=0) > CHANGING)
+    return insonated
+
+
+def _largest_piece(insonated: Mask) -> Mask | None:
+    """The largest connected piece, its holes filled and thin strokes cut off; None where there is no beam."""
+    from scipy import ndimage
+
+    disc = np.hypot(*np.mgrid[-OPENING_PX : OPENING_PX + 1, -OPENING_PX : OPENING_PX + 1]) <= OPENING_PX
+    # Beyond the border a beam goes on: without padding, opening would nibble at it there.
+    margin = 2 * OPENING_PX
+    padded = np.pad(insonated, margin, mode="edge")
+    padded = ndimage.binary_closing(padded, disc)
+    padded = ndimage.binary_opening(padded, disc)
+    opened = padded[margin:-margin, margin:-margin]
+    labels, n_pieces = ndimage.label(opened)
+    if n_pieces == 0:
+        return None
+    sizes = np.bincount(labels.ravel())[1:]
+    if sizes.max() < MIN_AREA * insonated.size:
+        return None
+    piece: Mask = ndimage.binary_fill_holes(labels == 1 + sizes.argmax())
+    return piece
+
+
+def _fitted_shape(piece: Mask) -> tuple[Mask, BeamShape]:
+    """The sector or rectangle that explains a piece best."""
+    height, width = piece.shape
+    rows = np.nonzero(piece.any(axis=1))[0]
+    first = piece.argmax(axis=1)[rows].astype(np.float64)
+    last = (width - 1 - piece[:, ::-1].argmax(axis=1)[rows]).astype(np.float64)
+    left, right = _side(rows, first), _side(rows, width - 1 - last)
+    # Opposite a slanted side, an upright one is the edge of a shadow: there the beam may reach the frame's border.
+    if left[1] < -STRAIGHT_SLOPE <= right[1]:
+        right = (0.0, 0.0)
+    elif right[1] < -STRAIGHT_SLOPE <= left[1]:
+        left = (0.0, 0.0)
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    inside: Mask = (y >= rows[0]) & (y <= rows[-1])
+    inside &= (x >= left[0] + left[1] * y - 0.5) & (width - 1 - x >= right[0] + right[1] * y - 0.5)
+    opening = -(left[1] + right[1])
+    if opening < 2 * STRAIGHT_SLOPE:
+        return inside, BeamShape.LINEAR
+    # The sides meet where their distance, width - 1 - left - right, is zero.
+    apex_y = (left[0] + right[0] - (width - 1)) / opening
+    apex_x = left[0] + left[1] * apex_y
+    radius = np.hypot(y - apex_y, x - apex_x)
+    inner, outer = _radii(piece, radius)
+    inside = (radius >= inner) & (radius <= outer) & (y >= min(rows[0], apex_y + inner))
+    inside &= (x >= left[0] + left[1] * y - 0.5) & (width - 1 - x >= right[0] + right[1] * y - 0.5)
+    # Seen from the apex, how much of the final width the transducer's face has.
+    phased = inner < PHASED_TOP * outer
+    return inside, BeamShape.PHASED if phased else BeamShape.SECTOR
+
+
+def _side(rows: NDArray[np.intp], distance: NDArray[np.float64]) -> tuple[float, float]:
+    """The straight line along one side: distance from the frame's border = intercept + slope * row.
+
+    Of the lines through two points of the side, the one that most rows lie on and (nearly) none lie outside of. Rows
+    where the beam reaches the frame's border say nothing of the side.
+
+    :returns: intercept and slope; the slope is at most 0, since a beam never narrows with depth.
+    """
+    free = distance > 0
+    if free.sum() < max(8, 0.08 * len(rows)):
+        return 0.0, 0.0
+    y, d = rows[free].astype(np.float64), distance[free]
+    sample = np.unique(np.linspace(0, len(y) - 1, 48).round().astype(int))
+    a, b = np.triu_indices(len(sample), k=6)
+    y0, y1, d0, d1 = y[sample[a]], y[sample[b]], d[sample[a]], d[sample[b]]
+    slope = (d1 - d0) / (y1 - y0)
+    intercept = d0 - slope * y0
+    possible = (slope <= STRAIGHT_SLOPE) & (slope >= -MAX_SIDE_SLOPE)
+    if not possible.any():
+        return float(d.min()), 0.0
+    slope, intercept = slope[possible], intercept[possible]
+    residual = d[None, :] - (intercept[:, None] + slope[:, None] * y[None, :])
+    on_line = (np.abs(residual) <= SIDE_TOLERANCE_PX).sum(axis=1)
+    outside = (residual < -SIDE_TOLERANCE_PX).sum(axis=1)
+    best = int(np.argmax(on_line - 3 * outside))
+    return float(intercept[best]), float(min(slope[best], 0.0))
+
+
+def _radii(piece: Mask, radius: NDArray[np.float64]) -> tuple[float, float]:
+    """Distances from the apex to the arcs: the transducer's face and the greatest depth."""
+    columns = np.nonzero(piece.any(axis=0))[0]
+    middle = columns[len(columns) // 4 : max(len(columns) - len(columns) // 4, len(columns) // 4 + 1)]
+    top = piece[:, middle].argmax(axis=0)
+    inner = float(np.percentile(radius[top, middle], 20))
+    outer = float(np.percentile(radius[piece], 99.7))
+    return inner - 0.5, outer + 0.5

@@ -1,0 +1,116 @@
+"""From a clip's frames to the images that an encoder is given: mask, crop, pad, resize. One mask a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.config import PreprocessSpec
+from lusfx.errors import UnreadableClipError
+from lusfx.preprocess.beam import Beam, find_beam, whole_frame
+from lusfx.types import Clip, Frame, FrameStatus, GreyImage, Note
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFrame:
+    """One frame as the encoder sees it.
+
+    :param index: position in the source; ``time_s`` seconds after the first frame.
+    :param image: ``(size, size)`` uint8; None exactly where ``status`` is not OK.
+    """
+
+    index: int
+    time_s: float
+    image: NDArray[np.uint8] | None
+    status: FrameStatus
+
+
+class FrameTransform:
+    """Blank outside the beam, crop to it, pad to a square, resize.
+
+    :param beam: of all frames that will be given.
+    """
+
+    def __init__(self, beam: Beam, spec: PreprocessSpec) -> None:
+        from PIL import Image
+
+        self.spec = spec
+        height, width = beam.mask.shape
+        box = beam.box
+        self._rows = slice(box.y0, box.y1) if spec.crop == "beam" else slice(0, height)
+        self._columns = slice(box.x0, box.x1) if spec.crop == "beam" else slice(0, width)
+        self._outside = ~beam.mask[self._rows, self._columns]
+        self._resample = Image.Resampling[spec.resample.upper()]
+
+    def crop(self, pixels: GreyImage) -> GreyImage:
+        """The beam on black, padded to a square with black, centred."""
+        inner = pixels[self._rows, self._columns]
+        height, width = inner.shape
+        side = max(height, width)
+        top, left = (side - height) // 2, (side - width) // 2
+        square = np.zeros((side, side), np.uint8)
+        inside = square[top : top + height, left : left + width]
+        inside[:] = inner
+        inside[self._outside] = 0
+        return square
+
+    def __call__(self, pixels: GreyImage) -> NDArray[np.uint8]:
+        """The encoder's input ``(size, size)``."""
+        from PIL import Image
+
+        square = Image.fromarray(self.crop(pixels))
+        return np.asarray(square.resize((self.spec.size, self.spec.size), self._resample))
+
+
+class PreparedClip:
+    """A clip with its beam found; the frames that it was found on are held, the others stream.
+
+    :raises UnreadableClipError: if no frame can be read.
+    """
+
+    def __init__(self, clip: Clip, spec: PreprocessSpec) -> None:
+        self._clip = clip
+        self._spec = spec
+        self._frames = clip.frames()
+        self._first = list(islice(self._frames, spec.beam_frames))
+        readable = [frame.pixels for frame in self._first if frame.pixels is not None]
+        while not readable:  # a clip that begins with damage
+            frame = next(self._frames, None)
+            if frame is None:
+                raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
+            self._first.append(frame)
+            readable = [frame.pixels] if frame.pixels is not None else []
+        info = clip.info
+        if spec.beam == "detect":
+            self.beam = find_beam(readable, info.region, spec.beam_min_confidence)
+        else:
+            self.beam = whole_frame(info.height, info.width, info.region)
+        self.transform = FrameTransform(self.beam, spec)
+
+    @property
+    def notes(self) -> frozenset[Note]:
+        """What preprocessing has to tell of the clip."""
+        doubtful = self._spec.beam == "detect" and self.beam.confidence < self._spec.beam_min_confidence
+        return frozenset({Note.BEAM_NOT_FOUND}) if doubtful else frozenset()
+
+    def frames(self) -> Iterator[PreparedFrame]:
+        """Every ``stride``-th frame, prepared; unreadable ones with their status."""
+        for frame in chain(self._first, self._frames):
+            if frame.index % self._spec.stride == 0:
+                yield self._prepared(frame)
+
+    def _prepared(self, frame: Frame) -> PreparedFrame:
+        image = None if frame.pixels is None else self.transform(frame.pixels)
+        return PreparedFrame(frame.index, frame.time_s, image, frame.status)
+
+
+def prepare(clip: Clip, spec: PreprocessSpec) -> PreparedClip:
+    """Find a clip's beam and prepare its frames for an encoder.
+
+    :raises UnreadableClipError: if no frame can be read.
+    """
+    return PreparedClip(clip, spec)

@@ -1,0 +1,165 @@
+"""Writes a task model directory whole or not at all, and never over anything else."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lusfx.contracts import Head
+from lusfx.errors import TaskModelError
+from lusfx.task_model.card import (
+    CARD_FILE,
+    EVIDENCE_FILE,
+    MAX_FILE_BYTES,
+    REPORT_FILE,
+    FileCard,
+    TaskModelCard,
+    TaskModelFacts,
+    read_card,
+)
+from lusfx.task_model.strict_json import read_bytes
+
+FILE_MODE = 0o600  # the evidence holds patient keys: nobody but the owner reads it unless the owner says so
+DIRECTORY_MODE = 0o700
+
+
+def save_task_model(
+    directory: Path, facts: TaskModelFacts, head: Head, evidence: Mapping[str, Any], report_html: str
+) -> str:
+    """Write a task model.
+
+    Everything is written into a new directory beside the target and made durable; then the target's name is given to it. A
+    crash before that leaves the old model as it was.
+
+    :param directory: the target: absent, empty, or a task model, which is replaced.
+    :param facts: what the card says but for the digests, which are made here.
+    :param evidence: what the report was drawn from; JSON values, no NaN.
+    :returns: the model's digest.
+    :raises TaskModelError: if the target is anything else, the evidence is not JSON, or the disk refuses.
+    """
+    directory = directory.absolute()
+    check_replaceable(directory)
+    try:
+        evidence_json = json.dumps(evidence, indent=1, sort_keys=True, allow_nan=False).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TaskModelError(f"the evidence cannot be written as JSON: {error}") from None
+    temporary = directory.with_name(f".{directory.name[:80]}.new-{secrets.token_hex(6)}")
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir(mode=DIRECTORY_MODE)
+        head.save(temporary)
+        (temporary / EVIDENCE_FILE).write_bytes(evidence_json)
+        (temporary / REPORT_FILE).write_text(report_html, encoding="utf-8", newline="\n")
+        digest = _write_card(temporary, facts)
+        _make_durable(temporary)
+        _take_the_name(temporary, directory)
+    except OSError as error:
+        raise TaskModelError(f"the task model cannot be written: {os.strerror(error.errno or 0)}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return digest
+
+
+def check_replaceable(directory: Path) -> None:
+    """Refuse a target that holds anything but a task model: it would be deleted.
+
+    :raises TaskModelError: if it does.
+    """
+    if not os.path.lexists(directory):
+        return
+    if directory.is_symlink() or not directory.is_dir():
+        raise TaskModelError("the place for the task model is taken by something that is not a directory")
+    names = {entry.name for entry in directory.iterdir()}
+    if not names:
+        return
+    refusal = "the directory is not empty and holds {}: it is left as it is. Choose another one."
+    try:
+        card, _ = read_card(directory)
+    except TaskModelError:
+        raise TaskModelError(refusal.format("no task model")) from None
+    if names - {CARD_FILE, *card.files}:
+        raise TaskModelError(refusal.format("more than a task model"))
+
+
+def file_problems(directory: Path, card: TaskModelCard) -> Iterator[str]:
+    """What is wrong with the files beside the card, one sentence each."""
+    for name, expected in sorted(card.files.items()):
+        try:
+            content = read_bytes(directory / name, expected.n_bytes)
+        except TaskModelError as error:
+            yield str(error)
+            continue
+        if len(content) < expected.n_bytes:
+            yield f"{name} has {len(content)} bytes, and was written with {expected.n_bytes}"
+        elif hashlib.sha256(content).hexdigest() != expected.sha256:
+            yield f"{name} does not have the content that was written"
+    # What a file manager leaves behind begins with a dot. Anything else could be read by a head, unchecked.
+    names = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")}
+    others = len(names - {CARD_FILE, *card.files})
+    if others:
+        yield f"there are entries that {CARD_FILE} does not list ({others})"
+
+
+def _write_card(directory: Path, facts: TaskModelFacts) -> str:
+    contents = {path.name: read_bytes(path, MAX_FILE_BYTES) for path in sorted(directory.iterdir())}
+    card = TaskModelCard(
+        **{name: getattr(facts, name) for name in TaskModelFacts.model_fields},
+        files={name: FileCard.of(content) for name, content in contents.items()},
+    )
+    text = json.dumps(card.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    content = text.encode("ascii")
+    (directory / CARD_FILE).write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _make_durable(directory: Path) -> None:
+    for path in directory.iterdir():
+        path.chmod(FILE_MODE)
+        with path.open("r+b") as file:
+            os.fsync(file.fileno())
+    _sync_directory(directory)
+
+
+def _take_the_name(temporary: Path, directory: Path) -> None:
+    """Rename; an old model steps aside first, because no system renames over a directory that is not empty."""
+    check_replaceable(directory)
+    aside = temporary.with_name(f"{temporary.name}.old")
+    had_old = directory.exists()
+    if had_old:
+        directory.rename(aside)
+    try:
+        temporary.rename(directory)
+    except OSError:
+        if had_old:
+            aside.rename(directory)
+        raise
+    _sync_directory(directory.parent)
+    if had_old:
+        _remove_old(aside)
+
+
+def _remove_old(aside: Path) -> None:
+    # Checked a moment ago to hold a task model's files and nothing else: it is removed file by file all the same, so that
+    # whatever arrived since then stays.
+    with contextlib.suppress(OSError, TaskModelError):
+        names = [CARD_FILE, *read_card(aside)[0].files] if any(aside.iterdir()) else []
+        for name in names:
+            (aside / name).unlink()
+        aside.rmdir()
+
+
+def _sync_directory(path: Path) -> None:
+    if os.name == "nt":  # which has no such call, and needs none
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

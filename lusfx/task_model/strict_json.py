@@ -1,0 +1,97 @@
+"""JSON that means one thing: no key twice, no NaN, no bottomless nesting. And files that are plain files of bounded size."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from lusfx.errors import TaskModelError
+
+MAX_DEPTH = 32
+
+
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """Read a plain file whole.
+
+    :raises TaskModelError: if it is missing, a link, a device, or larger than ``max_bytes``. The message names the file,
+        whose name is one of the format's, and not its folder.
+    """
+    try:
+        # A pipe would block for ever, and a link could lead out of the directory.
+        descriptor = os.open(path, os.O_RDONLY | _flag("O_NOFOLLOW") | _flag("O_NONBLOCK") | _flag("O_BINARY"))
+        with os.fdopen(descriptor, "rb") as file:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise TaskModelError(f"{path.name} is not a plain file")
+            content = file.read(max_bytes + 1)
+    except FileNotFoundError:
+        raise TaskModelError(f"{path.name} is missing") from None
+    except OSError as error:
+        raise TaskModelError(f"{path.name} cannot be read: {os.strerror(error.errno or 0)}") from None
+    if len(content) > max_bytes:
+        raise TaskModelError(f"{path.name} is larger than {max_bytes} bytes")
+    return content
+
+
+def strict_json(content: bytes, name: str) -> dict[str, Any]:
+    """Parse an object.
+
+    :param name: for messages.
+    :raises TaskModelError: if it is not one, repeats a key, holds NaN or an infinity, or nests deeper than MAX_DEPTH.
+    """
+    try:
+        value = json.loads(
+            content.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant, parse_float=_number
+        )
+    except RecursionError:
+        raise TaskModelError(f"{name} is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise TaskModelError(f"{name} is not UTF-8") from None
+    except ValueError as error:
+        detail = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise TaskModelError(f"{name} is not valid JSON: {detail}") from None
+    if not isinstance(value, dict):
+        raise TaskModelError(f"{name} is not a JSON object")
+    _check_depth(value, name)
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return value
+
+
+def _constant(_text: str) -> float:
+    raise ValueError("NaN and infinities are not JSON")
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):  # 1e999 is spelt like a number
+        raise ValueError("a number is too large")
+    return value
+
+
+def _check_depth(value: Any, name: str) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            return
+    raise TaskModelError(f"{name} is nested too deeply")
+
+
+def _children(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _flag(name: str) -> int:
+    return getattr(os, name, 0)
