@@ -43,10 +43,10 @@ class SiteKey:
     def load(cls, path: Path | None = None) -> SiteKey:
         """Read the key file, or make it on first use with mode 0600.
 
-        :param path: the file; by default ``$LUSFX_SITE_KEY``, or ``site.key`` in the user directory.
+        :param path: the file; by default that of :func:`site_key_file`.
         :raises SiteKeyError: if the file is not 64 hexadecimal digits.
         """
-        file = path or Path(os.environ.get("LUSFX_SITE_KEY") or user_directory() / "site.key")
+        file = path or site_key_file()
         if not file.exists():
             _create(file)
         try:
@@ -72,6 +72,11 @@ class SiteKey:
     def _digest(self, kind: str, text: str) -> str:
         message = f"{kind}\0{text.strip()}".encode("utf-8", "surrogateescape")
         return hmac.new(self._secret, message, hashlib.sha256).hexdigest()[:KEY_HEX_DIGITS]
+
+
+def site_key_file() -> Path:
+    """Where the site key lies: ``$LUSFX_SITE_KEY``, or ``site.key`` in the user directory."""
+    return Path(os.environ.get("LUSFX_SITE_KEY") or user_directory() / "site.key")
 
 
 def _create(file: Path) -> None:

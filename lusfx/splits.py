@@ -53,7 +53,7 @@ def check_split(fold: Fold, groups: NDArray[np.str_], contents: NDArray[np.str_]
     for values, noun in ((groups, "patients"), (contents, "clips of the same content")):
         shared = np.intersect1d(values[fold.train], values[fold.test])
         if len(shared):
-            raise LeakError(f"{len(shared)} {noun} stand on both sides of a split: {_some(shared)}")
+            raise LeakError(f"{len(shared)} {noun} stand on both sides of a split: {some_keys(shared)}")
 
 
 def check_trainable(
@@ -72,12 +72,12 @@ def check_trainable(
     without = contents[groups == ""]
     if len(without):
         raise TrainingRefusedError(
-            f"{len(without)} clips have no patient ({_some(without)}), and splits are by patient. Give the label table a "
+            f"{len(without)} clips have no patient ({some_keys(without)}), and splits are by patient. Give the label table a "
             "column patient_id"
         )
     repeated = np.array([key for key, count in Counter(contents.tolist()).items() if count > 1])
     if len(repeated):
-        raise TrainingRefusedError(f"{len(repeated)} clips stand more than once: {_some(repeated)}")
+        raise TrainingRefusedError(f"{len(repeated)} clips stand more than once: {some_keys(repeated)}")
     if len(np.unique(targets)) < len(classes):
         raise TrainingRefusedError(
             f"all {len(targets)} labelled clips are '{classes[int(targets[0])]}': nothing to learn"
@@ -91,7 +91,7 @@ def check_trainable(
             )
     broken = contents[~np.isfinite(features).all(axis=1)]
     if len(broken):
-        raise TrainingRefusedError(f"the features of {len(broken)} clips are not finite: {_some(broken)}")
+        raise TrainingRefusedError(f"the features of {len(broken)} clips are not finite: {some_keys(broken)}")
 
 
 def training_warnings(targets: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
@@ -105,6 +105,7 @@ def training_warnings(targets: NDArray[np.int64], classes: Sequence[str]) -> lis
     ]
 
 
-def _some(keys: NDArray[np.str_]) -> str:
+def some_keys(keys: NDArray[np.str_]) -> str:
+    """The first few keys, short, for a message."""
     named = ", ".join(key[:12] for key in keys[:NAMED].tolist())
     return f"{named}{', ...' if len(keys) > NAMED else ''}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import secrets
@@ -123,14 +124,11 @@ def _as_text(value: Any) -> str:
 
 
 def _write_csv(stream: IO[bytes], columns: Sequence[str], rows: Sequence[Mapping[str, Cell]]) -> None:
-    import io
-
-    with io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True) as text:
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_csv_cell(row[column]) for column in columns] for row in rows)
-        text.flush()
-        text.detach()
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_csv_cell(row[column]) for column in columns] for row in rows)
+    stream.write(text.getvalue().encode())
 
 
 def _csv_cell(value: Cell) -> Cell:

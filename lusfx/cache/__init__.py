@@ -2,12 +2,13 @@
 
 from lusfx.cache.keys import clip_key
 from lusfx.cache.ledger import LedgerEntry, Membership, RunLedger, read_ledger
-from lusfx.cache.maintenance import explain, gc, info, repair, spec_difference, verify
+from lusfx.cache.maintenance import Explanation, explain, gc, info, repair, spec_difference, verify
 from lusfx.cache.stat_index import Stamp, StatIndex
 from lusfx.cache.store import Cache, Store
 
 __all__ = [
     "Cache",
+    "Explanation",
     "LedgerEntry",
     "Membership",
     "RunLedger",

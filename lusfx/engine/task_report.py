@@ -12,6 +12,7 @@ from lusfx.metrics import Interval, Performance, calibration_bins, roc_auc, roc_
 from lusfx.report import Figure, Page, Table, calibration_figure, roc_figure, score_figure
 
 if TYPE_CHECKING:
+    from lusfx.engine.evaluate import EvaluationResult
     from lusfx.engine.train import TrainingResult
 
 SHORT = 12
@@ -59,6 +60,23 @@ def training_page(result: TrainingResult, encoder: str) -> Page:
             ),
         ],
         limits=LIMITS,
+    )
+
+
+def evaluation_page(result: EvaluationResult, probabilities: NDArray[np.float64]) -> Page:
+    """The report of a task model judged on other patients.
+
+    :param probabilities: ``(n,)`` of class 1, in the order of the result's clips.
+    """
+    clips, card = result.clips, result.model.card
+    thresholds = {name: point.threshold for name, point in card.operating_points.items()}
+    return Page(
+        title=card.task.question,
+        lead=f"{result.summary()}. None of these patients was in its training.",
+        warnings=result.warnings,
+        figures=_figures(clips.targets, probabilities, card.task.classes, thresholds, result.performances),
+        tables=[_metrics_table(result.metrics), operating_point_table(thresholds, result.performances)],
+        limits=LIMITS[1:],
     )
 
 

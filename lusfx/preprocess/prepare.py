@@ -99,9 +99,13 @@ class PreparedClip:
 
     def frames(self) -> Iterator[PreparedFrame]:
         """Every ``stride``-th frame, prepared; unreadable ones with their status."""
-        for frame in chain(self._first, self._frames):
+        for frame in self.source_frames():
             if frame.index % self._spec.stride == 0:
                 yield self._prepared(frame)
+
+    def source_frames(self) -> Iterator[Frame]:
+        """Every frame as the reader gave it; once, and in place of :meth:`frames`."""
+        return chain(self._first, self._frames)
 
     def _prepared(self, frame: Frame) -> PreparedFrame:
         image = None if frame.pixels is None else self.transform(frame.pixels)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
-from lusfx.config import Spec
+from lusfx.config import Spec, canonical_json
 from lusfx.contracts import MinSensitivity, MinSpecificity, OperatingPoint, Pooling, Youden
 from lusfx.errors import TaskModelError
 from lusfx.task_model.strict_json import read_bytes, strict_json
@@ -144,17 +144,40 @@ class TaskModelCard(TaskModelFacts):
     """``task_model.json``.
 
     :param files: every file of the directory but this one.
+    :param card_sha256: of the canonical JSON of all the rest of the card. A threshold of which one bit has turned is a
+        threshold still, and this is what tells.
     """
 
     format: Literal["lusfx-task-model"] = "lusfx-task-model"
     format_version: Literal[1] = 1
     files: Mapping[Name, FileCard]
+    card_sha256: Sha256
 
     @model_validator(mode="after")
     def _has_its_files(self) -> Self:
         if CARD_FILE in self.files or not {EVIDENCE_FILE, REPORT_FILE} < set(self.files):
             raise ValueError(f"the files must be {EVIDENCE_FILE}, {REPORT_FILE} and the head's")
         return self
+
+
+def make_card(facts: TaskModelFacts, contents: Mapping[str, bytes]) -> TaskModelCard:
+    """Complete a card.
+
+    :param contents: every other file of the directory, by name.
+    :raises TaskModelError: if they are not those of a task model.
+    """
+    parts = {name: getattr(facts, name) for name in TaskModelFacts.model_fields}
+    try:
+        files = {name: FileCard.of(content) for name, content in contents.items()}
+        card = TaskModelCard(**parts, files=files, card_sha256="0" * 64)
+    except ValidationError as error:
+        raise TaskModelError(f"the task model cannot be written: {first_problem(error)}") from None
+    return card.model_copy(update={"card_sha256": _digest_of_the_rest(card.model_dump(mode="json"))})
+
+
+def _digest_of_the_rest(card: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in card.items() if name != "card_sha256"}
+    return hashlib.sha256(canonical_json(rest).encode("ascii")).hexdigest()
 
 
 def read_card(directory: Path) -> tuple[TaskModelCard, str]:
@@ -164,11 +187,13 @@ def read_card(directory: Path) -> tuple[TaskModelCard, str]:
     :raises TaskModelError: if it is missing or invalid.
     """
     content = read_bytes(directory / CARD_FILE, MAX_CARD_BYTES)
-    strict_json(content, CARD_FILE)  # pydantic would take the last of two equal keys
+    value = strict_json(content, CARD_FILE)  # pydantic alone would take the last of two equal keys
     try:
         card = TaskModelCard.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise TaskModelError(f"{CARD_FILE} is invalid: {first_problem(error)}") from None
+    if card.card_sha256 != _digest_of_the_rest(value):
+        raise TaskModelError(f"{CARD_FILE} does not have the content that was written")
     return card, hashlib.sha256(content).hexdigest()
 
 

@@ -19,9 +19,9 @@ from lusfx.task_model.card import (
     EVIDENCE_FILE,
     MAX_FILE_BYTES,
     REPORT_FILE,
-    FileCard,
     TaskModelCard,
     TaskModelFacts,
+    make_card,
     read_card,
 )
 from lusfx.task_model.strict_json import read_bytes
@@ -109,10 +109,7 @@ def file_problems(directory: Path, card: TaskModelCard) -> Iterator[str]:
 
 def _write_card(directory: Path, facts: TaskModelFacts) -> str:
     contents = {path.name: read_bytes(path, MAX_FILE_BYTES) for path in sorted(directory.iterdir())}
-    card = TaskModelCard(
-        **{name: getattr(facts, name) for name in TaskModelFacts.model_fields},
-        files={name: FileCard.of(content) for name, content in contents.items()},
-    )
+    card = make_card(facts, contents)
     text = json.dumps(card.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False) + "\n"
     content = text.encode("ascii")
     (directory / CARD_FILE).write_bytes(content)

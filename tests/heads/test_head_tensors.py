@@ -64,11 +64,10 @@ def test_refuses_arrays_that_do_not_fit(files: dict[str, Path], kind: str, tmp_p
             "not a number": np.full_like(array, np.nan),
             "infinite": np.full_like(array, np.inf),
         }
-        for why, wrong in bad.items():
+        for wrong in bad.values():
             save_file({**arrays, name: wrong}, tmp_path / TENSOR_FILE, metadata=metadata)
             with pytest.raises(TaskModelError, match=TENSOR_FILE):
                 SPECS[kind].load(tmp_path)
-                pytest.fail(f"{name}: {why}")
         save_file({n: a for n, a in arrays.items() if n != name}, tmp_path / TENSOR_FILE, metadata=metadata)
         with pytest.raises(TaskModelError, match="no others"):
             SPECS[kind].load(tmp_path)

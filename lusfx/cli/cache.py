@@ -1,0 +1,120 @@
+"""``lusfx cache``: info, verify, repair, explain, gc."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from lusfx.cli import terminal
+
+VERDICTS = {
+    "hit": "hit: extract takes this clip from the cache",
+    "damaged": "damaged: the clip is in the cache, but its file is not what was written. Run: lusfx cache repair",
+    "other-fingerprint": "miss: the cache holds this clip, but under other feature specs",
+    "never-encoded": "miss: the cache holds nothing of this content",
+}
+
+
+@click.group(name="cache", short_help="Look into a cache, check it, and tidy it.")
+def command() -> None:
+    """Look into a cache, check it, and tidy it."""
+
+
+@command.command()
+@terminal.cache_option
+@terminal.json_option
+def info(cache: Path, as_json: bool) -> None:
+    """Count what a cache holds."""
+    from lusfx.cache import Cache
+    from lusfx.cache import info as count
+
+    held = count(Cache.open(cache))
+    if as_json:
+        terminal.print_json(held.as_dict())
+        return
+    rows = [
+        (s.fingerprint[:12], s.architecture, str(s.dim), s.stored_dtype, str(s.n_clips), f"{s.n_bytes / 1e6:.1f} MB")
+        for s in held.stores
+    ]
+    terminal.print_table(("fingerprint", "architecture", "dim", "stored as", "clips", "size"), rows)
+    click.echo(f"{held.n_runs} runs, {held.n_patients} known patients, {held.n_quarantined} clips in quarantine")
+
+
+@command.command()
+@terminal.cache_option
+@terminal.json_option
+def verify(cache: Path, as_json: bool) -> None:
+    """Read everything and check it. Exit code 1 if anything is damaged."""
+    from lusfx.cache import Cache
+    from lusfx.cache import verify as check
+
+    result = check(Cache.open(cache))
+    if as_json:
+        terminal.print_json(result.as_dict())
+    else:
+        for finding in result.findings:
+            click.echo(f"{finding.code}: {finding.file}: {finding.detail}")
+        state = "sound" if result.sound else "DAMAGED. Run: lusfx cache repair"
+        click.echo(f"{result.n_clips} clips and {result.n_runs} runs checked: {state}")
+    sys.exit(0 if result.sound else 1)
+
+
+@command.command()
+@terminal.cache_option
+@terminal.json_option
+def repair(cache: Path, as_json: bool) -> None:
+    """Set damaged clips aside, so that the next extraction encodes them again."""
+    from dataclasses import asdict
+
+    from lusfx.cache import Cache
+    from lusfx.cache import repair as set_aside
+
+    findings = set_aside(Cache.open(cache))
+    if as_json:
+        terminal.print_json([asdict(finding) for finding in findings])
+        return
+    for finding in findings:
+        click.echo(f"set aside: {finding.file}")
+    click.echo(f"{len(findings)} damaged clips set aside; run lusfx extract again to encode them anew")
+
+
+@command.command()
+@click.argument("clip", type=terminal.FILE)
+@terminal.cache_option
+@click.option("--encoder", help="The encoder that extract would use.  [default: the bundled encoder]")
+@terminal.json_option
+def explain(clip: Path, cache: Path, encoder: str | None, as_json: bool) -> None:
+    """Say why CLIP is a hit or a miss, naming what differs."""
+    from lusfx.encoders import DEFAULT_ENCODER
+    from lusfx.engine.explain import explain as explain_clip
+
+    result = explain_clip(clip, cache, encoder=encoder or DEFAULT_ENCODER)
+    if as_json:
+        terminal.print_json(result.as_dict())
+        return
+    click.echo(f"clip {result.clip[:12]}, fingerprint {result.fingerprint[:12]}")
+    click.echo(VERDICTS[result.verdict])
+    for miss in result.misses:
+        click.echo(f"  {miss.fingerprint[:12]} differs in:")
+        for name, (there, wanted) in miss.differing.items():
+            click.echo(f"    {name}: {there} there, {wanted} wanted")
+
+
+@command.command()
+@terminal.cache_option
+@click.option("--fingerprint", "fingerprints", multiple=True, help="Remove these features; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@terminal.json_option
+def gc(cache: Path, fingerprints: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Remove what killed runs left behind, clips in quarantine, and the features that are named."""
+    from lusfx.cache import Cache
+    from lusfx.cache import gc as tidy
+
+    removal = tidy(Cache.open(cache), fingerprints=fingerprints, dry_run=dry_run)
+    if as_json:
+        terminal.print_json(removal.as_dict())
+        return
+    verb = "would be removed" if dry_run else "removed"
+    click.echo(f"{len(removal.files)} files of {removal.n_bytes / 1e6:.1f} MB {verb}")

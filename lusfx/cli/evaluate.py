@@ -1,0 +1,34 @@
+"""``lusfx evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lusfx.cli import terminal
+
+
+@click.command(name="evaluate", short_help="Judge a task model on labelled clips that it has not seen.")
+@click.option("--model", required=True, type=terminal.DIRECTORY, help="Task model.")
+@click.option("--labels", required=True, type=terminal.FILE, help="Label table (CSV or Parquet).")
+@terminal.cache_option
+@click.option("--report", type=terminal.FILE, help="Write an HTML report here.")
+@terminal.seed_option
+@terminal.json_option
+def command(model: Path, labels: Path, cache: Path, report: Path | None, seed: int, as_json: bool) -> None:
+    """Judge a task model on labelled clips of patients that it was not trained on.
+
+    Refused where a patient or a clip was in its training.
+    """
+    from lusfx.engine.evaluate import evaluate
+
+    result = evaluate(model, labels, cache, seed=seed, report=report)
+    if as_json:
+        terminal.print_json(result.as_dict())
+        return
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(result.summary())
+    for name, value in result.performances.items():
+        click.echo(f"  {name}: sensitivity {value.sensitivity}, specificity {value.specificity}")

@@ -1,0 +1,32 @@
+"""``lusfx inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lusfx.cli import terminal
+
+
+@click.command(name="inspect", short_help="Draw what the encoder sees of a clip.")
+@click.argument("clip", type=terminal.FILE)
+@click.option("--out", required=True, type=terminal.FILE, help="PNG file to write.")
+@click.option("--encoder", help="Whose preprocessing is shown.  [default: the bundled encoder]")
+@click.option("--frame", type=click.IntRange(min=0), default=0, show_default=True, help="Which frame.")
+@terminal.json_option
+def command(clip: Path, out: Path, encoder: str | None, frame: int, as_json: bool) -> None:
+    """Draw a frame of CLIP, the beam that was found in it, the crop, and the encoder's input side by side.
+
+    The picture shows the patient's images, and whatever is burnt into them: treat it as patient data.
+    """
+    from lusfx.encoders import DEFAULT_ENCODER
+    from lusfx.engine.inspect import inspect
+
+    result = inspect(clip, out, encoder=encoder or DEFAULT_ENCODER, frame=frame)
+    if as_json:
+        terminal.print_json(result.as_dict())
+        return
+    facts = result.as_dict()
+    for name, value in facts.items():
+        click.echo(f"{name}: {', '.join(value) if name == 'notes' else value}")

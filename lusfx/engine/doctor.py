@@ -1,0 +1,113 @@
+"""Check an installation: what is there, what is missing, and whether the main path works on this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from lusfx import __version__
+from lusfx.cache import Cache
+from lusfx.contracts import EncoderRequest
+from lusfx.encoders import DEFAULT_ENCODER
+from lusfx.engine.encoders import feature_spec, open_encoder
+from lusfx.errors import LusfxError
+from lusfx.plugins import load_registry
+from lusfx.site_key import SiteKey, site_key_file
+
+BASE = ("av", "h5py", "lightgbm", "numpy", "onnxruntime", "pillow", "pyarrow", "pydicom", "safetensors", "scikit-learn")
+CODECS = ("pyjpegls", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm")
+EXTRAS = {"train": ("torch",), "timm": ("timm", "torch", "onnx", "onnxscript")}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    :param state: ``ok``, ``absent`` (only an extra lacks) or ``wrong``.
+    """
+
+    name: str
+    state: str
+    detail: str
+
+
+def doctor(cache: Path | None = None) -> list[Check]:
+    """Look at everything; a check that fails never hides another.
+
+    :param cache: a cache to look at as well.
+    """
+    return [*_machine(), *_packages(), _site_key(), *_plugins(), _encoder(), *([_cache(cache)] if cache else [])]
+
+
+def _machine() -> Iterator[Check]:
+    yield Check("lusfx", "ok", f"{__version__}, Python {platform.python_version()} on {sys.platform}")
+    yield Check("processors", "ok", str(os.cpu_count()))
+
+
+def _packages() -> Iterator[Check]:
+    for name in (*BASE, *CODECS):
+        found = _version(name)
+        yield Check(name, "ok" if found else "wrong", found or "missing. Run: pip install lusfx")
+    for extra, names in EXTRAS.items():
+        missing = [name for name in names if _version(name) is None]
+        detail = f"lacks {', '.join(missing)}. Run: pip install 'lusfx[{extra}]'" if missing else "installed"
+        yield Check(f"extra '{extra}'", "absent" if missing else "ok", detail)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _site_key() -> Check:
+    file = site_key_file()
+    if not file.exists():
+        return Check("site key", "ok", "not made yet; the first extraction makes it")
+    try:
+        SiteKey.load(file)
+    except LusfxError as error:
+        return Check("site key", "wrong", str(error))
+    if os.name != "nt" and stat.S_IMODE(file.stat().st_mode) & 0o077:
+        return Check("site key", "wrong", "others can read it. Run: chmod 600 on the file")
+    return Check("site key", "ok", "there, and readable by its owner only")
+
+
+def _plugins() -> Iterator[Check]:
+    registry = load_registry()
+    yield Check("tasks", "ok" if registry.tasks.names() else "absent", ", ".join(registry.tasks.names()) or "none")
+    for plugin in registry.failures:
+        yield Check(f"plugin '{plugin.name}'", "wrong", f"{plugin.distribution}: {plugin.error}")
+
+
+def _encoder() -> Check:
+    """Encode a fixed picture with the bundled encoder."""
+    try:
+        encoder = open_encoder(EncoderRequest(DEFAULT_ENCODER), load_registry())
+        size = encoder.preprocess.size
+        ramp = np.add.outer(np.arange(size), np.arange(size)).astype(np.uint8)
+        embeddings = encoder.encode(np.stack([ramp, ramp.T[::-1]]))
+    except LusfxError as error:
+        return Check("encoder", "wrong", str(error))
+    if not np.isfinite(embeddings).all():
+        return Check("encoder", "wrong", "the embeddings are not finite")
+    fingerprint = feature_spec(encoder).fingerprint[:12]
+    return Check("encoder", "ok", f"{encoder.name} on {encoder.runtime}, fingerprint {fingerprint}")
+
+
+def _cache(directory: Path) -> Check:
+    try:
+        stores = Cache.open(directory).stores()
+    except LusfxError as error:
+        return Check("cache", "wrong", str(error))
+    writable = os.access(directory, os.W_OK)
+    return Check("cache", "ok", f"{len(stores)} fingerprints, {'writable' if writable else 'read-only'}")

@@ -1,0 +1,25 @@
+"""Why the cache does or does not hold a clip's embeddings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lusfx.cache import Cache, Explanation, clip_key
+from lusfx.cache import explain as explain_key
+from lusfx.contracts import EncoderRequest
+from lusfx.encoders import DEFAULT_ENCODER
+from lusfx.engine.encoders import feature_spec, open_encoder
+from lusfx.plugins import load_registry
+
+
+def explain(
+    clip: Path | str, cache: Path | str, *, encoder: str = DEFAULT_ENCODER, weights: Path | None = None
+) -> Explanation:
+    """Say whether ``extract`` with this encoder would take a clip from the cache, and if not, which field of the feature
+    spec differs from what the cache holds.
+
+    :param clip: one source file.
+    :raises UnreadableClipError: if the file cannot be read.
+    """
+    opened = open_encoder(EncoderRequest(encoder, weights, device="cpu"), load_registry())
+    return explain_key(Cache.open(Path(cache)), clip_key(Path(clip)), feature_spec(opened))
