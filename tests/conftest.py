@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from lusfx.config import EncoderIdentity, FeatureSpec, PreprocessSpec
 from lusfx.site_key import SECRET_BYTES, SiteKey
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -19,7 +23,7 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def site_key() -> SiteKey:
     """A site key that is not the user's own."""
     return SiteKey(bytes(range(SECRET_BYTES)))
@@ -30,3 +34,64 @@ def own_user_directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     """Keep the user's site key and encoders out of the tests, and the tests out of theirs."""
     monkeypatch.setenv("LUSFX_HOME", str(tmp_path_factory.getbasetemp() / "lusfx-home"))
     monkeypatch.delenv("LUSFX_SITE_KEY", raising=False)
+
+
+@pytest.fixture
+def feature_spec() -> FeatureSpec:
+    """A feature spec with short embeddings, for tests of the cache."""
+    return make_feature_spec()
+
+
+def make_feature_spec(**preprocess: object) -> FeatureSpec:
+    identity = EncoderIdentity(
+        architecture="test",
+        weights_sha256="ab" * 32,
+        layer="last",
+        pooling="mean",
+        dim=5,
+        channels=3,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+    )
+    return FeatureSpec(encoder=identity, preprocess=PreprocessSpec.model_validate(preprocess))
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A synthetic archive and a cache that holds all of it, both the test's own."""
+
+    folder: Path
+    labels: Path
+    cache: Path
+
+
+@pytest.fixture(scope="session")
+def made_archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """Twelve synthetic patients with two clips each, written and extracted once for all tests. Not to be changed."""
+    from lusfx.engine.extract import extract
+    from lusfx.synth import write_archive
+
+    folder = tmp_path_factory.mktemp("archive")
+    labels = write_archive(folder / "exams", n_patients=12, clips_per_patient=2, n_frames=4, seed=7)
+    key = SiteKey(bytes(range(SECRET_BYTES)))
+    result = extract([labels], folder / "cache", site_key=key)
+    assert result.counts == {"encoded": 24}
+    return Archive(folder / "exams", labels, folder / "cache")
+
+
+@pytest.fixture
+def archive(made_archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
+    """A copy of the synthetic archive and its cache that the test may change; the site key is the one it was made with."""
+    shutil.copytree(made_archive.folder, tmp_path / "exams")
+    shutil.copytree(made_archive.cache, tmp_path / "cache")
+    key_file = tmp_path / "site.key"
+    key_file.write_text(bytes(range(SECRET_BYTES)).hex())
+    key_file.chmod(0o600)
+    monkeypatch.setenv("LUSFX_SITE_KEY", str(key_file))
+    return Archive(tmp_path / "exams", tmp_path / "exams" / "labels.csv", tmp_path / "cache")
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    """Random numbers, the same in each run."""
+    return np.random.default_rng(20260101)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from lusfx import __version__
 from lusfx.cache import sealed
@@ -82,8 +82,9 @@ class LedgerEntry:
 
     @classmethod
     def from_dict(cls, facts: dict[str, Any]) -> LedgerEntry:
-        rest = {name: facts[name] for name in ("source", "outcome", "clip", "code", "detail", "notes", "n_frames")}
-        return cls(membership=Membership(facts["patient"], facts["exam"], facts["zone"]), **rest)
+        rest = {name: facts[name] for name in ("source", "outcome", "clip", "code", "detail", "n_frames")}
+        membership = Membership(facts["patient"], facts["exam"], facts["zone"])
+        return cls(membership=membership, notes=tuple(facts["notes"]), **rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,11 @@ class LedgerContent:
 class RunLedger:
     """The ledger of the run in progress; a context that flushes what it has on any exit."""
 
-    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+    def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
-        self._stream = stream
+        self._descriptor = (
+            descriptor  # no buffer in between: it would be flushed once more on closing, on a full disk too
+        )
         self._counts: Counter[str] = Counter()
         self._unsynced = 0
 
@@ -116,10 +119,10 @@ class RunLedger:
         path = runs / (run_id + LEDGER_SUFFIX)
         try:
             sealed.make_directory(runs)
-            stream = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, sealed.FILE_MODE), "wb")
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, sealed.FILE_MODE)
         except OSError as error:
             raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
-        ledger = cls(path, stream)
+        ledger = cls(path, descriptor)
         ledger._write(
             {
                 "format": FORMAT,
@@ -155,12 +158,12 @@ class RunLedger:
             if error is None:  # on a full disk the first error is the one to show
                 raise
         finally:
-            self._stream.close()
+            os.close(self._descriptor)
 
     def _write(self, facts: dict[str, Any]) -> None:
         text = canonical_json(facts).encode("ascii")
         try:
-            self._stream.write(text + b"\t" + _check_of(text) + b"\n")
+            sealed.write_all(self._descriptor, text + b"\t" + _check_of(text) + b"\n")
         except OSError as error:
             raise CacheError(f"the run ledger cannot be written: {os.strerror(error.errno or 0)}") from None
         self._unsynced += 1
@@ -169,8 +172,7 @@ class RunLedger:
 
     def _sync(self) -> None:
         try:
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
+            os.fsync(self._descriptor)
         except OSError as error:
             raise CacheError(f"the run ledger cannot be written: {os.strerror(error.errno or 0)}") from None
         self._unsynced = 0

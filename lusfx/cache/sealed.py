@@ -60,7 +60,7 @@ def write_whole(path: Path, *parts: bytes) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), FILE_MODE)
         try:
             for part in parts:
-                _write_all(descriptor, part)
+                write_all(descriptor, part)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -79,7 +79,8 @@ def _remove_quietly(path: Path) -> None:
         return  # on a disk that is gone or read-only there is nothing to remove, and the first error says so
 
 
-def _write_all(descriptor: int, part: bytes) -> None:
+def write_all(descriptor: int, part: bytes) -> None:
+    """Write every byte: a system call may take fewer than it was given."""
     view = memoryview(part)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -70,7 +70,7 @@ def score_figure(
     thresholds: Mapping[str, float],
 ) -> str:
     """Histogram of scores by class, thresholds drawn, as SVG."""
-    figure, axes = _axes((6.2, 3.1), "probability", "clips")
+    figure, axes = _axes((4, 4), "probability", "clips")
     edges = np.linspace(0, 1, 21).tolist()
     for number, colour in ((0, BLUE), (1, ORANGE)):
         axes.hist(probabilities[targets == number], edges, color=colour, alpha=0.6, label=classes[number])

@@ -1,0 +1,74 @@
+"""The run ledger: every line proves itself, and totals add up."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lusfx.cache import Cache, LedgerEntry, Membership, RunLedger, read_ledger
+from lusfx.errors import CacheError
+
+
+def entry(number: int, outcome: str = "encoded", patient: str | None = "p-1", zone: str | None = None) -> LedgerEntry:
+    return LedgerEntry(f"s-{number}", outcome, f"{number:064x}", Membership(patient, None, zone), n_frames=3)
+
+
+@pytest.fixture
+def ledger_file(tmp_path: Path) -> Path:
+    with RunLedger.start(tmp_path, "ab" * 32, "test") as ledger:
+        for number in range(5):
+            ledger.record(entry(number))
+        ledger.record(entry(5, "failed"))
+        ledger.finish(not_reached=2)
+        return ledger.path
+
+
+def test_entries_and_totals_are_read_back(ledger_file: Path) -> None:
+    content = read_ledger(ledger_file)
+    assert content.entries == [*(entry(number) for number in range(5)), entry(5, "failed")]
+    assert content.totals == {
+        "discovered": 8, "encoded": 5, "cached": 0, "failed": 1, "skipped": 0, "not_reached": 2,
+    }  # fmt: skip
+    assert content.header is not None
+    assert content.header["encoder"] == "test"
+    assert content.n_damaged_lines == 0
+
+
+def test_a_torn_last_line_costs_only_itself(ledger_file: Path) -> None:
+    ledger_file.write_bytes(ledger_file.read_bytes()[:-30])
+    content = read_ledger(ledger_file)
+    assert len(content.entries) == 6
+    assert content.totals is None
+    assert content.n_damaged_lines == 1
+
+
+def test_flipped_bits_never_change_an_entry(ledger_file: Path) -> None:
+    original = ledger_file.read_bytes()
+    known = {str(item.as_dict()) for item in read_ledger(ledger_file).entries}
+    generator = np.random.default_rng(0)
+    for position, bit in zip(generator.integers(0, len(original), 400), generator.integers(0, 8, 400), strict=True):
+        altered = bytearray(original)
+        altered[position] ^= 1 << int(bit)
+        ledger_file.write_bytes(altered)
+        content = read_ledger(ledger_file)
+        assert {str(item.as_dict()) for item in content.entries} <= known
+        assert content.n_damaged_lines >= 1
+
+
+def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    ledger = RunLedger(tmp_path / "x", os.open("/dev/full", os.O_WRONLY))
+    with pytest.raises(CacheError, match="No space left"), ledger:
+        ledger.record(entry(0))
+
+
+def test_later_runs_fill_up_what_earlier_ones_knew(cache: Cache) -> None:
+    with cache.start_run("ab" * 32, "test") as first:
+        first.record(entry(1, patient="p-1", zone="L1"))
+    with cache.start_run("ab" * 32, "test") as second:
+        second.record(entry(1, "cached", patient=None, zone="R1"))
+    assert cache.memberships()[f"{1:064x}"] == Membership("p-1", None, "R1")
