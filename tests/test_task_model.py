@@ -590,6 +590,22 @@ save_task_model(Path({str(logistic)!r}), model.card, model.head, {{"auc": 0.5}},
     assert load_task_model(logistic, SPECS).card.head.name == "mlp"
 
 
+def test_evidence_that_could_not_be_read_back_is_not_written(heads: dict[str, Head], tmp_path: Path) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(40):
+        deep = {"a": deep}
+    for evidence in (deep, {1: "a", "1": "b"}, ["a list"]):
+        with pytest.raises(TaskModelError):
+            save_task_model(tmp_path / "model", make_facts("mlp"), heads["mlp"], evidence, REPORT)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_of_any_text_can_be_written(heads: dict[str, Head], tmp_path: Path) -> None:
+    save_task_model(tmp_path / "model", make_facts("mlp"), heads["mlp"], {}, "half a pair: \ud800\r\n")
+    assert (tmp_path / "model" / "report.html").read_bytes() == b"half a pair: ?\r\n"
+    assert verify_task_model(tmp_path / "model", SPECS) == []
+
+
 @pytest.mark.parametrize("evidence", [{"auc": float("nan")}, {"auc": {1, 2}}, {"auc": object()}, {1: 1, "a": 2}])
 def test_evidence_that_is_not_json_is_refused(evidence: Any, heads: dict[str, Head], tmp_path: Path) -> None:
     with pytest.raises(TaskModelError, match="evidence cannot be written as JSON"):

@@ -26,7 +26,8 @@ def b_mode_region(dataset: Dataset, height: int, width: int) -> tuple[Box | None
     :returns: the region, clipped to the frame, and whether there are several; None where the file declares no regions.
     :raises SkippedClipError: if regions are declared and none is B-mode.
     """
-    declared = dataset.get("SequenceOfUltrasoundRegions")
+    # Some writers add an item with nothing but a pixel spacing: that declares no region.
+    declared = [item for item in dataset.get("SequenceOfUltrasoundRegions") or () if "RegionSpatialFormat" in item]
     if not declared:
         return None, False
     boxes = {

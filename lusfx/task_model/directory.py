@@ -24,7 +24,7 @@ from lusfx.task_model.card import (
     make_card,
     read_card,
 )
-from lusfx.task_model.strict_json import read_bytes
+from lusfx.task_model.strict_json import read_bytes, strict_json
 
 FILE_MODE = 0o600  # the evidence holds patient keys: nobody but the owner reads it unless the owner says so
 DIRECTORY_MODE = 0o700
@@ -45,18 +45,15 @@ def save_task_model(
     :raises TaskModelError: if the target is anything else, the evidence is not JSON, or the disk refuses.
     """
     directory = directory.absolute()
-    check_replaceable(directory)
-    try:
-        evidence_json = json.dumps(evidence, indent=1, sort_keys=True, allow_nan=False).encode("ascii")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise TaskModelError(f"the evidence cannot be written as JSON: {error}") from None
+    evidence_json = _evidence_json(evidence)
     temporary = directory.with_name(f".{directory.name[:80]}.new-{secrets.token_hex(6)}")
     try:
+        check_replaceable(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir(mode=DIRECTORY_MODE)
         head.save(temporary)
         (temporary / EVIDENCE_FILE).write_bytes(evidence_json)
-        (temporary / REPORT_FILE).write_text(report_html, encoding="utf-8", newline="\n")
+        (temporary / REPORT_FILE).write_bytes(report_html.encode("utf-8", "replace"))
         digest = _write_card(temporary, facts)
         _make_durable(temporary)
         _take_the_name(temporary, directory)
@@ -101,10 +98,23 @@ def file_problems(directory: Path, card: TaskModelCard) -> Iterator[str]:
         elif hashlib.sha256(content).hexdigest() != expected.sha256:
             yield f"{name} does not have the content that was written"
     # What a file manager leaves behind begins with a dot. Anything else could be read by a head, unchecked.
-    names = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")}
+    try:
+        names = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")}
+    except OSError as error:
+        yield f"the directory cannot be listed: {os.strerror(error.errno or 0)}"
+        return
     others = len(names - {CARD_FILE, *card.files})
     if others:
         yield f"there are entries that {CARD_FILE} does not list ({others})"
+
+
+def _evidence_json(evidence: Mapping[str, Any]) -> bytes:
+    try:
+        content = json.dumps(evidence, indent=1, sort_keys=True, allow_nan=False).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TaskModelError(f"the evidence cannot be written as JSON: {error}") from None
+    strict_json(content, EVIDENCE_FILE)  # what could not be read back must not be written
+    return content
 
 
 def _write_card(directory: Path, facts: TaskModelFacts) -> str:
