@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lusfx.contracts import Reader
-from lusfx.errors import SkippedClipError, UnreadableClipError
-from lusfx.readers.dicom_pixels import DECODING_ERRORS, PixelData
+from lusfx.errors import ClipError, SkippedClipError, UnreadableClipError
+from lusfx.readers.dicom_pixels import PixelData
 from lusfx.readers.dicom_regions import b_mode_region
 from lusfx.readers.dicom_times import FrameTimes, frame_times
 from lusfx.readers.files import open_source, quiet
@@ -137,14 +137,16 @@ def _read_dataset(stream: IO[bytes]) -> tuple[Dataset, PixelData]:
             syntax = dataset.file_meta.get("TransferSyntaxUID")
     except InvalidDicomError:
         raise UnreadableClipError("not-dicom", "the file does not begin as a DICOM file does") from None
-    except DECODING_ERRORS as error:
+    except Exception as error:
         raise UnreadableClipError("damaged", f"the DICOM header cannot be read ({type(error).__name__})") from None
     if syntax is None:
         raise UnreadableClipError("damaged", "the DICOM file states no transfer syntax")
     try:
         with quiet():
             return dataset, PixelData.find(stream, dataset)
-    except DECODING_ERRORS as error:
+    except ClipError:
+        raise
+    except Exception as error:
         raise UnreadableClipError("damaged", f"the pixel data cannot be found ({type(error).__name__})") from None
 
 
@@ -159,7 +161,9 @@ def _describe(dataset: Dataset, site_key: SiteKey) -> tuple[ClipInfo, FrameTimes
             times = frame_times(dataset, declared or 1)
             patient, study = _text(dataset, "PatientID"), _text(dataset, "StudyInstanceUID")
             issuer = _text(dataset, "IssuerOfPatientID")
-    except DECODING_ERRORS as error:
+    except ClipError:
+        raise
+    except Exception as error:
         raise UnreadableClipError("damaged", f"the DICOM header is invalid ({type(error).__name__})") from None
     if modality not in MODALITIES:
         raise SkippedClipError("not-ultrasound", "the DICOM file is of another modality")

@@ -1,4 +1,8 @@
-"""Frames of DICOM pixel data as grey images, one at a time, without reading the rest (PS3.5 8.2, A.4; PS3.3 C.7.6.3)."""
+"""Frames of DICOM pixel data as grey images, one at a time, without reading the rest (PS3.5 8.2, A.4; PS3.3 C.7.6.3).
+
+On damaged files pydicom and the codecs below it raise whatever they meet, their own classes among it; so here, and in
+:mod:`lusfx.readers.dicom`, every exception of theirs is caught where it arises, and only its type is kept.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +22,6 @@ from lusfx.types import GreyImage
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.pixels.decoders.base import Decoder
-
-DECODING_ERRORS = (
-    OSError,
-    ValueError,  # with it UnicodeError
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    NotImplementedError,
-    RuntimeError,  # with it RecursionError, and the StopIteration that pydicom lets out of a generator
-    EOFError,
-    AssertionError,
-    MemoryError,
-    struct.error,
-)
-"""What pydicom and the codecs below it raise on damaged files."""
 
 PIXEL_DATA = (0x7FE0, 0x0010)
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -121,7 +109,7 @@ class PixelData:
         try:
             parse_basic_offsets(self.stream)
             return io.BytesIO(b"".join(generate_fragments(self.stream)))
-        except DECODING_ERRORS as error:
+        except Exception as error:
             raise UnreadableClipError("damaged", f"the video payload is damaged ({type(error).__name__})") from None
 
     def _native_frames(self, options: dict[str, Any]) -> Iterator[bytes | None]:
@@ -149,7 +137,7 @@ class PixelData:
             for frame in generate_frames(self.stream, number_of_frames=n_declared, extended_offsets=offsets):
                 yield frame
                 n_given += 1
-        except DECODING_ERRORS:
+        except Exception:
             if n_given:
                 return
         else:
@@ -159,7 +147,7 @@ class PixelData:
         try:
             parse_basic_offsets(self.stream)
             yield from generate_fragments(self.stream)
-        except DECODING_ERRORS:
+        except Exception:
             return
 
 
@@ -179,7 +167,7 @@ class _FrameDecoder:
             raise UnreadableClipError(
                 "unsupported-transfer-syntax", "the DICOM file is compressed in a way that is not read here"
             ) from None
-        except DECODING_ERRORS as error:
+        except Exception as error:
             raise UnreadableClipError("damaged", f"the pixel description is damaged ({type(error).__name__})") from None
         self.is_native = not self.syntax.is_encapsulated
         self._check_options()
@@ -217,7 +205,7 @@ class _FrameDecoder:
                     source, raw=True, index=0, decoding_plugin=PLUGINS.get(str(self.syntax), ""), **options
                 )
                 return self._grey(array, str(properties["photometric_interpretation"]), int(properties["bits_stored"]))
-        except DECODING_ERRORS:
+        except Exception:
             return None
 
     def _is_whole(self, frame: bytes) -> bool:
@@ -271,7 +259,7 @@ def _grey_palette(dataset: Dataset) -> GreyImage:
             first = int(dataset.RedPaletteColorLookupTableDescriptor[1])
             bits = int(dataset.RedPaletteColorLookupTableDescriptor[2])
             colours = apply_color_lut(np.arange(first + n_entries, dtype=np.uint16), dataset)
-    except DECODING_ERRORS as error:
+    except Exception as error:
         raise UnreadableClipError("damaged", f"the colour palette is damaged ({type(error).__name__})") from None
     if bits == 16 and int(colours.max()) > 255:
         colours = colours >> 8

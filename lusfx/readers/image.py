@@ -48,15 +48,14 @@ class ImageReader(Reader):
         with open_source(path) as stream:
             try:
                 with quiet():
-                    image = Image.open(stream, formats=FORMATS)
+                    clip = ImageClip(Image.open(stream, formats=FORMATS))
             except Image.DecompressionBombError:
                 raise UnreadableClipError("too-large", "the image declares too many pixels") from None
             except DECODING_ERRORS as error:
                 raise UnreadableClipError(
                     "damaged", f"not an image that is read here ({type(error).__name__})"
                 ) from None
-            with image:
-                yield ImageClip(image)
+            yield clip
 
 
 class ImageClip:

@@ -12,10 +12,8 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
-from pydicom import Dataset
 from pydicom.dataset import FileDataset
 from pydicom.pixels.utils import compress
-from pydicom.sequence import Sequence
 from pydicom.uid import (
     JPEG2000,
     DeflatedExplicitVRLittleEndian,
@@ -106,7 +104,7 @@ def test_uncompressed_frames(tmp_path: Path, cine: Frames, syntax: pydicom.uid.U
 
 
 def test_big_endian_16_bit_frames(tmp_path: Path, cine: Frames) -> None:
-    dataset = make.make_dataset(cine.astype(">u2") * 256)
+    dataset = make.make_dataset((cine.astype(np.uint16) * 256).astype(">u2"))
     dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     path = tmp_path / "clip.dcm"
     pydicom.dcmwrite(path, dataset, implicit_vr=False, little_endian=False, force_encoding=False)
@@ -434,16 +432,19 @@ def test_content_is_claimed_by_its_preamble() -> None:
     assert not DicomReader().claims_content(b"")
 
 
-def test_nested_sequences_do_not_overflow(write_dicom: Write, cine: Frames) -> None:
-    dataset = make.make_dataset(cine)
-    inner = Dataset()
-    for _ in range(300):
-        outer = Dataset()
-        outer.ReferencedSeriesSequence = Sequence([inner])
-        inner = outer
-    dataset.ReferencedSeriesSequence = Sequence([inner])
-    path = write_dicom(dataset)
+@pytest.mark.parametrize("depth", [10, 2000, 50_000])
+def test_nested_sequences_do_not_overflow(write_dicom: Write, cine: Frames, depth: int) -> None:
+    path = write_dicom(make.make_dataset(cine))
+    content = path.read_bytes()
+    undefined = b"\xff\xff\xff\xff"
+    opened = struct.pack("<HH", 0x0008, 0x1115) + b"SQ\0\0" + undefined + struct.pack("<HH", 0xFFFE, 0xE000) + undefined
+    closed = struct.pack("<HHLHHL", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+    patient = struct.pack("<HH", 0x0010, 0x0010) + b"PN"
+    assert content.count(patient) == 1
+    path.write_bytes(content.replace(patient, opened * depth + closed * depth + patient))
     try:
-        read(path)
+        frames = read(path)[1]
     except ClipError as error:
         assert error.code == "damaged"  # noqa: PT017 - either a result or this
+    else:
+        np.testing.assert_array_equal(np.stack([frame.pixels for frame in frames if frame.pixels is not None]), cine)
