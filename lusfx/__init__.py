@@ -1,3 +1,27 @@
-"""lusfx: encode a lung-ultrasound exam once, and answer every question from the cached features."""
+"""lusfx: encode a lung-ultrasound exam once, and answer every question from the cached features.
+
+The commands are functions, too: :func:`extract`, :func:`train_task`, :func:`score`, :func:`evaluate`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "evaluate", "extract", "score", "train_task"]
+
+if TYPE_CHECKING:
+    from lusfx.engine.evaluate import evaluate
+    from lusfx.engine.extract import extract
+    from lusfx.engine.score import score
+    from lusfx.engine.train import train_task
+
+FUNCTIONS = {"extract": "extract", "train_task": "train", "score": "score", "evaluate": "evaluate"}
+"""Where each function lives in ``lusfx.engine``; imported when first used, since they bring numpy and h5py."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in FUNCTIONS:
+        raise AttributeError(f"module 'lusfx' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"lusfx.engine.{FUNCTIONS[name]}"), name)

@@ -22,3 +22,5 @@ def clip_key(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise UnreadableClipError("cannot-open", f"the file cannot be read: {os.strerror(error.errno or 0)}") from None
+    except ValueError:  # a NUL in the name
+        raise UnreadableClipError("cannot-open", "no file can have this name") from None

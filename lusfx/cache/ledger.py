@@ -29,6 +29,7 @@ LEDGER_SUFFIX = ".jsonl"
 CHECK_DIGITS = 16
 LINES_A_SYNC = 256
 OUTCOMES = ("encoded", "cached", "failed", "skipped")
+TOTALS = ("discovered", *OUTCOMES, "not_reached")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,12 @@ class LedgerContent:
     totals: dict[str, Any] | None
     n_damaged_lines: int
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether the entries are those that the totals count: a line that is missing whole shows only here."""
+        counts = Counter(entry.outcome for entry in self.entries)
+        return self.totals is None or all(self.totals[outcome] == counts[outcome] for outcome in OUTCOMES)
+
 
 class RunLedger:
     """The ledger of the run in progress; a context that flushes what it has on any exit."""
@@ -119,24 +126,34 @@ class RunLedger:
         path = runs / (run_id + LEDGER_SUFFIX)
         try:
             sealed.make_directory(runs)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, sealed.FILE_MODE)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            descriptor = os.open(path, flags, sealed.FILE_MODE)
         except OSError as error:
             raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
         ledger = cls(path, descriptor)
-        ledger._write(
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "run": run_id,
-                "fingerprint": fingerprint,
-                "encoder": encoder,
-                "lusfx": __version__,
-            }
-        )
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "run": run_id,
+            "fingerprint": fingerprint,
+            "encoder": encoder,
+            "lusfx": __version__,
+        }
+        try:
+            ledger._write(header)
+            sealed.sync_directory(runs)
+        except (OSError, CacheError) as error:
+            os.close(descriptor)
+            raise CacheError(f"the run ledger cannot be begun: {error}") from None
         return ledger
 
     def record(self, entry: LedgerEntry) -> None:
-        """Append an entry. Of an encoded clip, only once its file is durable."""
+        """Append an entry. Of an encoded clip, only once its file is durable.
+
+        :raises ValueError: if the outcome is not one of :data:`OUTCOMES`: the totals would not add up.
+        """
+        if entry.outcome not in OUTCOMES:
+            raise ValueError(f"an outcome is one of {', '.join(OUTCOMES)}")
         self._counts[entry.outcome] += 1
         self._write(entry.as_dict())
 
@@ -196,13 +213,16 @@ def read_ledger(path: Path) -> LedgerContent:
         if check != _check_of(text):
             n_damaged += 1
             continue
-        facts = json.loads(text)
-        if "format" in facts:
-            header = facts
-        elif "totals" in facts:
-            totals = facts["totals"]
-        else:
-            entries.append(LedgerEntry.from_dict(facts))
+        try:
+            facts = json.loads(text)
+            if "format" in facts:
+                header = {"fingerprint": facts["fingerprint"], "encoder": facts["encoder"], **facts}
+            elif "totals" in facts:
+                totals = {name: int(facts["totals"][name]) for name in TOTALS}
+            else:
+                entries.append(LedgerEntry.from_dict(facts))
+        except (ValueError, KeyError, TypeError):  # proves itself, but is none of ours
+            n_damaged += 1
     return LedgerContent(header, entries, totals, n_damaged)
 
 

@@ -35,9 +35,12 @@ DTYPES: Final[Mapping[str, tuple[str, ...]]] = {
 def check(clip: ClipEmbeddings, dim: int) -> None:
     """Refuse what must never be written.
 
-    :raises ValueError: if shapes disagree, there is no frame, or a row that claims to be OK is not finite.
+    :raises ValueError: if shapes disagree, there is no frame, a row that claims to be OK is not finite, or one that does
+        not has values: a reader that forgets to look at the status must get NaN, never a vector.
     """
-    n_frames = clip.n_frames
+    if clip.embeddings.dtype.str not in DTYPES["embeddings"]:
+        raise ValueError(f"embeddings are {clip.embeddings.dtype}, expected float16 or float32")
+    n_frames = len(clip.status)
     if n_frames == 0 or clip.embeddings.shape != (n_frames, dim):
         raise ValueError(f"embeddings have shape {clip.embeddings.shape}, expected (n_frames, {dim}) with n_frames > 0")
     for name in ("times_s", "source_frame", "status"):
@@ -45,6 +48,8 @@ def check(clip: ClipEmbeddings, dim: int) -> None:
             raise ValueError(f"{name} has shape {getattr(clip, name).shape}, expected ({n_frames},)")
     if not np.isfinite(clip.embeddings[clip.status == FrameStatus.OK]).all():
         raise ValueError("a readable frame has an embedding that is not finite")
+    if not np.isnan(clip.embeddings[clip.status != FrameStatus.OK]).all():
+        raise ValueError("a frame that could not be read has an embedding")
 
 
 def as_stored(embeddings: NDArray[Any], status: NDArray[np.uint8], stored_dtype: str) -> NDArray[Any]:
@@ -128,7 +133,8 @@ def _checked_array(file: h5py.File, name: str, image_bytes: int) -> NDArray[Any]
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
         raise ValueError("unexpected storage")
-    if dataset.dtype.str not in DTYPES[name] or dataset.nbytes > image_bytes:
+    n_axes = 2 if name == "embeddings" else 1
+    if dataset.dtype.str not in DTYPES[name] or len(dataset.shape) != n_axes or dataset.nbytes > image_bytes:
         raise ValueError("unexpected type or size")
     array: NDArray[Any] = dataset[()]
     return array

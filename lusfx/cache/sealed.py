@@ -10,6 +10,7 @@ Layout of the seal, little endian: magic (16 bytes), version (4), body length (8
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -87,19 +88,24 @@ def write_all(descriptor: int, part: bytes) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory that only its owner can enter, and those above it that are missing."""
+    """Make a directory that only its owner can enter, and those above it that are missing; durable on return."""
     if path.is_dir():
         return
-    make_directory(path.parent)
+    if path.parent != path:  # a Windows drive that is not there is its own parent
+        make_directory(path.parent)
     path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:
-    """Make a rename in a directory durable. Windows has no such call, and needs none."""
+    """Make what was made or renamed in a directory durable. Windows has no such call, and needs none."""
     if os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot sync a directory, and say so like this
+            raise
     finally:
         os.close(descriptor)

@@ -17,7 +17,7 @@ from lusfx.cli import terminal
 @click.option(
     "--out", required=True, type=terminal.DIRECTORY, help="Directory of the task model; of several, their parent."
 )
-@click.option("--head", help="Kind of head; see 'lusfx heads'.  [default: mlp]")
+@click.option("--head", help="Kind of head; see 'lusfx heads'.  [default: logistic]")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the head; may be repeated.")
 @click.option("--folds", type=click.IntRange(2, 50), default=5, show_default=True, help="Cross-validation folds.")
 @terminal.seed_option

@@ -17,16 +17,19 @@ B_LINES_OF_SEVERITY = {0: (0, 0), 1: (1, 3), 2: (3, 6), 3: (7, 11)}
 """Fewest B-lines, and one more than most, of each severity (after Soldati et al. 2020)."""
 
 
-def write_archive(out: Path, *, n_patients: int, clips_per_patient: int = 3, n_frames: int = 24, seed: int = 0) -> Path:
+def write_archive(
+    out: Path, *, n_patients: int, clips_per_patient: int = 3, n_frames: int = 24, seed: int = 0, first_patient: int = 1
+) -> Path:
     """Write synthetic clips (``clips/*.mp4``) and ``labels.csv``.
 
     Every patient has its own look and its own severity, the two unrelated, so that only the lung tells the labels.
 
+    :param first_patient: number of the first patient; archives of other numbers have other patients.
     :returns: the label table, with the columns path, patient_id, zone, a_lines, b_lines, severity.
     """
     (out / "clips").mkdir(parents=True, exist_ok=True)
     rows = []
-    for patient in range(n_patients):
+    for patient in range(first_patient, first_patient + n_patients):
         generator = np.random.default_rng([seed, patient])
         look = PatientLook.draw(generator)
         usual = patient % len(B_LINES_OF_SEVERITY)
@@ -37,12 +40,12 @@ def write_archive(out: Path, *, n_patients: int, clips_per_patient: int = 3, n_f
                 a_lines=severity < 2, n_b_lines=n_b_lines, b_line_width=0.03 if severity < 3 else 0.07
             )
             frames = simulate(look, pattern, seed=int(generator.integers(1 << 31)), n_frames=n_frames)
-            path = f"clips/synthetic-{patient + 1:04}-{number + 1}.mp4"
+            path = f"clips/synthetic-{patient:04}-{number + 1}.mp4"
             write_video(out / path, frames, FRAME_RATE_HZ)
             rows.append(
                 {
                     "path": path,
-                    "patient_id": f"synthetic-{patient + 1:04}",
+                    "patient_id": f"synthetic-{patient:04}",
                     "zone": ZONES[number % len(ZONES)],
                     "a_lines": int(pattern.a_lines),
                     "b_lines": int(n_b_lines > 0),

@@ -1,0 +1,163 @@
+"""The commands that look and list, and what the command line imports."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from PIL import Image
+
+from lusfx.cli import COMMANDS, LazyGroup, group
+
+Lusfx = Callable[..., Any]
+HEAVY = (
+    "torch",
+    "timm",
+    "lightgbm",
+    "sklearn",
+    "scipy",
+    "h5py",
+    "matplotlib",
+    "numpy",
+    "pydantic",
+    "av",
+    "pydicom",
+    "onnxruntime",
+)
+
+
+def imported_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "sys.argv = ['lusfx', '--help']\nimport lusfx.cli\ntry:\n    lusfx.cli.main()\nexcept SystemExit:\n    pass"
+    assert not imported_by(code) & {*HEAVY, "pluggy", "lusfx.plugins"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not count a child's time")
+def test_help_takes_little_time() -> None:
+    """0.3 s of processor time is what a command line may take to say its name; this leaves room for a slow machine."""
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "lusfx", "--help"], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.6
+
+
+def test_extracting_needs_neither_torch_nor_what_trains(archive: Any) -> None:
+    code = (
+        f"from lusfx.engine.extract import extract\nextract([{str(archive.folder)!r}], {str(archive.folder / 'c')!r})"
+    )
+    assert not imported_by(code) & {"torch", "timm", "onnx", "lightgbm", "sklearn", "matplotlib"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_the_summary_that_is_listed(name: str) -> None:
+    command = importlib.import_module(f"lusfx.cli.{name.replace('-', '_')}").command
+    assert command.name == name
+    assert command.short_help == COMMANDS[name]
+    for item in command.commands.values() if isinstance(command, click.Group) else [command]:
+        assert item.help
+        for parameter in item.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{name}: {parameter.name} has no help"
+
+
+def test_an_unknown_command_is_a_usage_error(lusfx: Lusfx) -> None:
+    assert isinstance(group, LazyGroup)
+    run = lusfx("nonsense")
+    assert run.code == 2
+    assert "No such command" in run.err
+
+
+@pytest.mark.parametrize("name", ["encoders", "heads", "plugins", "tasks"])
+def test_lists_are_for_people_and_for_programs(lusfx: Lusfx, name: str) -> None:
+    assert lusfx(name).code == 0
+    assert lusfx(name, "--json").json
+
+
+def test_doctor_finds_this_installation_sound(lusfx: Lusfx, archive: Any) -> None:
+    run = lusfx("doctor", "--cache", archive.cache, "--json")
+    assert run.code == 0, run.out
+    states = {check["name"]: check["state"] for check in run.json}
+    assert states["encoder"] == "ok"
+    assert states["cache"] == "ok"
+
+
+def test_doctor_finds_what_is_wrong(lusfx: Lusfx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text("nonsense")
+    monkeypatch.setenv("LUSFX_SITE_KEY", str(tmp_path / "key"))
+    run = lusfx("doctor", "--cache", tmp_path / "no-cache", "--json")
+    assert run.code == 1
+    assert {check["name"] for check in run.json if check["state"] == "wrong"} == {"site key", "cache"}
+
+
+def test_inspect_draws(lusfx: Lusfx, archive: Any, tmp_path: Path) -> None:
+    clip = sorted((archive.folder / "clips").iterdir())[0]
+    run = lusfx("inspect", clip, "--out", "picture.png", "--json")
+    assert run.code == 0, run.err
+    assert run.json["beam_shape"] in ("sector", "linear")
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert picture.width == 1440
+    assert lusfx("inspect", clip, "--out", "picture.png", "--frame", 900).code == 1
+
+
+def test_cache_commands(lusfx: Lusfx, archive: Any) -> None:
+    info = lusfx("cache", "info", "--cache", archive.cache, "--json").json
+    assert (info["stores"][0]["n_clips"], info["n_patients"]) == (24, 12)
+    assert lusfx("cache", "verify", "--cache", archive.cache).code == 0
+    clip = sorted((archive.folder / "clips").iterdir())[0]
+    assert lusfx("cache", "explain", clip, "--cache", archive.cache, "--json").json["verdict"] == "hit"
+
+    victim = sorted(archive.cache.rglob("*.h5"))[0]
+    content = bytearray(victim.read_bytes())
+    content[-1] ^= 1
+    victim.write_bytes(content)
+    found = lusfx("cache", "verify", "--cache", archive.cache, "--json")
+    assert found.code == 1
+    assert [finding["code"] for finding in found.json["findings"]] == ["damaged-clip"]
+    assert "1 damaged clips set aside" in lusfx("cache", "repair", "--cache", archive.cache).out
+    assert lusfx("extract", archive.folder, "--cache", archive.cache, "--json").json["encoded"] == 1
+    assert lusfx("cache", "gc", "--cache", archive.cache, "--json").json["removed"]
+    assert lusfx("cache", "verify", "--cache", archive.cache).code == 0
+
+
+def test_model_commands(lusfx: Lusfx, archive: Any, tmp_path: Path) -> None:
+    pytest.importorskip("lusfx_blues", reason="the plugin lusfx-blues is not installed")
+    lusfx(
+        "train-task", "b-lines", "--labels", archive.labels, "--cache", archive.cache, "--out", "m",
+        "--head", "lightgbm", "--folds", 3,
+    )  # fmt: skip
+    shown = lusfx("model", "show", "m")
+    assert "trained on 24 clips of 12 patients" in shown.out
+    assert lusfx("model", "verify", "m").code == 0
+    report = tmp_path / "m" / "report.html"
+    report.write_bytes(report.read_bytes()[:-1])
+    assert lusfx("model", "verify", "m", "--json").json["sound"] is False
+    assert lusfx("model", "show", "m").code == 1
+
+
+def test_the_python_functions_have_the_commands_names() -> None:
+    import lusfx as package
+
+    for name in ("extract", "train_task", "score", "evaluate"):
+        assert callable(getattr(package, name))
+    with pytest.raises(AttributeError):
+        _ = package.nonsense
+
+
+def test_json_has_no_nan(lusfx: Lusfx, archive: Any) -> None:
+    run = lusfx("cache", "info", "--cache", archive.cache, "--json")
+    json.loads(run.out, parse_constant=lambda text: pytest.fail(f"{text} is not JSON"))
