@@ -29,6 +29,7 @@ LEDGER_SUFFIX = ".jsonl"
 CHECK_DIGITS = 16
 LINES_A_SYNC = 256
 OUTCOMES = ("encoded", "cached", "failed", "skipped")
+HEADER = ("format", "version", "run", "fingerprint", "encoder", "lusfx")
 TOTALS = ("discovered", *OUTCOMES, "not_reached")
 
 
@@ -128,6 +129,7 @@ class RunLedger:
             sealed.make_directory(runs)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
             descriptor = os.open(path, flags, sealed.FILE_MODE)
+            sealed.sync_directory(runs)
         except OSError as error:
             raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
         ledger = cls(path, descriptor)
@@ -141,10 +143,10 @@ class RunLedger:
         }
         try:
             ledger._write(header)
-            sealed.sync_directory(runs)
-        except (OSError, CacheError) as error:
+            ledger._sync()
+        except CacheError:
             os.close(descriptor)
-            raise CacheError(f"the run ledger cannot be begun: {error}") from None
+            raise
         return ledger
 
     def record(self, entry: LedgerEntry) -> None:
@@ -216,7 +218,7 @@ def read_ledger(path: Path) -> LedgerContent:
         try:
             facts = json.loads(text)
             if "format" in facts:
-                header = {"fingerprint": facts["fingerprint"], "encoder": facts["encoder"], **facts}
+                header = {name: facts[name] for name in HEADER}
             elif "totals" in facts:
                 totals = {name: int(facts["totals"][name]) for name in TOTALS}
             else:

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from lusfx.cache import sealed
-from lusfx.cache.keys import CLIP_KEY
 from lusfx.cache.ledger import read_ledger
-from lusfx.cache.store import RUNS, Cache, Store
+from lusfx.cache.store import CLIP_SUFFIX, SPEC, Cache, Store
 from lusfx.config import FeatureSpec
-from lusfx.errors import CacheError, CorruptRecordError
+from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
 
 QUARANTINE = "quarantine"
 ABANDONED_S = 3600
@@ -55,7 +54,7 @@ def info(cache: Cache) -> CacheInfo:
     """Count what a cache holds, without reading any clip."""
     stores = []
     for store in cache.stores():
-        sizes = [path.stat().st_size for path in store.files()]
+        sizes = [_size_of(path) for path in store.files()]
         spec = store.spec
         stores.append(
             StoreInfo(
@@ -77,7 +76,7 @@ class Finding:
     """Something in a cache that is not as it was written.
 
     :param file: relative to the cache; holds keys only.
-    :param code: ``damaged-clip``, ``damaged-spec``, ``damaged-ledger`` or ``unfinished-run``.
+    :param code: ``damaged-clip``, ``unreadable-clip``, ``damaged-spec``, ``damaged-ledger`` or ``unfinished-run``.
     """
 
     file: str
@@ -110,29 +109,41 @@ def verify(cache: Cache, progress: Callable[[int], None] | None = None) -> Verif
     """
     findings = []
     n_clips = 0
-    for directory in sorted(path for path in cache.directory.iterdir() if CLIP_KEY.fullmatch(path.name)):
+    for directory in cache.store_directories():
         try:
             store = Store.open(directory)
         except CorruptRecordError as error:
-            findings.append(Finding(f"{directory.name}/spec.json", "damaged-spec", str(error)))
+            if (directory / SPEC).exists() or any(directory.rglob(f"*{CLIP_SUFFIX}")):  # else it was only just begun
+                findings.append(Finding(f"{directory.name}/{SPEC}", "damaged-spec", str(error)))
             continue
         for path in sorted(store.files()):
             n_clips += 1
+            file = path.relative_to(cache.directory).as_posix()
             try:
                 store.read(path.stem)
+            except ClipNotCachedError:
+                n_clips -= 1  # removed meanwhile by another process
             except CorruptRecordError as error:
-                findings.append(Finding(path.relative_to(cache.directory).as_posix(), "damaged-clip", str(error)))
+                findings.append(Finding(file, "damaged-clip", str(error)))
+            except CacheError as error:
+                findings.append(Finding(file, "unreadable-clip", str(error)))
             if progress is not None:
                 progress(n_clips)
     ledgers = cache.ledgers()
-    for path in ledgers:
-        content = read_ledger(path)
-        file = path.relative_to(cache.directory).as_posix()
-        if content.n_damaged_lines:
-            findings.append(Finding(file, "damaged-ledger", f"{content.n_damaged_lines} damaged lines"))
-        elif content.totals is None:
-            findings.append(Finding(file, "unfinished-run", "the run was killed; its entries are sound"))
-    return Verification(n_clips, len(ledgers), findings)
+    return Verification(
+        n_clips, len(ledgers), findings + [f for path in ledgers for f in _ledger_findings(cache, path)]
+    )
+
+
+def _ledger_findings(cache: Cache, path: Path) -> Iterator[Finding]:
+    content = read_ledger(path)
+    file = path.relative_to(cache.directory).as_posix()
+    if content.n_damaged_lines:
+        yield Finding(file, "damaged-ledger", f"{content.n_damaged_lines} damaged lines")
+    elif not content.adds_up:
+        yield Finding(file, "damaged-ledger", "the entries are not those that its totals count")
+    elif content.totals is None:
+        yield Finding(file, "unfinished-run", "the run was killed, or is still at work; its entries are sound")
 
 
 def repair(cache: Cache) -> list[Finding]:
@@ -148,6 +159,8 @@ def repair(cache: Cache) -> list[Finding]:
         try:
             sealed.make_directory(quarantine)
             os.replace(source, quarantine / f"{fingerprint[:12]}-{source.name}")  # noqa: PTH105 - replaces on Windows too
+        except FileNotFoundError:
+            continue  # set aside meanwhile by another process
         except OSError as error:
             raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
     return damaged
@@ -237,28 +250,38 @@ def gc(cache: Cache, *, fingerprints: Sequence[str] = (), dry_run: bool = False)
 
     :param fingerprints: beginnings of fingerprints whose embeddings are no longer wanted.
     """
+    unwanted = sorted({cache.directory_of(beginning) for beginning in fingerprints})
     doomed = [path for path in cache.directory.rglob(f"{sealed.TEMPORARY_PREFIX}*") if _abandoned(path)]
     doomed += sorted((cache.directory / QUARANTINE).glob("*"))
-    for beginning in fingerprints:
-        directory = cache.find(beginning).directory
-        doomed += sorted(path for path in directory.rglob("*") if path.is_file() and path not in doomed)
-    sizes = {path: path.stat().st_size for path in doomed}
+    for directory in unwanted:
+        doomed += sorted(path for path in directory.rglob("*") if not path.is_dir())
+    doomed = list(dict.fromkeys(doomed))
+    n_bytes = sum(_size_of(path) for path in doomed)
     if not dry_run:
-        _remove(cache, doomed)
+        _remove(doomed, unwanted)
     names = [path.relative_to(cache.directory).as_posix() for path in doomed]
-    return Removal(names, sum(sizes.values()), dry_run)
+    return Removal(names, n_bytes, dry_run)
 
 
-def _remove(cache: Cache, files: list[Path]) -> None:
-    """Remove files, a store's spec last, so that a killed removal leaves a store that can still be opened."""
+def _remove(files: list[Path], directories: list[Path]) -> None:
+    """Remove files, a store's spec last, so that a killed removal leaves a store that can still be opened; then the
+    directories, and no other empty one: a run may be about to write into it.
+    """
     try:
-        for path in sorted(files, key=lambda path: path.name == "spec.json"):
+        for path in sorted(files, key=lambda path: path.name == SPEC):
             path.unlink(missing_ok=True)
-        for directory in sorted((path for path in cache.directory.rglob("*") if path.is_dir()), reverse=True):
-            if not any(directory.iterdir()) and directory.name != RUNS:
+        for top in directories:
+            for directory in [*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top]:
                 directory.rmdir()
     except OSError as error:
         raise CacheError(f"the cache cannot be tidied: {os.strerror(error.errno or 0)}") from None
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0  # removed meanwhile by another process
 
 
 def _abandoned(path: Path) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,38 +23,47 @@ FILE_NAME = "stat-index.sqlite"
 RACY_NS = 2_000_000_000
 """A file changed this shortly before it was hashed may change again within the same tick of its clock (as git knows)."""
 TABLE = (
-    "CREATE TABLE IF NOT EXISTS clips (place TEXT PRIMARY KEY, stamp TEXT NOT NULL, clip TEXT NOT NULL) WITHOUT ROWID"
+    "CREATE TABLE IF NOT EXISTS clips (place TEXT PRIMARY KEY, stamp TEXT NOT NULL, clip TEXT NOT NULL,"
+    " crc32 INTEGER NOT NULL) WITHOUT ROWID"
 )
+SAVE_EVERY = 4096
+"""So many new files a transaction: what a killed run has to hash again."""
+PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+"""Another process is writing, or this one may not: no sign of damage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """A file's size, modification and change times and number, taken *before* its content is hashed."""
+    """A file's size, modification and change times and number, taken *before* its content is hashed.
+
+    :param is_racy: whether it had changed so shortly before that another change might leave the same times.
+    """
 
     size: int
     mtime_ns: int
     ctime_ns: int
     inode: int
+    is_racy: bool = False
 
     @classmethod
     def of(cls, path: Path) -> Stamp | None:
         """None where there is no such regular file."""
         try:
             status = path.stat()
-        except OSError:
+        except (OSError, ValueError):
             return None
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        # Judged now and not when it is recorded: seconds may pass in between, and a change in them would go unseen.
+        is_racy = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < RACY_NS
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, is_racy)
 
     def as_text(self) -> str:
         return f"{self.size}:{self.mtime_ns}:{self.ctime_ns}:{self.inode}"
 
-    @property
-    def is_racy(self) -> bool:
-        return time.time_ns() - max(self.mtime_ns, self.ctime_ns) < RACY_NS
-
 
 class StatIndex:
-    """All known files in memory while open; what is new is written on leaving.
+    """All known files in memory while open; what is new is written now and then, and on leaving.
 
     :param file: the database.
     :param site_key: makes pseudonyms of paths.
@@ -83,6 +94,8 @@ class StatIndex:
         entry = (stamp.as_text(), key)
         if self._known.get(place) != entry:
             self._known[place] = self._new[place] = entry
+        if len(self._new) >= SAVE_EVERY:
+            self._save()
 
     def __enter__(self) -> StatIndex:
         return self
@@ -91,25 +104,39 @@ class StatIndex:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._new:
-            with contextlib.suppress(sqlite3.Error, OSError):
-                self._save()
+            self._save()
 
     def _load(self) -> dict[str, tuple[str, str]]:
         if not self._file.exists():
             return {}
         try:
-            with contextlib.closing(sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=ro", uri=True)) as database:
-                rows = database.execute("SELECT place, stamp, clip FROM clips").fetchall()
-        except sqlite3.Error:
-            with contextlib.suppress(OSError):
-                self._file.unlink()
+            # Not read-only: what a killed run left half written has to be rolled back first.
+            with contextlib.closing(sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=rw", uri=True)) as database:
+                rows = database.execute("SELECT place, stamp, clip, crc32 FROM clips").fetchall()
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in PASSING:
+                self._discard()
             return {}
-        return {place: (stamp, clip) for place, stamp, clip in rows}
+        # SQLite does not notice a flipped bit inside a value.
+        return {place: (stamp, clip) for place, stamp, clip, crc32 in rows if crc32 == _crc32(place, stamp, clip)}
+
+    def _discard(self) -> None:
+        """Remove a damaged database, its journal first: SQLite would play that into the next one of this name."""
+        with contextlib.suppress(OSError):
+            self._file.with_name(self._file.name + "-journal").unlink(missing_ok=True)
+            self._file.unlink()
 
     def _save(self) -> None:
-        if not self._file.exists():
-            os.close(os.open(self._file, os.O_WRONLY | os.O_CREAT, FILE_MODE))
-        with contextlib.closing(sqlite3.connect(self._file, timeout=10)) as database, database:
-            database.execute(TABLE)
-            rows = [(place, *entry) for place, entry in self._new.items()]
-            database.executemany("INSERT OR REPLACE INTO clips VALUES (?, ?, ?)", rows)
+        """Write what is new, or forget about it: the index may lack anything."""
+        with contextlib.suppress(sqlite3.Error, OSError):
+            if not self._file.exists():
+                os.close(os.open(self._file, os.O_WRONLY | os.O_CREAT, FILE_MODE))
+            with contextlib.closing(sqlite3.connect(self._file, timeout=10)) as database, database:
+                database.execute(TABLE)
+                rows = [(place, *entry, _crc32(place, *entry)) for place, entry in self._new.items()]
+                database.executemany("INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?)", rows)
+        self._new.clear()
+
+
+def _crc32(place: object, stamp: object, clip: object) -> int:
+    return zlib.crc32(f"{place}\t{stamp}\t{clip}".encode("utf-8", "surrogateescape"))

