@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from lusfx.version import __version__
+
 __all__ = ["__version__", "evaluate", "extract", "score", "train_task"]
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from typing import Any, Generic, TypeVar
 
 import pluggy
 
-from lusfx import __version__, hookspecs
+from lusfx import hookspecs
 from lusfx.contracts import API_VERSION, EncoderSpec, HeadSpec, Plugin, Reader, Task
 from lusfx.errors import PluginError, UsageError
+from lusfx.version import __version__
 
 BUILT_IN = ("lusfx.readers", "lusfx.encoders", "lusfx.heads")
 OWN_DISTRIBUTION = f"lusfx {__version__}"

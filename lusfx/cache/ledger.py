@@ -18,10 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lusfx import __version__
 from lusfx.cache import sealed
 from lusfx.config import canonical_json
 from lusfx.errors import CacheError
+from lusfx.version import __version__
 
 FORMAT = "lusfx-ledger"
 VERSION = 1

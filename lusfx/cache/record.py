@@ -100,6 +100,8 @@ def decode(image: memoryview, key: str, fingerprint: str, dim: int) -> ClipEmbed
     access.set_file_image(bytes(image))
     try:
         with h5py.File(h5py.h5f.open(b"clip", h5py.h5f.ACC_RDONLY, fapl=access)) as file:
+            if set(file) != set(DTYPES):
+                raise ValueError("unexpected objects")
             provenance = _checked_attributes(file, key, fingerprint)
             arrays = {name: _checked_array(file, name, len(image)) for name in DTYPES}
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
@@ -128,8 +130,8 @@ def _checked_attributes(file: h5py.File, key: str, fingerprint: str) -> dict[str
 def _checked_array(file: h5py.File, name: str, image_bytes: int) -> NDArray[Any]:
     import h5py
 
-    if set(file) != set(DTYPES) or not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise ValueError("unexpected objects")
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise ValueError("unexpected link")
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
         raise ValueError("unexpected storage")

@@ -10,8 +10,8 @@ import sys
 
 import click
 
-from lusfx import __version__
 from lusfx.errors import LusfxError
+from lusfx.version import __version__
 
 COMMANDS = {
     "extract": "Encode what the cache lacks.",

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lusfx import __version__
 from lusfx.cache import Cache
 from lusfx.contracts import EncoderRequest
 from lusfx.encoders import DEFAULT_ENCODER
@@ -21,6 +20,7 @@ from lusfx.engine.encoders import feature_spec, open_encoder
 from lusfx.errors import LusfxError
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey, site_key_file
+from lusfx.version import __version__
 
 BASE = ("av", "h5py", "lightgbm", "numpy", "onnxruntime", "pillow", "pyarrow", "pydicom", "safetensors", "scikit-learn")
 CODECS = ("pyjpegls", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm")

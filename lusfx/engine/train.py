@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from lusfx import __version__
 from lusfx.cache import Cache, Store
 from lusfx.contracts import HeadSettings, HeadSpec, Task, TrainingSet
 from lusfx.engine.features import choose_store, clip_features
@@ -35,6 +34,7 @@ from lusfx.task_model import (
     check_replaceable,
     save_task_model,
 )
+from lusfx.version import __version__
 
 DEFAULT_HEAD = "logistic"
 """Needs no torch, and on a few hundred clips none of the others was better on the whole (docs/results.md)."""

@@ -2,7 +2,8 @@
 
 The beam is where the image is bright at some time or changes over time. Its largest connected piece is explained by a shape:
 two straight sides, and arcs about the point where they meet (convex and phased arrays), or a rectangle (linear arrays). The
-shape is the mask, so that shadows and effusions inside the beam stay in it. How well shape and piece agree is the
+shape is the mask, so that shadows and effusions inside the beam stay in it. Beams are symmetric: where a shadow hides one
+side, the other tells where it is. How well shape and piece agree is the
 confidence. The geometry of a convex array's image, an annulus sector, is described by Weld et al. 2025 (arXiv 2502.09482).
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +33,7 @@ MIN_AREA = 0.04
 """Smallest share of the frame that can be a beam."""
 MIN_DETACHED_AREA = 0.004
 """Smallest share of the frame that a piece beside the largest must have to count."""
-KEPT_AGREEMENT = 0.9
+KEPT_AGREEMENT = 0.95
 """Pieces beside the largest count if a shape explains all together nearly as well: a second image would not fit."""
 OPENING_PX = 2
 """Half width of strokes that are cut off: letters, ticks and markers that touch the beam."""
@@ -73,10 +75,18 @@ class Beam:
 
 def whole_frame(height: int, width: int, region: Box | None) -> Beam:
     """The declared region, or the whole frame, as a beam: what is used where none is looked for or found."""
-    box = region or Box(0, 0, width, height)
+    box = _search_box(height, width, region)
     mask = np.zeros((height, width), np.bool_)
     mask[box.y0 : box.y1, box.x0 : box.x1] = True
     return Beam(mask, box, BeamShape.UNKNOWN, 0.0)
+
+
+def _search_box(height: int, width: int, region: Box | None) -> Box:
+    """The part of a declared region that lies in the frame; the whole frame where there is none."""
+    if region is None:
+        return Box(0, 0, width, height)
+    box = Box(max(region.x0, 0), max(region.y0, 0), min(region.x1, width), min(region.y1, height))
+    return box if box.width > 0 and box.height > 0 else Box(0, 0, width, height)
 
 
 def find_beam(frames: Sequence[GreyImage], region: Box | None, min_confidence: float) -> Beam:
@@ -87,31 +97,38 @@ def find_beam(frames: Sequence[GreyImage], region: Box | None, min_confidence: f
     :param min_confidence: below it the bounding box of what was found is the mask, with ``shape`` unknown.
     """
     height, width = frames[0].shape
-    box = region or Box(0, 0, width, height)
+    box = _search_box(height, width, region)
     pieces = _pieces(_shrunk(frames, box))
     if not pieces:
         return whole_frame(height, width, region)
-    fitted, shape, confidence = _fit(pieces[0])
-    piece = pieces[0]
-    if len(pieces) > 1:
-        wider = _fit(pieces[1])
-        if wider[2] >= KEPT_AGREEMENT * confidence:
-            piece, (fitted, shape, confidence) = pieces[1], wider
-    if confidence < min_confidence:
-        ys, xs = np.nonzero(piece)
-        fitted = np.zeros_like(piece)
+    fit = _fit(pieces[0])
+    for wider in map(_fit, pieces[1:]):
+        if wider.agreement >= KEPT_AGREEMENT * fit.agreement:
+            fit = wider
+    fitted, shape = fit.fitted, fit.shape
+    if fit.agreement < min_confidence or not fitted.any():
+        ys, xs = np.nonzero(fit.piece)
+        fitted = np.zeros_like(fit.piece)
         fitted[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1] = True
         shape = BeamShape.UNKNOWN
     mask = np.zeros((height, width), np.bool_)
     mask[box.y0 : box.y1, box.x0 : box.x1] = _enlarged(fitted, box)
     ys, xs = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
-    return Beam(mask, Box(int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1), shape, confidence)
+    return Beam(mask, Box(int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1), shape, fit.agreement)
 
 
-def _fit(piece: Mask) -> tuple[Mask, BeamShape, float]:
-    """The shape that explains a piece, its name, and how well it agrees."""
+class _Fit(NamedTuple):
+    """A piece, the shape that explains it, and how well the two agree."""
+
+    piece: Mask
+    fitted: Mask
+    shape: BeamShape
+    agreement: float
+
+
+def _fit(piece: Mask) -> _Fit:
     fitted, shape = _fitted_shape(piece)
-    return fitted, shape, _agreement(fitted, piece)
+    return _Fit(piece, fitted, shape, _agreement(fitted, piece))
 
 
 def _agreement(fitted: Mask, piece: Mask) -> float:
@@ -246,8 +263,9 @@ def _side(rows: NDArray[np.intp], distance: NDArray[np.float64]) -> tuple[float,
     slope = (d1 - d0) / (y1 - y0)
     intercept = d0 - slope * y0
     possible = (slope <= STRAIGHT_SLOPE) & (slope >= -MAX_SIDE_SLOPE)
+    upright = (float(distance.min()), 0.0)
     if not possible.any():
-        return float(d.min()), 0.0
+        return upright
     slope, intercept = slope[possible], intercept[possible]
     residual = distance[None, :] - (intercept[:, None] + slope[:, None] * rows[None, :])
     on_line = (free[None, :] & (np.abs(residual) <= SIDE_TOLERANCE_PX)).sum(axis=1)
@@ -255,7 +273,7 @@ def _side(rows: NDArray[np.intp], distance: NDArray[np.float64]) -> tuple[float,
     agreement = on_line - 3 * outside
     best = int(np.argmax(agreement))
     if agreement[best] <= 0:  # no straight side: whatever the line, it would cut the beam
-        return 0.0, 0.0
+        return upright
     return float(intercept[best]), float(min(slope[best], 0.0))
 
 

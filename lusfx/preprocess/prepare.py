@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lusfx.config import PreprocessSpec
 from lusfx.errors import UnreadableClipError
-from lusfx.preprocess.beam import Beam, find_beam, whole_frame
+from lusfx.preprocess.beam import Beam, BeamShape, find_beam, whole_frame
 from lusfx.types import Clip, Frame, FrameStatus, GreyImage, Note
 
 
@@ -94,7 +94,7 @@ class PreparedClip:
     @property
     def notes(self) -> frozenset[Note]:
         """What preprocessing has to tell of the clip."""
-        doubtful = self._spec.beam == "detect" and self.beam.confidence < self._spec.beam_min_confidence
+        doubtful = self._spec.beam == "detect" and self.beam.shape is BeamShape.UNKNOWN
         return frozenset({Note.BEAM_NOT_FOUND}) if doubtful else frozenset()
 
     def frames(self) -> Iterator[PreparedFrame]:

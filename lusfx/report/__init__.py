@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lusfx import __version__
 from lusfx.report.figures import calibration_figure, roc_figure, score_figure
+from lusfx.version import __version__
 
 __all__ = ["Figure", "Page", "Table", "calibration_figure", "render", "roc_figure", "score_figure"]
 

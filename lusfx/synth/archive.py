@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.errors import UsageError
 from lusfx.synth.simulation import LungPattern, PatientLook, simulate
 
 ZONES = ("L1", "L2", "L3", "R1", "R2", "R3")
@@ -26,7 +27,10 @@ def write_archive(
 
     :param first_patient: number of the first patient; archives of other numbers have other patients.
     :returns: the label table, with the columns path, patient_id, zone, a_lines, b_lines, severity.
+    :raises UsageError: no patient, clip or frame, or a negative seed or patient number.
     """
+    if min(n_patients, clips_per_patient, n_frames) < 1 or min(seed, first_patient) < 0:
+        raise UsageError("An archive needs a patient, a clip and a frame at least; seed and numbers start at 0")
     (out / "clips").mkdir(parents=True, exist_ok=True)
     rows = []
     for patient in range(first_patient, first_patient + n_patients):
@@ -61,7 +65,7 @@ def write_archive(
 
 
 def write_video(path: Path, frames: NDArray[np.uint8], frame_rate_hz: int) -> None:
-    """Write grey frames ``(n, height, width)`` as MPEG-4 video; sides must be even."""
+    """Write grey frames ``(n, height, width)`` as MPEG-4 video: the same bytes for the same frames."""
     import av
 
     with av.open(str(path), "w") as container:
@@ -69,6 +73,9 @@ def write_video(path: Path, frames: NDArray[np.uint8], frame_rate_hz: int) -> No
         stream.height, stream.width = frames.shape[1:]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, frame_rate_hz)
+        stream.codec_context.thread_count = (
+            1  # else the slices, and with them the pixels, depend on the number of cores
+        )
         stream.codec_context.qmin = stream.codec_context.qmax = 2
         for frame in frames:
             for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")):

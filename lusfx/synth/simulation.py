@@ -13,10 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.errors import UsageError
+
 N_LINES = 96
 N_DEPTHS = 256
 DYNAMIC_RANGE_DB = 55.0
 BREATHS_HZ = 0.25
+EXCURSION = 0.08
+"""How far the lung slides to either side of its middle position, as a share of half the sector's width."""
+MARGIN_LINES = 16
+"""Beam lines of speckle on either side of those shown, for the lung to slide in from."""
+MARGIN = 0.04
+"""Empty border about the beam, as a share of the picture's side."""
+MARK = "SYNTHETIC"
+MARK_GREY = 190
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +80,14 @@ def simulate(
 ) -> NDArray[np.uint8]:
     """Draw a cine.
 
+    :param side_px: height and width; below about 150 there is no room beside the beam for the word *synthetic*.
     :returns: ``(n_frames, side_px, side_px)`` grey; the same for the same arguments.
+    :raises UsageError: no frame, no pixel, no positive frame rate, or a negative seed.
     """
     from scipy import ndimage
 
+    if min(n_frames, side_px) < 1 or frame_rate_hz <= 0 or seed < 0:
+        raise UsageError("A cine needs at least one frame, one pixel, a positive frame rate and a seed of at least 0")
     generator = np.random.default_rng(seed)
     depths_mm = np.linspace(0, look.depth_mm, N_DEPTHS)[:, None]
     across = np.linspace(-1, 1, N_LINES)[None, :]
@@ -81,13 +95,14 @@ def simulate(
     b_positions = generator.uniform(-0.8, 0.8, pattern.n_b_lines)
     speckle = _speckle(generator)
     rows, columns, inside = _scan_conversion(look, side_px)
-    frames = np.zeros((n_frames, side_px, side_px), np.uint8)
+    frames = np.repeat(_overlay(side_px, inside)[None], n_frames, axis=0)
     for i in range(n_frames):
         breath = np.sin(2 * np.pi * BREATHS_HZ * i / frame_rate_hz + phase)
-        wall = speckle[:N_DEPTHS, :N_LINES]
-        slide = round(8 + 7 * breath)  # beneath the pleura, scatterers move with the lung
-        lung = np.roll(speckle[:N_DEPTHS], slide, axis=1)[:, :N_LINES]
-        echo_db = _echo_db(look, pattern, depths_mm, across, b_positions + 0.08 * breath)
+        wall = speckle[:, MARGIN_LINES : MARGIN_LINES + N_LINES]
+        slide = EXCURSION * breath  # beneath the pleura, scatterers and B-lines move with the lung
+        first = MARGIN_LINES - round(slide * (N_LINES - 1) / 2)
+        lung = speckle[:, first : first + N_LINES]
+        echo_db = _echo_db(look, pattern, depths_mm, across, b_positions + slide)
         scatter = np.where(depths_mm < look.wall_mm, wall, lung)
         noise = generator.normal(0, 0.6, scatter.shape)
         level_db = echo_db + 20 * np.log10(scatter) + noise + look.gain_db
@@ -101,7 +116,7 @@ def _speckle(generator: np.random.Generator) -> NDArray[np.float64]:
     """Envelope of random scatterers under a point-spread function that widens with depth; mean 1."""
     from scipy import ndimage
 
-    shape = (N_DEPTHS, N_LINES + 32)
+    shape = (N_DEPTHS, N_LINES + 2 * MARGIN_LINES)
     field = generator.normal(size=shape) + 1j * generator.normal(size=shape)
     near = ndimage.gaussian_filter(field, (1.0, 0.8))
     far = ndimage.gaussian_filter(field, (1.2, 3.0))
@@ -146,16 +161,29 @@ def _scan_conversion(
     look: PatientLook, side_px: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """For each pixel of the beam, where on the polar grid it lies (row, column), and which pixels those are."""
-    margin = 0.04
     y, x = np.mgrid[:side_px, :side_px] / (side_px - 1)
     if look.convex:
         half_angle, face = np.radians(33), 0.42  # radius of the transducer's face, in depths shown
-        scale = (1 - 2 * margin) / (1 + face * (1 - np.cos(half_angle)))
-        down = (y - margin) / scale + face * np.cos(half_angle)
+        scale = (1 - 2 * MARGIN) / (1 + face * (1 - np.cos(half_angle)))
+        down = (y - MARGIN) / scale + face * np.cos(half_angle)
         sideways = (x - 0.5) / scale
         depth = np.hypot(down, sideways) - face
         across = np.arctan2(sideways, down) / half_angle
     else:
-        depth, across = (y - margin) / (1 - 2 * margin), (x - 0.5) / (0.5 - 2 * margin)
+        depth, across = (y - MARGIN) / (1 - 2 * MARGIN), (x - 0.5) / (0.5 - 2 * MARGIN)
     inside = (depth >= 0) & (depth <= 1) & (np.abs(across) <= 1)
     return depth[inside] * (N_DEPTHS - 1), (across[inside] + 1) / 2 * (N_LINES - 1), inside
+
+
+def _overlay(side_px: int, inside: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The word *synthetic*, upright along the left border, where no beam is: ``(side_px, side_px)`` grey."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default_imagefont()  # the same pixels with and without FreeType
+    left, top, right, bottom = (int(edge) for edge in font.getbbox(MARK))
+    word = Image.new("L", (right - left, bottom - top))
+    ImageDraw.Draw(word).text((-left, -top), MARK, fill=MARK_GREY, font=font)
+    picture = Image.new("L", (side_px, side_px))
+    picture.paste(word.rotate(90, expand=True), (2, 2))
+    overlay = np.array(picture)
+    return overlay if not overlay[inside].any() else np.zeros_like(overlay)

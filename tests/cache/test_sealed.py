@@ -79,3 +79,69 @@ def test_only_the_owner_can_read(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a" / "b" / "file").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("nth", range(6))
+def test_a_disk_that_fills_up_at_any_write_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    real, calls = os.write, iter(range(100))
+
+    def fill_up(descriptor: int, data: memoryview) -> int:
+        if next(calls) == nth:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, bytes(data)[:200])
+
+    monkeypatch.setattr(sealed.os, "write", fill_up)
+    with pytest.raises(CacheError, match="No space left"):
+        sealed.write_whole(tmp_path / "file", BODY)
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file size limit")
+def test_a_file_size_limit_is_a_clear_error(tmp_path: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, before[1]))
+    try:
+        with pytest.raises(CacheError, match="File too large"):
+            sealed.write_whole(tmp_path / "file", BODY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sealed.os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sealed.write_whole(tmp_path / "file", BODY)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot sync directories")
+def test_new_directories_are_as_durable_as_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    real = sealed.sync_directory
+    monkeypatch.setattr(sealed, "sync_directory", lambda path: (synced.append(path), real(path)))
+    sealed.write_whole(tmp_path / "a" / "b" / "file", b"x")
+    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+
+
+def test_a_file_system_that_cannot_sync_directories_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        real(descriptor)
+
+    monkeypatch.setattr(sealed.os, "fsync", fsync)
+    sealed.write_whole(tmp_path / "file", BODY)
+    assert (tmp_path / "file").read_bytes() == BODY

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lusfx.cache import Stamp, StatIndex
@@ -95,3 +102,129 @@ def test_where_it_cannot_be_written_nothing_happens(tmp_path: Path, clip: Path, 
     with StatIndex(tmp_path / "missing" / "index.sqlite", site_key) as index:
         index.record(clip, Stamp(1, 0, 0, 0), KEY)
     assert not (tmp_path / "missing").exists()
+
+
+def test_a_stamp_is_judged_when_it_is_taken(tmp_path: Path, clip: Path, site_key: SiteKey) -> None:
+    """Hashing and encoding may take minutes: by then the file looks old, and may have changed right after it was read."""
+    now = clip.stat().st_ctime_ns
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.time, "time_ns", lambda: now + module.RACY_NS // 2)
+        stamp = Stamp.of(clip)
+    with pytest.MonkeyPatch.context() as patch, StatIndex(tmp_path / "index.sqlite", site_key) as index:
+        patch.setattr(module.time, "time_ns", lambda: now + 100 * module.RACY_NS)
+        index.record(clip, stamp, KEY)
+        assert index.lookup(clip) is None
+
+
+def test_an_old_file_is_trusted_with_the_real_margin(tmp_path: Path, clip: Path, site_key: SiteKey) -> None:
+    now = clip.stat().st_ctime_ns
+    with pytest.MonkeyPatch.context() as patch, StatIndex(tmp_path / "index.sqlite", site_key) as index:
+        patch.setattr(module.time, "time_ns", lambda: now + 2 * module.RACY_NS)
+        index.record(clip, Stamp.of(clip), KEY)
+        assert index.lookup(clip) == KEY
+
+
+def test_only_regular_files_have_stamps(tmp_path: Path) -> None:
+    assert Stamp.of(tmp_path) is None
+    assert Stamp.of(tmp_path / "missing") is None
+    assert Stamp.of(Path("a\0b")) is None
+
+
+def test_flipped_bits_make_it_forget_but_never_lie(file: Path, clip: Path, site_key: SiteKey) -> None:
+    others = [clip.with_name(f"{number}.mp4") for number in range(20)]
+    with StatIndex(file, site_key) as index:
+        index.record(clip, Stamp.of(clip), KEY)
+        for number, other in enumerate(others):
+            other.write_bytes(b"x")
+            index.record(other, Stamp.of(other), f"{number:064x}")
+    original = file.read_bytes()
+    generator = np.random.default_rng(5)
+    kept = 0
+    for position, bit in zip(generator.integers(0, len(original), 400), generator.integers(0, 8, 400), strict=True):
+        altered = bytearray(original)
+        altered[position] ^= 1 << int(bit)
+        file.write_bytes(altered)
+        with StatIndex(file, site_key) as index:
+            found = index.lookup(clip)
+            assert found in (KEY, None)
+            kept += found == KEY
+            for number, other in enumerate(others):
+                assert index.lookup(other) in (f"{number:064x}", None)
+    assert kept > 200  # it does not forget everything either
+
+
+def test_an_index_of_another_layout_is_made_anew(file: Path, clip: Path, site_key: SiteKey) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute("CREATE TABLE clips (place TEXT, stamp TEXT)")
+    record(file, clip, site_key)
+    with StatIndex(file, site_key) as index:
+        assert index.lookup(clip) == KEY
+
+
+def test_an_index_that_another_process_is_writing_is_left_alone(
+    file: Path, clip: Path, site_key: SiteKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(file, clip, site_key)
+    real = sqlite3.connect
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr(
+            module.sqlite3, "connect", lambda name, uri=False, timeout=0: real(name, uri=uri, timeout=0)
+        )
+        with StatIndex(file, site_key) as index:
+            assert index.lookup(clip) is None
+        writer.execute("ROLLBACK")
+    with StatIndex(file, site_key) as index:
+        assert index.lookup(clip) == KEY
+
+
+def test_what_is_new_is_written_while_the_run_goes_on(
+    file: Path, clip: Path, site_key: SiteKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SAVE_EVERY", 2)
+    places = [clip.with_name(str(number)) for number in range(5)]
+    index = StatIndex(file, site_key)  # never left: the run is killed
+    for place in places:
+        place.write_bytes(b"x")
+        index.record(place, Stamp.of(place), KEY)
+    with StatIndex(file, site_key) as reader:
+        assert [reader.lookup(place) for place in places] == [KEY] * 4 + [None]
+
+
+def test_two_runs_at_once_both_write(file: Path, clip: Path, site_key: SiteKey) -> None:
+    other = clip.with_name("other.mp4")
+    other.write_bytes(b"x")
+    with StatIndex(file, site_key) as first, StatIndex(file, site_key) as second:
+        first.record(clip, Stamp.of(clip), KEY)
+        second.record(other, Stamp.of(other), "cd" * 32)
+    with StatIndex(file, site_key) as index:
+        assert (index.lookup(clip), index.lookup(other)) == (KEY, "cd" * 32)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_writer_killed_within_its_transaction_costs_nothing(file: Path, clip: Path, site_key: SiteKey) -> None:
+    record(file, clip, site_key)
+    program = (
+        "import os, signal, sqlite3, sys\n"
+        "d = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "d.execute('PRAGMA cache_size = 1')\n"
+        "d.execute('BEGIN')\n"
+        "d.executemany('INSERT INTO clips VALUES (?, ?, ?, 0)', ((str(n), 'x' * 500, 'y') for n in range(5000)))\n"
+        "d.execute('UPDATE clips SET clip = ?', ('wrong',))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(file)], check=False, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    assert file.with_name(file.name + "-journal").exists()  # else nothing was tested
+    with StatIndex(file, site_key) as index:
+        assert index.lookup(clip) == KEY
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_only_the_owner_can_read_the_index(file: Path, clip: Path, site_key: SiteKey) -> None:
+    before = os.umask(0)
+    try:
+        record(file, clip, site_key)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600

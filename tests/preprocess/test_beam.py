@@ -54,7 +54,7 @@ def test_convex_sectors(seed: int) -> None:
     generator = np.random.default_rng(seed)
     truth = sector_mask(generator, phased=False)
     beam = beam_of(speckle(truth, generator))
-    assert overlap(beam.mask, truth) > 0.93
+    assert overlap(beam.mask, truth) > 0.96
     assert beam.shape == BeamShape.SECTOR
     assert beam.confidence > 0.9
 
@@ -64,8 +64,9 @@ def test_phased_sectors(seed: int) -> None:
     generator = np.random.default_rng(seed)
     truth = sector_mask(generator, phased=True)
     beam = beam_of(speckle(truth, generator))
-    assert overlap(beam.mask, truth) > 0.93
+    assert overlap(beam.mask, truth) > 0.95
     assert beam.shape == BeamShape.PHASED
+    assert beam.confidence > 0.9
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -73,8 +74,9 @@ def test_linear_beams(seed: int) -> None:
     generator = np.random.default_rng(seed)
     truth = rectangle_mask(generator)
     beam = beam_of(speckle(truth, generator))
-    assert overlap(beam.mask, truth) > 0.95
+    assert overlap(beam.mask, truth) > 0.96
     assert beam.shape == BeamShape.LINEAR
+    assert beam.confidence > 0.9
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -161,20 +163,3 @@ def test_odd_sizes_are_survived(size: tuple[int, int], generator: np.random.Gene
     beam = beam_of(frames)
     assert beam.mask.shape == size
     assert beam.mask.any()
-
-
-@pytest.mark.real_data
-def test_beams_of_real_clips_are_convex_and_trusted(shared_data: Path) -> None:
-    from itertools import islice
-
-    from lusfx.readers.video import VideoReader
-    from lusfx.site_key import SiteKey
-
-    paths = sorted((shared_data / "covid-blues" / "lus_videos").glob("*.mp4"))[::16]
-    for path in paths:
-        with VideoReader().open(path, SiteKey(bytes(32))) as clip:
-            frames = [frame.pixels for frame in islice(clip.frames(), 32) if frame.pixels is not None]
-        beam = find_beam(frames, None, 0.5)
-        assert beam.shape in (BeamShape.SECTOR, BeamShape.PHASED, BeamShape.LINEAR)
-        assert beam.confidence >= 0.5
-        assert beam.mask.mean() > 0.4

@@ -1,0 +1,126 @@
+"""What the documents say is so."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from lusfx.cli import COMMANDS, group
+from lusfx.config import FeatureSpec
+from lusfx.plugins import build_registry, check_task
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("plugins/*/*.md")])
+
+
+def code_of(page: Path) -> str:
+    """Indented and fenced lines of a page."""
+    text = page.read_text(encoding="utf-8")
+    fenced = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"^(?: {4}.*\n?)+", text, re.MULTILINE)
+    return "\n".join([*fenced, *(re.sub(r"^ {4}", "", block, flags=re.MULTILINE) for block in indented)])
+
+
+def command_lines() -> list[tuple[str, str]]:
+    lines = []
+    for page in PAGES:
+        code = code_of(page).replace("\\\n", " ")
+        for line in code.splitlines():
+            if line.startswith("lusfx ") and "|" not in line:
+                lines.append((page.relative_to(ROOT).as_posix(), line.partition("#")[0].strip()))
+    return lines
+
+
+@pytest.mark.parametrize(("page", "line"), command_lines())
+def test_every_command_line_is_one_that_lusfx_understands(page: str, line: str) -> None:
+    """Parsed with its options by the command itself, which is then not run."""
+    words = shlex.split(line)[1:]
+    command: click.Command | None = group
+    context = click.Context(group)
+    while isinstance(command, click.Group):
+        name = words.pop(0)
+        command = command.get_command(context, name)
+        assert command is not None, f"{page}: there is no command '{name}'"
+    assert command is not None
+    command.make_context(command.name, words, resilient_parsing=False)
+
+
+def test_there_are_command_lines_to_check() -> None:
+    assert len(command_lines()) > 6
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readmes_plugin_works(tmp_path: Path) -> None:
+    """The plugin in the README is taken as it stands, and loaded."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = next(b for b in re.findall(r"^(?: {4}.*\n|\n)+", text, re.MULTILINE) if "LUSFX_API_VERSION" in b)
+    (tmp_path / "effusion_plugin.py").write_text(re.sub(r"^ {4}", "", block, flags=re.MULTILINE))
+    code = (
+        "from importlib.metadata import EntryPoint\n"
+        "from lusfx.plugins import build_registry\n"
+        "registry = build_registry([EntryPoint('effusion', 'effusion_plugin', 'lusfx')])\n"
+        "assert not registry.failures, registry.failures\n"
+        "task = registry.task('pleural-effusion')\n"
+        "assert task.label('1') == 1 and task.question == 'Pleural effusion in the clip.'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_the_readmes_first_two_commands_are_there() -> None:
+    lines = [
+        line.strip()
+        for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("    ")
+    ]
+    for line in lines[:2]:
+        script = ROOT / shlex.split(line.partition("#")[0])[1]
+        assert script.is_file()
+    assert "tools/check" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_architecture_page_names_every_package_and_module() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for path in (ROOT / "lusfx").iterdir():
+        if path.name.startswith("__") or path.name == "py.typed":
+            continue
+        assert f"{path.name}/" in text if path.is_dir() else path.name in text, f"{path.name} is not in the layers"
+
+
+def test_every_code_of_the_readers_is_on_their_page() -> None:
+    page = (ROOT / "docs" / "readers.md").read_text(encoding="utf-8")
+    for path in [*(ROOT / "lusfx" / "readers").glob("*.py"), ROOT / "lusfx" / "engine" / "pipeline.py"]:
+        for code in re.findall(r'ClipError\(\s*"([a-z-]+)"', path.read_text(encoding="utf-8")):
+            assert f"`{code}`" in page, f"{path.name} raises {code}"
+
+
+def test_help_of_every_command_can_be_shown() -> None:
+    for name in COMMANDS:
+        result = CliRunner().invoke(group, [name, "--help"])
+        assert result.exit_code == 0
+        assert COMMANDS[name].rstrip(".").split()[0] in result.output
+
+
+def test_the_blues_tasks_are_sound() -> None:
+    blues = pytest.importorskip("lusfx_blues", reason="the plugin lusfx-blues is not installed")
+    for task in blues.lusfx_register_tasks():
+        check_task(task)
+    assert build_registry([]).failures == []
+
+
+def test_the_feature_specs_fields_are_described() -> None:
+    """Each field of the feature spec stands in the cache's format page."""
+    page = (ROOT / "docs" / "cache-format.md").read_text(encoding="utf-8")
+    for name in FeatureSpec.model_fields:
+        assert name in page
