@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -210,7 +210,7 @@ class _Trainer:
         result = TrainingResult(
             task=self.task,
             out=out,
-            digest="",
+            digest="",  # known once the files are written
             head=self.head.name,
             settings=self.settings.model_dump(mode="json"),
             store=store,
@@ -224,7 +224,7 @@ class _Trainer:
         )
         facts = self._facts(result, encoder)
         digest = save_task_model(out, facts, final, _evidence(result), render(training_page(result, encoder)))
-        return _with_digest(result, digest)
+        return replace(result, digest=digest)
 
     def _training_set(self, rows: NDArray[np.intp]) -> TrainingSet:
         return TrainingSet(self.features[rows], self.clips.targets[rows], self.clips.groups[rows])
@@ -274,12 +274,6 @@ class _Trainer:
                 created=datetime.now(UTC).replace(microsecond=0),
             ),
         )
-
-
-def _with_digest(result: TrainingResult, digest: str) -> TrainingResult:
-    from dataclasses import replace
-
-    return replace(result, digest=digest)
 
 
 def _evidence(result: TrainingResult) -> dict[str, Any]:

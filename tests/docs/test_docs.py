@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import re
 import shlex
 import subprocess
@@ -12,8 +14,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from lusfx import hookspecs
 from lusfx.cli import COMMANDS, group
-from lusfx.config import FeatureSpec
+from lusfx.contracts import Task
 from lusfx.plugins import build_registry, check_task
 
 ROOT = Path(__file__).parents[2]
@@ -43,17 +46,17 @@ def test_every_command_line_is_one_that_lusfx_understands(page: str, line: str) 
     """Parsed with its options by the command itself, which is then not run."""
     words = shlex.split(line)[1:]
     command: click.Command | None = group
-    context = click.Context(group)
+    context = click.Context(group, **group.context_settings)
     while isinstance(command, click.Group):
         name = words.pop(0)
         command = command.get_command(context, name)
         assert command is not None, f"{page}: there is no command '{name}'"
     assert command is not None
-    command.make_context(command.name, words, resilient_parsing=False)
+    command.make_context(command.name, words, parent=context)
 
 
 def test_there_are_command_lines_to_check() -> None:
-    assert len(command_lines()) > 6
+    assert len(command_lines()) >= 6
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -119,8 +122,26 @@ def test_the_blues_tasks_are_sound() -> None:
     assert build_registry([]).failures == []
 
 
-def test_the_feature_specs_fields_are_described() -> None:
-    """Each field of the feature spec stands in the cache's format page."""
-    page = (ROOT / "docs" / "cache-format.md").read_text(encoding="utf-8")
-    for name in FeatureSpec.model_fields:
-        assert name in page
+def test_every_hook_stands_on_its_page_with_its_exact_signature() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8").replace("\\|", "|")
+    hooks = {name: value for name, value in vars(hookspecs).items() if name.startswith("lusfx_")}
+    assert len(hooks) == 6
+    for name, function in hooks.items():
+        signature = str(inspect.signature(function)).replace("'", "")
+        assert f"`{name}{signature}`" in page
+
+
+def test_the_command_lines_page_is_made_from_the_commands() -> None:
+    spec = importlib.util.spec_from_file_location("make_cli_page", ROOT / "tools" / "make_cli_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert tool.page() == tool.PAGE.read_text(encoding="utf-8"), "run: python tools/make_cli_page.py"
+
+
+def test_every_attribute_of_a_task_is_described() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    for name in ("name", "version", "classes", "label_column", "pooling", "operating_points"):
+        assert name in Task.__annotations__
+        assert f"| `{name}` |" in page
