@@ -7,6 +7,7 @@ root attributes ``format``, ``version``, ``clip_key``, ``fingerprint`` and ``pro
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,7 +67,7 @@ def encode(key: str, fingerprint: str, clip: ClipEmbeddings, stored_dtype: str) 
     """The HDF5 image of a clip, made in memory."""
     import h5py
 
-    with h5py.File("clip", "w", driver="core", backing_store=False, libver="latest") as file:
+    with h5py.File(_image_name(), "w", driver="core", backing_store=False, libver="latest") as file:
         arrays = {
             "embeddings": as_stored(clip.embeddings, clip.status, stored_dtype),
             "times_s": clip.times_s.astype("<f8"),
@@ -99,7 +100,7 @@ def decode(image: memoryview, key: str, fingerprint: str, dim: int) -> ClipEmbed
     access.set_fapl_core(backing_store=False)
     access.set_file_image(bytes(image))
     try:
-        with h5py.File(h5py.h5f.open(b"clip", h5py.h5f.ACC_RDONLY, fapl=access)) as file:
+        with h5py.File(h5py.h5f.open(_image_name().encode("ascii"), h5py.h5f.ACC_RDONLY, fapl=access)) as file:
             if set(file) != set(DTYPES):
                 raise ValueError("unexpected objects")
             provenance = _checked_attributes(file, key, fingerprint)
@@ -112,6 +113,11 @@ def decode(image: memoryview, key: str, fingerprint: str, dim: int) -> ClipEmbed
     except ValueError as error:
         raise CorruptRecordError(f"clip {key[:12]}: {error}") from None
     return clip
+
+
+def _image_name() -> str:
+    """A name of its own for each image: HDF5 takes two images of one name, open in two threads, for one file."""
+    return f"lusfx-{secrets.token_hex(12)}"
 
 
 def _checked_attributes(file: h5py.File, key: str, fingerprint: str) -> dict[str, Any]:

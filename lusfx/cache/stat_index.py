@@ -113,7 +113,7 @@ class StatIndex:
             # Not read-only: what a killed run left half written has to be rolled back first.
             with contextlib.closing(sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=rw", uri=True)) as database:
                 rows = database.execute("SELECT place, stamp, clip, crc32 FROM clips").fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:  # ValueError: text that is not UTF-8
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in PASSING:
                 self._discard()
             return {}

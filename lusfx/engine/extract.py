@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lusfx.cache import Cache, LedgerEntry, Membership, RunLedger, StatIndex, Store
+from lusfx.cache import OUTCOMES, Cache, LedgerEntry, Membership, RunLedger, StatIndex, Store
 from lusfx.contracts import Device, Encoder, EncoderRequest
 from lusfx.encoders import DEFAULT_ENCODER
 from lusfx.engine.encoders import feature_spec, open_encoder
@@ -21,7 +21,6 @@ from lusfx.site_key import SiteKey
 from lusfx.types import ClipEmbeddings
 
 BATCH_SIZE = 8
-OUTCOMES = ("encoded", "cached", "failed", "skipped")
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,6 +262,8 @@ class Pipeline:
                 return
             clip = _OpenClip(source, key, stamp, source.patient_key, source.exam_key)
             self._decode_frames(clip, batch)
+            if not _unchanged(source, stamp):
+                raise UnreadableClipError("changed-while-read", "the file was changed while it was read; run again")
             seen.add(key)
             self._send(_Ended(clip))
         except _StopRequested:
@@ -335,6 +337,12 @@ class _Filler:
             self.send(_Batch(self._images[: len(self._owners)], self._owners))
             self._images = np.empty(self.shape, np.uint8)
             self._owners = []
+
+
+def _unchanged(source: Source, stamp: Stamp | None) -> bool:
+    """Whether a file is still the one that was hashed: else its frames would be stored under another content's key."""
+    now = Stamp.of(source.path)
+    return now is not None and stamp is not None and now.as_text() == stamp.as_text()
 
 
 def _embeddings_of(clip: _OpenClip, dim: int) -> ClipEmbeddings:

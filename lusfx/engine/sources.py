@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from lusfx.contracts import HEAD_BYTES, Reader
 from lusfx.errors import TableError, UsageError
 from lusfx.plugins import Registry
 from lusfx.site_key import SiteKey
-from lusfx.tables import is_table, read_table
+from lusfx.tables import Row, is_table, read_table
+
+ZONE = re.compile(r"[A-Za-z0-9_-]{1,16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ class _Finder:
                     reader_of(path, self.registry),
                     patient_key=self.site_key.patient(row["patient_id"]) if row["patient_id"] else None,
                     exam_key=self.site_key.exam(row["exam_id"]) if row["exam_id"] else None,
-                    zone=row["zone"] or None,
+                    zone=_checked_zone(row),
                 )
             )
 
@@ -150,6 +153,16 @@ class _Finder:
             return False
         self._seen.add(text)
         return True
+
+
+def _checked_zone(row: Row) -> str | None:
+    """A zone is stored as it is, so it must be a short name and no free text."""
+    zone = row["zone"]
+    if not zone:
+        return None
+    if not ZONE.fullmatch(zone):
+        raise TableError(f"row {row.number} of the manifest: a zone has at most 16 letters, digits, '-' or '_'")
+    return zone
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

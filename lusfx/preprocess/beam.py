@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from lusfx.types import Box, GreyImage
 
 Mask = NDArray[np.bool_]
+Line = tuple[float, float]
+"""Intercept and slope of a side: its distance from the frame's border, by row."""
 
 WORKING_SIDE_PX = 192
 """Frames are shrunk to this for the search: the shape is large, and finding it must cost little."""
@@ -33,15 +35,16 @@ MIN_AREA = 0.04
 """Smallest share of the frame that can be a beam."""
 MIN_DETACHED_AREA = 0.004
 """Smallest share of the frame that a piece beside the largest must have to count."""
-KEPT_AGREEMENT = 0.95
-"""Pieces beside the largest count if a shape explains all together nearly as well: a second image would not fit."""
+KEPT_AGREEMENT = 0.8
+"""Pieces beside the largest count if a shape explains all together nearly as well as the largest: a second image
+beside the beam would not fit."""
 OPENING_PX = 2
 """Half width of strokes that are cut off: letters, ticks and markers that touch the beam."""
 MAX_SIDE_SLOPE = 2.2
 """Steepest widening of a side, columns a row: sectors open to at most about 130 degrees."""
 STRAIGHT_SLOPE = 0.04
 """A side that leans less is vertical."""
-ALIKE = 0.5
+ALIKE = 0.7
 """A side that leans less than this share of its opposite is not the beam's own."""
 SIDE_TOLERANCE_PX = 1.5
 PHASED_TOP = 0.2
@@ -216,16 +219,18 @@ def _fitted_shape(piece: Mask) -> tuple[Mask, BeamShape]:
     left, right = _side(rows, to_left), _side(rows, to_right)
     # A beam is symmetric: a side much steeper than its opposite is the edge of a shadow, or of a crop.
     if left[1] < -STRAIGHT_SLOPE and right[1] > ALIKE * left[1]:
-        right = _opposite(rows, to_right, left[1])
+        right = _mirrored(left, right, rows, to_right)
     elif right[1] < -STRAIGHT_SLOPE and left[1] > ALIKE * right[1]:
-        left = _opposite(rows, to_left, right[1])
+        left = _mirrored(right, left, rows, to_left)
     y, x = np.mgrid[:height, :width].astype(np.float64)
     between: Mask = (x >= left[0] + left[1] * y - 0.5) & (width - 1 - x >= right[0] + right[1] * y - 0.5)
     inside = between & (y >= rows[0]) & (y <= rows[-1])
     opening = -(left[1] + right[1])
     if opening < 2 * STRAIGHT_SLOPE:
         return inside, BeamShape.LINEAR
-    if max(left[1], right[1]) >= 0:  # one side is beyond the frame, and with it the apex: arcs would be guesses
+    if (
+        max(left[1], right[1]) >= -STRAIGHT_SLOPE
+    ):  # one side is beyond the frame, and with it the apex: arcs would be guesses
         return inside, BeamShape.SECTOR
     # The sides meet where their distance, width - 1 - left - right, is zero.
     apex_y = (left[0] + right[0] - (width - 1)) / opening
@@ -238,14 +243,14 @@ def _fitted_shape(piece: Mask) -> tuple[Mask, BeamShape]:
     return inside, BeamShape.PHASED if phased else BeamShape.SECTOR
 
 
-def _opposite(rows: NDArray[np.intp], distance: NDArray[np.float64], slope: float) -> tuple[float, float]:
-    """The mirror image of the other side, moved to touch the piece; the frame's border where that cuts the beam."""
+def _mirrored(side: Line, other: Line, rows: NDArray[np.intp], distance: NDArray[np.float64]) -> Line:
+    """The mirror image of a side, moved to touch the piece; the other side's own line where the frame's border cuts it."""
     if (distance == 0).mean() > 0.5:
-        return 0.0, 0.0
-    return float((distance - slope * rows).min()), slope
+        return other
+    return float((distance - side[1] * rows).min()), side[1]
 
 
-def _side(rows: NDArray[np.intp], distance: NDArray[np.float64]) -> tuple[float, float]:
+def _side(rows: NDArray[np.intp], distance: NDArray[np.float64]) -> Line:
     """The straight line along one side: distance from the frame's border = intercept + slope * row.
 
     Of the lines through two points of the side, the one that most rows lie on and (nearly) none lie outside of. Rows

@@ -73,9 +73,8 @@ def write_video(path: Path, frames: NDArray[np.uint8], frame_rate_hz: int) -> No
         stream.height, stream.width = frames.shape[1:]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, frame_rate_hz)
-        stream.codec_context.thread_count = (
-            1  # else the slices, and with them the pixels, depend on the number of cores
-        )
+        # With more threads the slices, and with them the pixels, depend on the number of cores.
+        stream.codec_context.thread_count = 1
         stream.codec_context.qmin = stream.codec_context.qmax = 2
         for frame in frames:
             for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")):

@@ -80,7 +80,7 @@ def simulate(
 ) -> NDArray[np.uint8]:
     """Draw a cine.
 
-    :param side_px: height and width; below about 150 there is no room beside the beam for the word *synthetic*.
+    :param side_px: height and width; below about 125 there is no room beside the beam for the word *synthetic*.
     :returns: ``(n_frames, side_px, side_px)`` grey; the same for the same arguments.
     :raises UsageError: no frame, no pixel, no positive frame rate, or a negative seed.
     """

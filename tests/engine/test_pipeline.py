@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,22 @@ def test_a_clip_that_is_too_long_fails(make_sources: object, monkeypatch: pytest
 def test_a_clip_without_a_readable_frame_fails(make_sources: object) -> None:
     (outcome,) = run(make_sources("x x x"), MeanEncoder(), {})  # type: ignore[operator]
     assert (outcome.outcome, outcome.code) == ("failed", "no-frames")
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_stored(make_sources: object) -> None:
+    sources = make_sources("1 2 3", "4 5 6")  # type: ignore[operator]
+
+    class Changing(FakeReader):
+        @contextmanager
+        def open(self, path: Path, site_key: SiteKey) -> Iterator[Clip]:
+            with super().open(path, site_key) as clip:
+                path.write_text("7 8 9 10")
+                yield clip
+
+    written: dict[str, ClipEmbeddings] = {}
+    outcomes = run([replace(sources[0], reader=Changing()), sources[1]], MeanEncoder(), written)
+    assert sorted(str(outcome.code) for outcome in outcomes) == ["None", "changed-while-read"]
+    assert len(written) == 1
 
 
 def test_a_file_that_nobody_claims_fails(tmp_path: Path) -> None:

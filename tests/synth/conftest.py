@@ -31,7 +31,7 @@ def axial_profile() -> Profile:
 
     def measure(frames: NDArray[np.uint8], look: PatientLook) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         middle = frames.shape[2] // 2
-        grey = frames[:, :, middle - 3 : middle + 4].mean(axis=(0, 2))
+        grey = frames[:, :, middle - 20 : middle + 21].mean(axis=(0, 2))
         rows = np.nonzero(grey)[0]
         grey = grey[rows[0] : rows[-1] + 1]
         return np.linspace(0, look.depth_mm, len(grey)), grey
