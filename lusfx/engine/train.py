@@ -37,7 +37,7 @@ from lusfx.task_model import (
 from lusfx.version import __version__
 
 DEFAULT_HEAD = "logistic"
-"""Needs no torch, and on a few hundred clips none of the others was better on the whole (docs/results.md)."""
+"""Needs no torch, and on a few hundred clips no other head was clearly better (docs/results.md)."""
 N_FOLDS = 5
 
 
