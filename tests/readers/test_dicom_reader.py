@@ -448,3 +448,52 @@ def test_nested_sequences_do_not_overflow(write_dicom: Write, cine: Frames, dept
         assert error.code == "damaged"  # noqa: PT017 - either a result or this
     else:
         np.testing.assert_array_equal(np.stack([frame.pixels for frame in frames if frame.pixels is not None]), cine)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("clip", ["covid-blues/lus_videos/patient_10_L1.mp4", "pocus/videos/Reg_pat1Image_132943.mpeg"])
+@pytest.mark.parametrize(
+    ("syntax", "tolerance"),
+    [
+        (ExplicitVRLittleEndian, 0),
+        (RLELossless, 0),
+        (JPEGLSLossless, 0),
+        (JPEG2000Lossless, 0),
+        (JPEGLossless, 0),
+        (JPEGLosslessSV1, 0),
+        (JPEGBaseline8Bit, 12),
+    ],
+)
+def test_real_clips_in_every_transfer_syntax(
+    shared_data: Path, write_dicom: Write, tmp_path: Path, clip: str, syntax: str, tolerance: int
+) -> None:
+    from itertools import islice
+
+    from lusfx.readers.video import VideoReader
+
+    with VideoReader().open(shared_data / clip, KEY) as opened:
+        original = np.stack([frame.pixels for frame in islice(opened.frames(), 6) if frame.pixels is not None])
+    for colour in (False, True):
+        frames = np.repeat(original[..., None], 3, axis=-1) if colour else original
+        dataset = make.make_dataset(frames, "RGB" if colour else "MONOCHROME2")
+        if syntax != ExplicitVRLittleEndian:
+            dataset = make.compressed(dataset, syntax, tmp_path)
+        assert np.abs(pixels(write_dicom(dataset)) - original.astype(int)).max() <= tolerance
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("codec", "container"), [("libx264", "h264"), ("libx264", "mp4")])
+def test_a_real_clip_as_a_video_payload(shared_data: Path, write_dicom: Write, codec: str, container: str) -> None:
+    from lusfx.readers.video import VideoReader
+
+    with VideoReader().open(shared_data / "covid-blues/lus_videos/patient_10_L1.mp4", KEY) as opened:
+        original = np.stack([frame.pixels for frame in opened.frames() if frame.pixels is not None])
+    stream = io.BytesIO()
+    make.encode_video(stream, original, codec, container)
+    dataset = make.make_dataset(np.repeat(original[:1, ..., None], 3, axis=-1), "YBR_PARTIAL_420")
+    dataset.NumberOfFrames = len(original)
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"
+    dataset.PixelData = pydicom.encaps.encapsulate([stream.getvalue()])
+    decoded = pixels(write_dicom(dataset))
+    assert decoded.shape == original.shape
+    assert np.abs(decoded - original.astype(int)).mean() < 2
