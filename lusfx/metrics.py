@@ -129,6 +129,18 @@ def choose_threshold(rule: OperatingPoint, targets: Targets, probabilities: Prob
     return float(thresholds[int(np.argmax(sensitivities + specificities))])
 
 
+def over_repeats(statistic: Statistic) -> Statistic:
+    """The mean of a figure over repeats of a cross-validation.
+
+    :returns: a statistic that takes scores ``(n_repeats, n)`` in place of ``(n,)``.
+    """
+
+    def mean(targets: Targets, probabilities: Probabilities, weights: Weights) -> float:
+        return float(np.mean([statistic(targets, repeat, weights) for repeat in probabilities]))
+
+    return mean
+
+
 @dataclass(frozen=True, slots=True)
 class Performance:
     """What a fixed threshold achieves."""
@@ -143,13 +155,16 @@ class Performance:
 def performance(
     targets: Targets, answers: NDArray[np.bool_], groups: NDArray[np.str_], *, seed: int, n_resamples: int = N_RESAMPLES
 ) -> Performance:
-    """Sensitivity and specificity of yes-or-no answers, with patient-bootstrap intervals."""
+    """Sensitivity and specificity of yes-or-no answers, with patient-bootstrap intervals.
+
+    :param answers: ``(n,)``, or ``(n_repeats, n)``, whose figures are averaged.
+    """
     return Performance(
         *(
             patient_bootstrap(
-                lambda t, p, w, share=share: share(t, p == 1, w),  # type: ignore[misc]
+                over_repeats(lambda t, p, w, share=share: share(t, p == 1, w)),  # type: ignore[misc]
                 targets,
-                answers.astype(np.float64),
+                np.atleast_2d(answers).astype(np.float64),
                 groups,
                 seed=seed,
                 n_resamples=n_resamples,
@@ -162,10 +177,14 @@ def performance(
 def summary(
     targets: Targets, probabilities: Probabilities, groups: NDArray[np.str_], *, seed: int
 ) -> Mapping[str, Interval]:
-    """The figures that every report has: ROC AUC and Brier score."""
+    """The figures that every report has: ROC AUC and Brier score.
+
+    :param probabilities: ``(n,)``, or ``(n_repeats, n)``, whose figures are averaged.
+    """
+    repeats = np.atleast_2d(probabilities)
     return {
-        "roc_auc": patient_bootstrap(roc_auc, targets, probabilities, groups, seed=seed),
-        "brier_score": patient_bootstrap(brier_score, targets, probabilities, groups, seed=seed),
+        "roc_auc": patient_bootstrap(over_repeats(roc_auc), targets, repeats, groups, seed=seed),
+        "brier_score": patient_bootstrap(over_repeats(brier_score), targets, repeats, groups, seed=seed),
     }
 
 

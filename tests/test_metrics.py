@@ -19,6 +19,7 @@ from lusfx.metrics import (
     roc_points,
     sensitivity,
     specificity,
+    summary,
 )
 
 scored = st.lists(
@@ -118,6 +119,18 @@ def test_intervals_of_scores_that_know_nothing_cover_one_half() -> None:
         interval = patient_bootstrap(roc_auc, targets, probabilities, groups, seed=draw, n_resamples=300)
         covered += interval.low <= 0.5 <= interval.high
     assert 0.88 <= covered / 120 <= 1.0
+
+
+def test_figures_of_repeats_are_averaged() -> None:
+    generator = np.random.default_rng(0)
+    targets, repeats = generator.integers(0, 2, 60), generator.random((3, 60))
+    groups = np.array([f"p-{i // 3}" for i in range(60)])
+    result = summary(targets, repeats, groups, seed=0)
+    assert result["roc_auc"].value == pytest.approx(np.mean([roc_auc(targets, repeat) for repeat in repeats]))
+    assert result["brier_score"].value == pytest.approx(np.mean([brier_score(targets, repeat) for repeat in repeats]))
+    one = summary(targets, repeats[0], groups, seed=0)["roc_auc"]
+    same = summary(targets, repeats[[0, 0]], groups, seed=0)["roc_auc"]
+    assert (one.low, one.high) == pytest.approx((same.low, same.high))
 
 
 def test_performance_at_fixed_answers() -> None:

@@ -20,6 +20,9 @@ from lusfx.cli import terminal
 @click.option("--head", help="Kind of head; see 'lusfx heads'.  [default: logistic]")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the head; may be repeated.")
 @click.option("--folds", type=click.IntRange(2, 50), default=5, show_default=True, help="Cross-validation folds.")
+@click.option(
+    "--repeats", type=click.IntRange(1, 100), default=5, show_default=True, help="Cross-validations with other folds."
+)
 @terminal.seed_option
 @terminal.fingerprint_option
 @terminal.json_option
@@ -31,14 +34,15 @@ def command(
     head: str | None,
     settings: tuple[str, ...],
     folds: int,
+    repeats: int,
     seed: int,
     fingerprint: str | None,
     as_json: bool,
 ) -> None:
     """Train a head for each of TASKS on cached features.
 
-    The head is judged by cross-validation in which no patient is on both sides, then fitted on all patients and saved with
-    its evidence and a report. Training is refused where no result could be trusted.
+    The head is judged by repeated cross-validation in which no patient is on both sides, then fitted on all patients and
+    saved with its evidence and a report. Training is refused where no result could be trusted.
     """
     from lusfx.engine.train import DEFAULT_HEAD, train_task
 
@@ -52,6 +56,7 @@ def command(
         head=head or DEFAULT_HEAD,
         settings=pairs,
         n_folds=folds,
+        n_repeats=repeats,
         seed=seed,
         fingerprint=fingerprint,
         progress=show,

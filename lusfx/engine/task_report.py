@@ -32,7 +32,7 @@ def training_page(result: TrainingResult, encoder: str) -> Page:
         title=result.task.question,
         lead=(
             f"Cross-validated by patient, the head reaches an AUC of {result.metrics['roc_auc']} on {len(clips.keys)} "
-            f"clips of {n_patients} patients."
+            f"clips of {n_patients} patients, in the mean of {len(validation.probabilities)} repeats with other folds."
         ),
         warnings=result.warnings,
         figures=_figures(
@@ -41,7 +41,7 @@ def training_page(result: TrainingResult, encoder: str) -> Page:
         tables=[
             _metrics_table(result.metrics),
             operating_point_table(result.thresholds, result.performances),
-            _fold_table(result),
+            _repeat_table(result),
             Table(
                 "What it was made from",
                 ("fact", "value"),
@@ -87,22 +87,24 @@ def _figures(
     thresholds: Mapping[str, float],
     performances: Mapping[str, Performance],
 ) -> list[Figure]:
+    repeats = np.atleast_2d(probabilities)
+    average = repeats.mean(axis=0)
     points = {name: (1 - value.specificity.value, value.sensitivity.value) for name, value in performances.items()}
     return [
         Figure(
             "ROC curve",
-            roc_figure(*roc_points(targets, probabilities), points),
+            roc_figure(*roc_points(np.tile(targets, len(repeats)), repeats.ravel()), points),
             "Dots: operating points, at thresholds that were chosen on other patients.",
         ),
         Figure(
             "Calibration",
-            calibration_figure(calibration_bins(targets, probabilities)),
+            calibration_figure(calibration_bins(targets, average)),
             "Clips in bins of equal size; bars: 95% Wilson intervals, clips taken as independent.",
         ),
         Figure(
             "Scores by class",
-            score_figure(targets, probabilities, classes, thresholds),
-            "Each clip scored by a head that was not trained on its patient. Dashed: thresholds.",
+            score_figure(targets, average, classes, thresholds),
+            "Clips of patients that the head was not trained on. Dashed: thresholds.",
         ),
     ]
 
@@ -128,12 +130,9 @@ def operating_point_table(thresholds: Mapping[str, float], performances: Mapping
     )
 
 
-def _fold_table(result: TrainingResult) -> Table:
-    rows = []
-    for number in np.unique(result.validation.folds):
-        chosen = result.validation.folds == number
-        targets = result.clips.targets[chosen]
-        auc = roc_auc(targets, result.validation.probabilities[chosen])
-        n_patients = len(np.unique(result.clips.groups[chosen]))
-        rows.append((str(number + 1), str(n_patients), str(len(targets)), str(int(targets.sum())), f"{auc:.3f}"))
-    return Table("Folds", ("fold", "patients", "clips", "events", "AUC"), rows)
+def _repeat_table(result: TrainingResult) -> Table:
+    rows = [
+        (str(number), f"{roc_auc(result.clips.targets, probabilities):.3f}")
+        for number, probabilities in enumerate(result.validation.probabilities, start=1)
+    ]
+    return Table("The same cross-validation with other folds", ("repeat", "AUC"), rows)

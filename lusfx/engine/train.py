@@ -22,7 +22,7 @@ from lusfx.metrics import Interval, Performance, choose_threshold, performance, 
 from lusfx.plugins import load_registry
 from lusfx.report import render
 from lusfx.site_key import SiteKey
-from lusfx.splits import Fold, check_split, check_trainable, patient_folds, training_warnings
+from lusfx.splits import check_split, check_trainable, patient_folds, training_warnings
 from lusfx.task_model import (
     FeaturesCard,
     HeadCard,
@@ -39,15 +39,18 @@ from lusfx.version import __version__
 DEFAULT_HEAD = "logistic"
 """Needs no torch, and on a few hundred clips no other head was clearly better (docs/results.md)."""
 N_FOLDS = 5
+N_REPEATS = 5
+"""How often the cross-validation is done with other folds: on 42 patients one split's AUC is up to 0.1 from another's."""
+FOLD_SEEDS_APART = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class CrossValidation:
-    """Scores of every clip by a head that was not trained on its patient. Arrays have one element a clip.
+    """Scores of every clip by heads that were not trained on its patient. Arrays are ``(n_repeats, n_clips)``.
 
     :param probabilities: of class 1.
     :param folds: number of the fold in which the clip was tested.
-    :param answers: operating point -> yes or no, at a threshold chosen on the *other* folds.
+    :param answers: operating point -> yes or no, at a threshold chosen on the *other* folds of the repeat.
     """
 
     probabilities: NDArray[np.float64]
@@ -98,6 +101,7 @@ class TrainingResult:
             "n_clips": len(self.clips.keys),
             "n_patients": len(np.unique(self.clips.groups)),
             "n_events": int(self.clips.targets.sum()),
+            "n_repeats": len(self.validation.probabilities),
             "n_not_known": self.clips.n_blank,
             "n_not_cached": len(self.clips.rows_not_cached),
             "cross_validated": {name: interval.as_dict() for name, interval in self.metrics.items()},
@@ -118,6 +122,7 @@ def train_task(
     head: str = DEFAULT_HEAD,
     settings: Mapping[str, str] | None = None,
     n_folds: int = N_FOLDS,
+    n_repeats: int = N_REPEATS,
     seed: int = 0,
     fingerprint: str | None = None,
     site_key: SiteKey | None = None,
@@ -131,6 +136,7 @@ def train_task(
     :param head: kind of head.
     :param settings: the head's settings that are not to have their defaults, as text.
     :param n_folds: of the cross-validation, by patient.
+    :param n_repeats: times that the cross-validation is done, each with other folds; its figures are averaged.
     :param fingerprint: which features, where the cache holds several.
     :param progress: called with a sentence now and then.
     :raises TrainingRefusedError: where no result could be trusted.
@@ -152,7 +158,7 @@ def train_task(
     results = []
     for task, clips, directory in zip(chosen, labelled, outs, strict=True):
         matrix = features[task.pooling][[row_of[key] for key in clips.keys.tolist()]]
-        trainer = _Trainer(task, clips, matrix, spec, parsed, n_folds, seed, progress or (lambda text: None))
+        trainer = _Trainer(task, clips, matrix, spec, parsed, n_folds, n_repeats, seed, progress or (lambda text: None))
         results.append(trainer.train(store, opened.encoder_name(store.fingerprint), directory))
     return results
 
@@ -178,6 +184,7 @@ class _Trainer:
         head: HeadSpec,
         settings: HeadSettings,
         n_folds: int,
+        n_repeats: int,
         seed: int,
         progress: Callable[[str], None],
     ) -> None:
@@ -187,6 +194,7 @@ class _Trainer:
         self.head = head
         self.settings = settings
         self.n_folds = n_folds
+        self.n_repeats = n_repeats
         self.seed = seed
         self.progress = progress
 
@@ -194,11 +202,10 @@ class _Trainer:
         """Check, cross-validate, fit on everything, save."""
         clips = self.clips
         check_trainable(clips.targets, clips.groups, clips.keys, self.features, self.n_folds, self.task.classes)
-        folds = patient_folds(clips.targets, clips.groups, self.n_folds, self.seed)
-        validation = self._cross_validate(folds)
+        validation = self._cross_validate()
         metrics = summary(clips.targets, validation.probabilities, clips.groups, seed=self.seed)
         thresholds = {
-            name: choose_threshold(rule, clips.targets, validation.probabilities)
+            name: choose_threshold(rule, np.tile(clips.targets, self.n_repeats), validation.probabilities.ravel())
             for name, rule in self.task.operating_points.items()
         }
         performances = {
@@ -229,13 +236,25 @@ class _Trainer:
     def _training_set(self, rows: NDArray[np.intp]) -> TrainingSet:
         return TrainingSet(self.features[rows], self.clips.targets[rows], self.clips.groups[rows])
 
-    def _cross_validate(self, folds: list[Fold]) -> CrossValidation:
+    def _cross_validate(self) -> CrossValidation:
+        repeats = [self._one_cross_validation(repeat) for repeat in range(self.n_repeats)]
+        return CrossValidation(
+            np.stack([repeat.probabilities for repeat in repeats]),
+            np.stack([repeat.folds for repeat in repeats]),
+            {name: np.stack([repeat.answers[name] for repeat in repeats]) for name in self.task.operating_points},
+        )
+
+    def _one_cross_validation(self, repeat: int) -> CrossValidation:
+        """One repeat; its arrays have one element a clip."""
         targets, groups = self.clips.targets, self.clips.groups
+        folds = patient_folds(targets, groups, self.n_folds, self.seed + FOLD_SEEDS_APART * repeat)
         probabilities = np.full(len(targets), np.nan)
         numbers = np.full(len(targets), -1, np.int64)
         for number, fold in enumerate(folds):
             check_split(fold, groups, self.clips.keys)
-            self.progress(f"{self.task.name}: fold {number + 1} of {len(folds)}")
+            self.progress(
+                f"{self.task.name}: repeat {repeat + 1} of {self.n_repeats}, fold {number + 1} of {len(folds)}"
+            )
             head = self.head.fit(self._training_set(fold.train), self.settings, self.seed)
             probabilities[fold.test] = head.predict_proba(self.features[fold.test])[:, 1]
             numbers[fold.test] = number
@@ -286,9 +305,14 @@ def _evidence(result: TrainingResult) -> dict[str, Any]:
             "clip": clips.keys.tolist(),
             "patient": clips.groups.tolist(),
             "target": clips.targets.tolist(),
-            "probability": validation.probabilities.tolist(),
-            "fold": validation.folds.tolist(),
-            "answers": {name: answers.tolist() for name, answers in validation.answers.items()},
+            "repeats": [
+                {
+                    "probability": validation.probabilities[repeat].tolist(),
+                    "fold": validation.folds[repeat].tolist(),
+                    "answers": {name: answers[repeat].tolist() for name, answers in validation.answers.items()},
+                }
+                for repeat in range(len(validation.probabilities))
+            ],
         },
         "warnings": list(result.warnings),
     }

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from lusfx.synth import write_archive
 
@@ -117,6 +119,26 @@ def test_scores_equal_those_of_training(lusfx: Lusfx, archive: Any, tmp_path: Pa
         run = lusfx("score", archive.labels, "--model", "model", "--cache", cache, "--out", f"{number}.csv")
         assert run.code == 0, run.err
     assert (tmp_path / "0.csv").read_text() == (tmp_path / "1.csv").read_text()
+
+
+def test_every_figure_can_be_computed_again_from_the_evidence(lusfx: Lusfx, archive: Any, tmp_path: Path) -> None:
+    (result,) = train(lusfx, archive, "model", "--repeats", 3).json
+    evidence = json.loads((tmp_path / "model" / "evidence.json").read_text())["cross_validation"]
+    targets, patients = np.array(evidence["target"]), np.array(evidence["patient"])
+    assert len(evidence["repeats"]) == result["n_repeats"] == 3
+    aucs = []
+    for repeat in evidence["repeats"]:
+        aucs.append(roc_auc_score(targets, repeat["probability"]))
+        folds = np.array(repeat["fold"])
+        assert set(folds) == {0, 1, 2}
+        for patient in set(patients):
+            assert len(set(folds[patients == patient])) == 1
+    assert result["cross_validated"]["roc_auc"]["value"] == pytest.approx(np.mean(aucs))
+    answers = np.array([repeat["answers"]["balanced"] for repeat in evidence["repeats"]])
+    assert result["operating_points"]["balanced"]["sensitivity"]["value"] == pytest.approx(
+        answers[:, targets == 1].mean()
+    )
+    assert len({tuple(repeat["fold"]) for repeat in evidence["repeats"]}) == 3
 
 
 def test_training_is_repeatable(lusfx: Lusfx, archive: Any, tmp_path: Path) -> None:
