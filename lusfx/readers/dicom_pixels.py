@@ -47,6 +47,7 @@ LUMA_601 = np.array([0.299, 0.587, 0.114], np.float32)
 COLOUR_SPACES_WITH_LUMA = frozenset({"YBR_FULL", "YBR_FULL_422"})
 RGB_WHEN_DECODED = frozenset({"RGB", "YBR_ICT", "YBR_RCT"})
 """The last two are colour transforms inside JPEG 2000, which its decoder undoes (PS3.3 C.7.6.3.1.2)."""
+PHOTOMETRICS = {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"} | COLOUR_SPACES_WITH_LUMA | RGB_WHEN_DECODED
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,8 @@ class _FrameDecoder:
             raise UnreadableClipError(
                 "unsupported-pixel-format", "the DICOM file's samples are not unsigned with 8 or 16 bits"
             )
+        if self._photometric not in PHOTOMETRICS:
+            raise UnreadableClipError("unsupported-pixel-format", "the DICOM file's colour space is not read here")
         if not 1 <= options["bits_stored"] <= options["bits_allocated"] or options["samples_per_pixel"] not in (1, 3):
             raise UnreadableClipError("damaged", "the DICOM file's description of its pixels contradicts itself")
 
@@ -230,9 +233,7 @@ class _FrameDecoder:
             return values
         if photometric in COLOUR_SPACES_WITH_LUMA:
             return np.ascontiguousarray(values[..., 0])
-        if photometric in RGB_WHEN_DECODED:
-            return luma(values)
-        raise NotImplementedError(photometric)
+        return luma(values)
 
 
 def _eight_bits(array: NDArray[np.uint8 | np.uint16], bits_stored: int) -> NDArray[np.uint8]:

@@ -329,6 +329,7 @@ def test_a_jpeg_of_another_size_than_declared_is_not_accepted(write_dicom: Write
         ({"Rows": 0}, "damaged"),
         ({"Rows": 65535, "Columns": 65535}, "too-large"),
         ({"BitsAllocated": 32}, "unsupported-pixel-format"),
+        ({"PhotometricInterpretation": "HSV"}, "unsupported-pixel-format"),
         ({"PixelRepresentation": 1}, "unsupported-pixel-format"),
         ({"SamplesPerPixel": 2}, "damaged"),
         ({"BitsStored": 9}, "damaged"),
