@@ -100,7 +100,7 @@ class PixelData:
         decode = _FrameDecoder(self.dataset)
         frames = self._native_frames(decode.options) if decode.is_native else self._encoded_frames()
         for frame in frames:
-            yield None if frame is None else decode(frame)
+            yield decode(frame)
 
     def video_payload(self) -> io.BytesIO:
         """The video stream that all fragments together are (PS3.5 8.2.5 to 8.2.8)."""
@@ -113,7 +113,7 @@ class PixelData:
         except Exception as error:
             raise UnreadableClipError("damaged", f"the video payload is damaged ({type(error).__name__})") from None
 
-    def _native_frames(self, options: dict[str, Any]) -> Iterator[bytes | None]:
+    def _native_frames(self, options: dict[str, Any]) -> Iterator[bytes]:
         """Frames of uncompressed data, each read when it is asked for."""
         samples = 2 if options["photometric_interpretation"] == "YBR_FULL_422" else options["samples_per_pixel"]
         n_bytes = options["rows"] * options["columns"] * samples * options["bits_allocated"] // 8
@@ -125,7 +125,7 @@ class PixelData:
                 return
             yield frame
 
-    def _encoded_frames(self) -> Iterator[bytes | None]:
+    def _encoded_frames(self) -> Iterator[bytes]:
         """Compressed frames, by the offset table where there is one, else by counting fragments."""
         from pydicom.encaps import generate_fragments, generate_frames, parse_basic_offsets
 
