@@ -1,6 +1,6 @@
 """The whole path from Python: synthetic exams, extraction, a task, scores. Run it in an empty folder.
 
-pip install lusfx lusfx-blues
+pip install lusfx lusfx-ab-lines
 python python_api.py
 """
 
@@ -19,11 +19,11 @@ def main(folder: Path) -> None:
     extracted = lusfx.extract([labels], folder / "cache")
     print(extracted.summary())
 
-    (result,) = lusfx.train_task(["severity"], labels, folder / "cache", folder / "severity", n_folds=3)
+    (result,) = lusfx.train_task(["b-lines"], labels, folder / "cache", folder / "b-lines", n_folds=3)
     print(result.summary())
 
     new = write_archive(folder / "new", n_patients=4, clips_per_patient=2, n_frames=6, seed=1, first_patient=101)
-    scored = lusfx.score([new], [folder / "severity"], folder / "cache", folder / "scores.csv")
+    scored = lusfx.score([new], [folder / "b-lines"], folder / "cache", folder / "scores.csv")
     print(scored.summary())
 
     with (folder / "scores.csv").open() as stream:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -18,7 +20,19 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 from lusfx import hookspecs
-from lusfx.contracts import API_VERSION, EncoderSpec, HeadSpec, Plugin, Reader, Task
+from lusfx.contracts import (
+    API_VERSION,
+    EncoderSpec,
+    HeadSpec,
+    Plugin,
+    Reader,
+    Task,
+    check_encoder,
+    check_head,
+    check_reader,
+    check_task,
+    gate_circle,
+)
 from lusfx.errors import PluginError, UsageError
 from lusfx.version import __version__
 
@@ -113,26 +127,44 @@ class Registry:
         return self.encoders.get(name, self.failures)
 
     def resolve_weights(self, encoder: str) -> Path | None:
-        """Ask the plugins where an encoder's weights lie on this machine."""
-        try:
-            found = self.manager.hook.lusfx_resolve_weights(encoder=encoder)
-        except Exception as error:
-            raise PluginError(
-                f"a plugin's lusfx_resolve_weights failed for '{encoder}': {type(error).__name__}"
-            ) from error
-        if found is not None and not isinstance(found, Path):
-            raise PluginError(f"a plugin's lusfx_resolve_weights gave a {type(found).__name__}, not a Path")
-        return found
+        """Ask the plugins where an encoder's weights lie on this machine.
+
+        :raises PluginError: if one fails: a hospital's mirror that is down must not send anybody to a hub unasked.
+        """
+        for impl in reversed(self.manager.hook.lusfx_resolve_weights.get_hookimpls()):
+            found = _call("lusfx_resolve_weights", impl, {"encoder": encoder})
+            if isinstance(found, Path):
+                return found
+            if found is not None:
+                raise PluginError(
+                    f"plugin '{impl.plugin_name}' answered lusfx_resolve_weights with a {type(found).__name__}, "
+                    "not a Path"
+                )
+        return None
 
     def scores_written(self, scores: Path) -> list[str]:
         """Tell every plugin; returns what went wrong, since the table is written whatever they do."""
         problems = []
         for impl in self.manager.hook.lusfx_scores_written.get_hookimpls():
             try:
-                impl.function(*[{"scores": scores}[name] for name in impl.argnames])
-            except Exception as error:
-                problems.append(f"plugin '{impl.plugin_name}' failed on lusfx_scores_written: {type(error).__name__}")
+                _call("lusfx_scores_written", impl, {"scores": scores})
+            except PluginError as error:
+                problems.append(str(error))
         return problems
+
+
+def _call(hook: str, impl: pluggy.HookImpl, arguments: Mapping[str, object]) -> object:
+    """Call one plugin's hook. What it prints goes to the error stream: a program may be reading the other one.
+
+    :raises PluginError: whatever it raises, SystemExit too; its message is left out, since it may name a path.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            return impl.function(*[arguments[name] for name in impl.argnames])
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginError(f"plugin '{impl.plugin_name}' failed on {hook}: {type(error).__name__}") from error
 
 
 @cache
@@ -157,66 +189,86 @@ def build_registry(found: Iterable[EntryPoint]) -> Registry:
 def _admit(
     registry: Registry, name: str, distribution: str, load: Callable[[], Any], *, built_in: bool = False
 ) -> None:
-    """Load one plugin, check it whole, and only then let it register anything."""
+    """Load one plugin, check it whole, and only then let it register anything.
+
+    What it prints while it loads goes to the error stream: a program may be reading the other one.
+    """
     try:
-        provides = _register(registry, name, distribution, load)
+        with redirect_stdout(sys.stderr):
+            provides = _register(registry, name, distribution, load)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise SystemExit on import; it must not end the program
         if built_in:
             raise
-        text = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
-        registry.plugins.append(Plugin(name, distribution, error=text))
+        registry.plugins.append(Plugin(name, distribution, error=_in_one_line(error)))
     else:
         registry.plugins.append(Plugin(name, distribution, provides=tuple(provides)))
+
+
+def _in_one_line(error: BaseException) -> str:
+    """What an error says, whatever it says it with."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # its own __str__ may be broken, too
+        text = "(no message)"
+    if isinstance(error, PluginError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _register(registry: Registry, name: str, distribution: str, load: Callable[[], Any]) -> list[str]:
     plugin = load()
     version = getattr(plugin, "LUSFX_API_VERSION", None)
     if distribution != OWN_DISTRIBUTION and version != API_VERSION:
-        stated = "states no LUSFX_API_VERSION" if version is None else f"was written for API version {version}"
+        stated = "states no LUSFX_API_VERSION" if version is None else f"was written for API version {version!r}"
         raise PluginError(f"it {stated}; this lusfx has API version {API_VERSION}")
+    if registry.manager.has_plugin(name):  # two distributions may call their entry points alike
+        name = f"{name} of {distribution}"
     try:
-        registry.manager.register(plugin, name=name)
-    except (pluggy.PluginValidationError, ValueError) as error:
-        if registry.manager.has_plugin(name):
-            registry.manager.unregister(name=name)
-        raise PluginError(" ".join(str(error).split())) from None
-    try:
+        try:
+            registry.manager.register(plugin, name=name)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise PluginError(str(error)) from None
         return _collect(registry, plugin, distribution)
     except BaseException:
-        registry.manager.unregister(plugin)
+        _withdraw(registry.manager, name)
         raise
+
+
+def _withdraw(manager: pluggy.PluginManager, name: str) -> None:
+    if manager.has_plugin(name):
+        manager.unregister(name=name)
 
 
 def _collect(registry: Registry, plugin: Any, distribution: str) -> list[str]:
     """Check a registered plugin's hooks and everything they give, then add all of it or nothing."""
     callers = registry.manager.get_hookcallers(plugin) or []
-    misspelt = [caller.name for caller in callers if not caller.has_spec()]
-    if misspelt:
-        raise PluginError(f"there is no hook named {', '.join(misspelt)}")
-    if not callers:
-        raise PluginError("it implements no hook")
-    implemented = {caller.name for caller in callers}
+    _check_hooks(plugin, callers)
+    functions = {
+        caller.name: impl.function for caller in callers for impl in caller.get_hookimpls() if impl.plugin is plugin
+    }
 
-    def given(hook: str, kind: type[T]) -> Sequence[T]:
-        if hook not in implemented:
+    def given(hook: str, kind: type[T], check: Callable[[T], None]) -> Sequence[T]:
+        if hook not in functions:
             return ()
-        items = getattr(plugin, hook)()
-        if not isinstance(items, (list, tuple)) or not all(isinstance(item, kind) for item in items):
-            raise PluginError(f"{hook} must return a list of {kind.__name__}")
+        items: Any = functions[hook]()
+        if not isinstance(items, (list, tuple)):
+            raise PluginError(f"{hook} must return a list of {kind.__name__}, and returned a {type(items).__name__}")
+        for item in items:
+            if not isinstance(item, kind):
+                found = f"the class {item.__name__}" if isinstance(item, type) else f"a {type(item).__name__}"
+                raise PluginError(f"{hook} must return a list of {kind.__name__} instances; in it is {found}")
+            check(item)
         return items
 
-    additions: list[tuple[Catalogue[Any], str, Any]] = []
-    for task in given("lusfx_register_tasks", Task):
-        check_task(task)
-        additions.append((registry.tasks, task.name, task))
-    for encoder in given("lusfx_register_encoders", EncoderSpec):
+    tasks = given("lusfx_register_tasks", Task, check_task)
+    additions: list[tuple[Catalogue[Any], str, Any]] = [(registry.tasks, task.name, task) for task in tasks]
+    for encoder in given("lusfx_register_encoders", EncoderSpec, check_encoder):
         additions.append((registry.encoders, encoder.name, encoder))
-    for head in given("lusfx_register_heads", HeadSpec):  # type: ignore[type-abstract]
+    for head in given("lusfx_register_heads", HeadSpec, check_head):  # type: ignore[type-abstract]
         additions.append((registry.heads, head.name, head))
-    for reader in given("lusfx_register_readers", Reader):  # type: ignore[type-abstract]
+    for reader in given("lusfx_register_readers", Reader, check_reader):  # type: ignore[type-abstract]
         additions += [(registry.readers, suffix, reader) for suffix in reader.suffixes]
     names = [(catalogue.kind, name) for catalogue, name, _ in additions]
     if len(set(names)) != len(names):
@@ -224,35 +276,28 @@ def _collect(registry: Registry, plugin: Any, distribution: str) -> list[str]:
     for catalogue, name, _ in additions:
         if distribution != OWN_DISTRIBUTION and name in catalogue.names() and catalogue.owner(name) == OWN_DISTRIBUTION:
             raise PluginError(f"the {catalogue.kind} '{name}' is built into lusfx; give this one another name")
+    _check_circle(registry.tasks, tasks)
     for catalogue, name, item in additions:
         catalogue.add(name, item, distribution)
     return [f"{kind}: {name}" for kind, name in names]
 
 
-def check_task(task: Task) -> None:
-    """Check a task's attributes before anything relies on them.
+def _check_hooks(plugin: Any, callers: Sequence[pluggy.HookCaller]) -> None:
+    misspelt = [caller.name for caller in callers if not caller.has_spec()]
+    if misspelt:
+        raise PluginError(f"there is no hook named {', '.join(misspelt)}")
+    implemented = {caller.name for caller in callers}
+    for hook in vars(hookspecs):
+        if hook.startswith("lusfx_") and hook not in implemented and inspect.isfunction(getattr(plugin, hook, None)):
+            raise PluginError(f"its function {hook} is not marked with @hookimpl, so it would never be called")
+    if not callers:
+        raise PluginError("it implements no hook")
 
-    :raises PluginError: naming the attribute and what it must be.
-    """
 
-    def require(holds: bool, attribute: str, must: str) -> None:
-        if not holds:
-            raise PluginError(f"task {type(task).__name__}: '{attribute}' must be {must}")
-
-    name = getattr(task, "name", None)
-    require(
-        isinstance(name, str) and name != "" and name.replace("-", "").isalnum() and name == name.lower(),
-        "name",
-        "lower-case letters, digits and hyphens",
-    )
-    require(isinstance(task.version, int) and task.version >= 1, "version", "a whole number from 1")
-    require(task.unit == "clip", "unit", "'clip'")
-    require(
-        len(task.classes) == 2 and len(set(task.classes)) == 2 and all(isinstance(c, str) for c in task.classes),
-        "classes",
-        "two different names",
-    )
-    require(isinstance(getattr(task, "label_column", None), str), "label_column", "the name of a column")
-    require(task.pooling in ("mean", "max", "mean+std"), "pooling", "'mean', 'max' or 'mean+std'")
-    require(len(task.operating_points) > 0, "operating_points", "at least one rule by name")
-    require(len(inspect.signature(task.label).parameters) == 1, "label", "a method of one cell")
+def _check_circle(known: Catalogue[Task], tasks: Sequence[Task]) -> None:
+    """A plugin whose tasks close a circle of gates is left out; the tasks that were there before it can be used."""
+    circle = gate_circle([*known.values(), *tasks])
+    if circle:
+        own = {task.name for task in tasks}
+        named = [f"'{name}'{'' if name in own else f' ({known.owner(name)})'}" for name in circle]
+        raise PluginError(f"its tasks require each other in a circle: {' requires '.join([*named, named[0]])}")

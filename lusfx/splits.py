@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,8 @@ from lusfx.errors import LeakError, TrainingRefusedError
 NAMED = 3
 """How many offenders a message names."""
 FEW_EVENTS = 100
+"""Of the rarer answer; fewer are warned of."""
+ANSWERS = ("no", "yes")
 TRIES = 10
 """Shuffles tried for folds that each hold both classes."""
 
@@ -29,19 +30,54 @@ class Fold:
 def patient_folds(targets: NDArray[np.int64], groups: NDArray[np.str_], n_folds: int, seed: int) -> list[Fold]:
     """Cross-validation folds in which each patient is tested once, stratified by class as far as patients allow.
 
-    :param targets: ``(n,)`` class numbers.
+    Every fold has both classes on both of its sides wherever each class has as many patients as there are folds.
+
+    :param targets: ``(n,)`` 0 or 1.
     :param groups: ``(n,)`` patient keys.
+    :param n_folds: at least 2, and at most the number of patients.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    best: list[Fold] = []
     for attempt in range(TRIES):
         splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed + attempt)
         folds = [Fold(train, test) for train, test in splitter.split(targets, targets, groups)]
-        if all(len(np.unique(targets[rows])) == len(np.unique(targets)) for f in folds for rows in (f.train, f.test)):
+        if all(len(np.unique(targets[rows])) == 2 for fold in folds for rows in (fold.train, fold.test)):
             return folds
-        best = best or folds
-    return best
+    # It weighs rows, and can put two patients together of whom each could have served a fold, one with many rows say.
+    return _dealt_folds(targets, groups, n_folds, seed)
+
+
+def inner_folds(targets: NDArray[np.int64], groups: NDArray[np.str_], n_folds: int, seed: int) -> list[Fold]:
+    """:func:`patient_folds` within a training side, with fewer folds where a class has too few patients for so many.
+
+    :param n_folds: at least 2; lowered to the number of patients of the class that fewer have.
+    :raises TrainingRefusedError: if a class has a single patient, or none.
+    """
+    available = min(_n_patients(targets, groups))
+    if available < 2:
+        raise TrainingRefusedError(
+            f"holding out patients needs two of each class, and one class has {available} on a training side. Label more "
+            "patients, or lower --folds"
+        )
+    return patient_folds(targets, groups, min(n_folds, available), seed)
+
+
+def _dealt_folds(targets: NDArray[np.int64], groups: NDArray[np.str_], n_folds: int, seed: int) -> list[Fold]:
+    """Patients shuffled in three stacks, with yes alone, with both, with no alone; laid end to end and dealt round.
+
+    Those with yes lie together, and so do those with no: hence ``n_folds`` or more of either reach every fold.
+    """
+    patients, patient_of_row = np.unique(groups, return_inverse=True)
+    has_yes = np.bincount(patient_of_row, weights=targets == 1, minlength=len(patients)) > 0
+    has_no = np.bincount(patient_of_row, weights=targets == 0, minlength=len(patients)) > 0
+    stack = np.where(has_yes, np.where(has_no, 1, 0), 2)
+    order = np.lexsort((np.random.default_rng(seed).random(len(patients)), stack))
+    fold_of_patient = np.empty(len(patients), np.int64)
+    fold_of_patient[order] = np.arange(len(patients)) % n_folds
+    fold_of_row = fold_of_patient[patient_of_row]
+    return [
+        Fold(np.nonzero(fold_of_row != number)[0], np.nonzero(fold_of_row == number)[0]) for number in range(n_folds)
+    ]
 
 
 def check_split(fold: Fold, groups: NDArray[np.str_], contents: NDArray[np.str_]) -> None:
@@ -60,49 +96,67 @@ def check_trainable(
     targets: NDArray[np.int64],
     groups: NDArray[np.str_],
     contents: NDArray[np.str_],
-    features: NDArray[np.float32],
+    features_finite: NDArray[np.bool_],
     n_folds: int,
-    classes: Sequence[str],
+    question: str,
 ) -> None:
     """Refuse what no result could be trusted of.
 
-    :raises TrainingRefusedError: missing patients, one class only, a class with fewer patients than folds, content that
+    :param targets: ``(n,)`` 0 or 1, of one yes-or-no question.
+    :param groups: ``(n,)`` patient keys; empty where there is none.
+    :param contents: ``(n,)`` keys of the units, clips say.
+    :param features_finite: ``(n,)`` whether every feature of a unit is finite.
+    :param question: the task and its outcome, for messages: ``b-lines: at least 2``.
+    :raises TrainingRefusedError: missing patients, one answer only, an answer with fewer patients than folds, a unit that
         stands twice, features that are not finite.
     """
+    if not np.isin(targets, (0, 1)).all():
+        raise ValueError("targets of one question are 0 or 1; leave out units whose answer is not known")
     without = contents[groups == ""]
     if len(without):
         raise TrainingRefusedError(
-            f"{len(without)} clips have no patient ({some_keys(without)}), and splits are by patient. Give the label table a "
+            f"{len(without)} units have no patient ({some_keys(without)}), and splits are by patient. Give the label table a "
             "column patient_id"
         )
     repeated = np.array([key for key, count in Counter(contents.tolist()).items() if count > 1])
     if len(repeated):
-        raise TrainingRefusedError(f"{len(repeated)} clips stand more than once: {some_keys(repeated)}")
-    if len(np.unique(targets)) < len(classes):
+        raise TrainingRefusedError(f"{len(repeated)} units stand more than once: {some_keys(repeated)}")
+    if len(targets) == 0:
+        raise TrainingRefusedError(f"no unit has a label that answers '{question}': nothing to learn")
+    if len(np.unique(targets)) < 2:
         raise TrainingRefusedError(
-            f"all {len(targets)} labelled clips are '{classes[int(targets[0])]}': nothing to learn"
+            f"all {len(targets)} labelled units are '{ANSWERS[int(targets[0])]}' to '{question}': nothing to learn"
         )
-    for number, name in enumerate(classes):
-        n_patients = len(np.unique(groups[targets == number]))
+    for answer, n_patients in zip(ANSWERS, _n_patients(targets, groups), strict=True):
         if n_patients < n_folds:
             raise TrainingRefusedError(
-                f"class '{name}' has {n_patients} patients, fewer than the {n_folds} folds. Label more patients, or "
-                f"lower --folds (to no less than 2)"
+                f"'{question}' has {n_patients} patients with {answer}, fewer than the {n_folds} folds. Label more patients, "
+                "or lower --folds (to no less than 2)"
             )
-    broken = contents[~np.isfinite(features).all(axis=1)]
+    broken = contents[~features_finite]
     if len(broken):
-        raise TrainingRefusedError(f"the features of {len(broken)} clips are not finite: {some_keys(broken)}")
+        raise TrainingRefusedError(f"the features of {len(broken)} units are not finite: {some_keys(broken)}")
 
 
-def training_warnings(targets: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
-    """What whoever uses the result must know of the data."""
-    rarest = int(np.bincount(targets, minlength=len(classes)).argmin())
-    n_events = int((targets == rarest).sum())
-    if n_events >= FEW_EVENTS:
+def training_warnings(targets: NDArray[np.int64], question: str) -> list[str]:
+    """What whoever uses the result must know of the data.
+
+    :param targets: ``(n,)`` 0 or 1, of one yes-or-no question.
+    :param question: as in :func:`check_trainable`.
+    """
+    counts = np.bincount(targets, minlength=2)
+    rarer = int(counts.argmin())
+    if counts[rarer] >= FEW_EVENTS:
         return []
     return [
-        f"only {n_events} clips are '{classes[rarest]}': below {FEW_EVENTS}, intervals are wide and thresholds unsure"
+        f"only {counts[rarer]} units are '{ANSWERS[rarer]}' to '{question}': below {FEW_EVENTS}, intervals are wide and "
+        "thresholds unsure"
     ]
+
+
+def _n_patients(targets: NDArray[np.int64], groups: NDArray[np.str_]) -> tuple[int, int]:
+    """Patients with no and with yes; one that has units of both counts for both."""
+    return len(np.unique(groups[targets == 0])), len(np.unique(groups[targets == 1]))
 
 
 def some_keys(keys: NDArray[np.str_]) -> str:

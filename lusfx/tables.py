@@ -7,15 +7,19 @@ import io
 import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from lusfx.errors import TableError, UsageError
 
 SUFFIXES = (".csv", ".parquet")
 Cell = str | float | int | bool | None
+ColumnType = Literal["text", "number", "integer", "flag"]
+ROWS_A_GROUP = 65_536
+"""Rows that a Parquet file holds together, and that are held in memory while it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,12 @@ def read_table(path: Path, required: Sequence[str] = ()) -> list[Row]:
     return rows
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Cell]]) -> None:
-    """Write a table whole or not at all, readable by its owner only.
+def write_table(path: Path, columns: Mapping[str, ColumnType], rows: Iterable[Mapping[str, Cell]]) -> None:
+    """Write a table whole or not at all, readable by its owner only. Rows are written as they come: an archive's table takes
+    no archive of memory.
 
     :param path: ``.csv`` or ``.parquet``.
-    :param columns: order of the columns; a row lacks none of them.
+    :param columns: their types, in order; what a row lacks is blank.
     """
     check_table_name(path)
     temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
@@ -123,21 +128,34 @@ def _as_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value).strip()
 
 
-def _write_csv(stream: IO[bytes], columns: Sequence[str], rows: Sequence[Mapping[str, Cell]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_csv_cell(row[column]) for column in columns] for row in rows)
-    stream.write(text.getvalue().encode())
+def _write_csv(stream: IO[bytes], columns: Mapping[str, ColumnType], rows: Iterable[Mapping[str, Cell]]) -> None:
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+    try:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_csv_cell(row.get(column)) for column in columns] for row in rows)
+        text.flush()
+    finally:
+        text.detach()  # the stream is its caller's to close
 
 
 def _csv_cell(value: Cell) -> Cell:
     return int(value) if isinstance(value, bool) else value
 
 
-def _write_parquet(stream: IO[bytes], columns: Sequence[str], rows: Sequence[Mapping[str, Cell]]) -> None:
+def _write_parquet(stream: IO[bytes], columns: Mapping[str, ColumnType], rows: Iterable[Mapping[str, Cell]]) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    table = pyarrow.table({column: pyarrow.array([row[column] for row in rows]) for column in columns})
-    parquet.write_table(table, stream)
+    types = {
+        "text": pyarrow.string(),
+        "number": pyarrow.float64(),
+        "integer": pyarrow.int64(),
+        "flag": pyarrow.bool_(),
+    }
+    schema = pyarrow.schema([(name, types[kind]) for name, kind in columns.items()])
+    with parquet.ParquetWriter(stream, schema) as writer:
+        remaining = iter(rows)
+        while group := list(islice(remaining, ROWS_A_GROUP)):
+            records = [{name: row.get(name) for name in columns} for row in group]
+            writer.write_table(pyarrow.Table.from_pylist(records, schema=schema))

@@ -145,3 +145,15 @@ class ClipEmbeddings:
     @property
     def n_frames(self) -> int:
         return int(self.embeddings.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class NotAssessable:
+    """Why a unit gets no answer, which is never the same as no.
+
+    :param code: stable, lower-case, hyphenated; what programs count.
+    :param detail: what a person reads, with the figures.
+    """
+
+    code: str
+    detail: str

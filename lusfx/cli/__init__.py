@@ -25,6 +25,7 @@ COMMANDS = {
     "encoders": "List the encoders that can be used by name.",
     "heads": "List the kinds of heads.",
     "plugins": "List the plugins, and what is wrong with those that failed.",
+    "new-plugin": "Write a task plugin, with tests and texts, to go on from.",
     "synth": "Write a small archive of synthetic clips with labels.",
     "doctor": "Check this installation and this machine.",
 }

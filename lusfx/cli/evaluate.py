@@ -17,9 +17,9 @@ from lusfx.cli import terminal
 @terminal.seed_option
 @terminal.json_option
 def command(model: Path, labels: Path, cache: Path, report: Path | None, seed: int, as_json: bool) -> None:
-    """Judge a task model on labelled clips of patients that it was not trained on.
+    """Judge a task model on labelled frames, clips or exams of patients that it was not trained on.
 
-    Refused where a patient or a clip was in its training.
+    Refused where a patient or a clip was in its training. A gate is not asked: every labelled unit counts.
     """
     from lusfx.engine.evaluate import evaluate
 
@@ -30,5 +30,8 @@ def command(model: Path, labels: Path, cache: Path, report: Path | None, seed: i
     for warning in result.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(result.summary())
-    for name, value in result.performances.items():
-        click.echo(f"  {name}: sensitivity {value.sensitivity}, specificity {value.specificity}")
+    for outcome in result.outcomes:
+        if len(result.outcomes) > 1:
+            click.echo(f"{outcome.name}:")
+        for name, value in outcome.performances.items():
+            click.echo(f"  {name}: sensitivity {value.sensitivity}, specificity {value.specificity}")

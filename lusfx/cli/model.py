@@ -25,23 +25,35 @@ def show(directory: Path, as_json: bool) -> None:
     from lusfx.plugins import load_registry
     from lusfx.task_model import load_task_model
 
-    model = load_task_model(directory, load_registry().heads.as_mapping())
-    card = model.card
+    registry = load_registry()
+    model = load_task_model(directory, registry.heads.as_mapping(), registry.tasks.as_mapping())
+    card, task, evidence = model.card, model.card.task, model.evidence["outcomes"]
     if as_json:
-        terminal.print_json(
-            card.model_dump(mode="json") | {"digest": model.digest, "metrics": model.evidence["metrics"]}
-        )
+        metrics = {outcome.name: evidence[outcome.name]["metrics"] for outcome in card.outcomes}
+        terminal.print_json(card.model_dump(mode="json") | {"digest": model.digest, "metrics": metrics})
         return
-    auc = model.evidence["metrics"]["roc_auc"]
-    click.echo(f"{model.name}: {card.task.question}")
-    click.echo(f"head: {card.head.name}; features: {card.features.encoder}, {card.features.fingerprint[:12]}")
+    click.echo(f"{model.name}: {task.question}")
+    click.echo(f"{task.kind}, one answer a {task.unit}: {', '.join(task.classes)}")
+    form = task.pooling if task.aggregate is None else f"each frame, then {task.aggregate.kind}"
+    click.echo(f"features: {card.features.encoder}, {card.features.fingerprint[:12]}, {form}")
+    if task.requires is not None:
+        click.echo(f"answered only where {task.requires.task} is {task.requires.is_}")
+    if card.novelty is not None:
+        click.echo(f"not answered farther than {card.novelty.limit:.2f} from the training set")
     click.echo(
-        f"trained on {card.training.n_clips} clips of {card.training.n_patients} patients "
-        f"({card.training.n_events} events), {card.training.created:%Y-%m-%d}"
+        f"trained on {card.training.n_units} {task.unit}s of {card.training.n_patients} patients, "
+        f"{card.training.created:%Y-%m-%d}{', with weak labels' if card.training.weak_labels else ''}"
     )
-    click.echo(f"cross-validated AUC {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})")
-    for name, point in card.operating_points.items():
-        click.echo(f"  {name}: yes from {point.threshold:.3f}")
+    for outcome in card.outcomes:
+        auc = evidence[outcome.name]["metrics"]["roc_auc"]
+        calibration = "none" if outcome.calibration is None else outcome.calibration.kind
+        click.echo(
+            f"{outcome.name}: {outcome.n_events} of {outcome.n_units}; cross-validated AUC {auc['value']:.3f} "
+            f"({auc['low']:.3f} to {auc['high']:.3f}); head {outcome.head.name}, calibration {calibration}"
+        )
+        for name, point in outcome.operating_points.items():
+            decides = ", decides the answer" if name == outcome.decides else ""
+            click.echo(f"  {name}: yes from {point.threshold:.3f}{decides}")
 
 
 @command.command()
@@ -52,7 +64,8 @@ def verify(directory: Path, as_json: bool) -> None:
     from lusfx.plugins import load_registry
     from lusfx.task_model import verify_task_model
 
-    problems = verify_task_model(directory, load_registry().heads.as_mapping())
+    registry = load_registry()
+    problems = verify_task_model(directory, registry.heads.as_mapping(), registry.tasks.as_mapping())
     if as_json:
         terminal.print_json({"sound": not problems, "problems": problems})
     else:

@@ -15,13 +15,18 @@ if TYPE_CHECKING:
 
 
 @click.command(name="score", short_help="Answer tasks for clips, and write a table of scores.")
-@click.argument("sources", nargs=-1, required=True, type=terminal.ANY_PATH)
+@click.argument("sources", nargs=-1, type=terminal.ANY_PATH)
 @click.option(
     "--model", "models", required=True, multiple=True, type=terminal.DIRECTORY, help="Task model; may be repeated."
 )
 @terminal.cache_option
 @click.option("--out", required=True, type=terminal.FILE, help="Score table, .parquet or .csv.")
 @click.option("--encoder", help="Encoder directory, where the models' encoder has no name here.")
+@click.option(
+    "--no-gates",
+    is_flag=True,
+    help="Answer a task everywhere, also where the task that it requires says otherwise or has no model here.",
+)
 @terminal.device_option
 @terminal.threads_option
 @terminal.paths_option
@@ -32,15 +37,19 @@ def command(
     cache: Path,
     out: Path,
     encoder: str | None,
+    no_gates: bool,
     device: Device,
     threads: int,
     show_paths: bool,
     as_json: bool,
 ) -> None:
-    """Answer tasks for the clips of SOURCES, and write a table: a row a clip and model.
+    """Answer tasks for the clips of SOURCES, and write a table: a row a unit (frame, clip or exam), model and outcome.
 
-    Clips that the cache lacks are encoded first; each clip is encoded once, whatever the number of models. A clip that
-    could not be scored has its reason in the column 'status'.
+    Clips that the cache lacks are encoded first; each clip is encoded and read once, whatever the number of models. Without
+    SOURCES all clips that the cache holds are scored.
+
+    What has no answer says why in the columns 'status', 'code' and 'reason'. Models that summarise exams add a table beside
+    OUT whose name ends in -exams.
 
     Exit code: 0 all done, 1 error, 3 done but some sources failed, 130 interrupted.
     """
@@ -53,6 +62,7 @@ def command(
             cache,
             out,
             encoder=encoder,
+            with_gates=not no_gates,
             device=device,
             threads=threads,
             show_paths=show_paths,
@@ -62,8 +72,12 @@ def command(
     if as_json:
         terminal.print_json(result.as_dict(show_paths))
     else:
-        terminal.report_extraction(result.extraction, show_paths)
+        if result.extraction is not None:
+            terminal.report_extraction(result.extraction, show_paths)
         for problem in result.problems:
             click.echo(f"warning: {problem}", err=True)
+        for code, count in sorted(result.reasons.items()):
+            click.echo(f"note: {count} rows without an answer: {code}", err=True)
         click.echo(result.summary())
-    sys.exit(terminal.extraction_exit_code(result.extraction))
+    exit_code = 0 if result.extraction is None else terminal.extraction_exit_code(result.extraction)
+    sys.exit(exit_code or (terminal.EXIT_SOME_FAILED if result.rows.get("failed") else 0))

@@ -22,15 +22,22 @@ def command(as_json: bool) -> None:
                     "version": task.version,
                     "question": task.question,
                     "unit": task.unit,
+                    "kind": task.kind,
                     "classes": list(task.classes),
-                    "label_column": task.label_column,
+                    "label_columns": list(task.label_columns),
+                    "requires": None
+                    if task.requires is None
+                    else {"task": task.requires.task, "is": task.requires.is_},
                     "plugin": tasks.owner(task.name),
                 }
                 for task in tasks.values()
             ]
         )
     elif not tasks.names():
-        click.echo("no plugin provides a task; see 'lusfx plugins', and plugins/lusfx-blues for three")
+        click.echo("no plugin provides a task; see 'lusfx plugins'. To write one: lusfx new-plugin NAME")
     else:
-        rows = [(task.name, task.label_column, tasks.owner(task.name), task.question) for task in tasks.values()]
-        terminal.print_table(("task", "label column", "plugin", "question"), rows)
+        rows = [
+            (task.name, task.unit, task.kind, ", ".join(task.label_columns), tasks.owner(task.name), task.question)
+            for task in tasks.values()
+        ]
+        terminal.print_table(("task", "unit", "kind", "label columns", "plugin", "question"), rows)

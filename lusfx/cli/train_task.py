@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lusfx.cli import terminal
+
+if TYPE_CHECKING:
+    from lusfx.calibration import CalibrationMethod
+    from lusfx.contracts import Pooling
 
 
 @click.command(name="train-task", short_help="Train a head for a task on cached features.")
@@ -17,11 +22,30 @@ from lusfx.cli import terminal
 @click.option(
     "--out", required=True, type=terminal.DIRECTORY, help="Directory of the task model; of several, their parent."
 )
-@click.option("--head", help="Kind of head; see 'lusfx heads'.  [default: logistic]")
+@click.option("--head", help="Kind of head; see 'lusfx heads'.  [default: logistic, or attention if the task pools so]")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the head; may be repeated.")
+@click.option(
+    "--search",
+    is_flag=True,
+    help="Try several heads and settings, of --head only if given; judged on patients that the search never saw.",
+)
+@click.option(
+    "--pooling",
+    type=click.Choice(["mean", "max", "mean+std", "attention", "custom"]),
+    help="How frames become features, if not as the task says.",
+)
+@click.option(
+    "--calibration",
+    type=click.Choice(["none", "platt", "isotonic"]),
+    default="platt",
+    show_default=True,
+    help="How scores become probabilities; fitted out of fold.",
+)
 @click.option("--folds", type=click.IntRange(2, 50), default=5, show_default=True, help="Cross-validation folds.")
 @click.option(
-    "--repeats", type=click.IntRange(1, 100), default=5, show_default=True, help="Cross-validations with other folds."
+    "--repeats",
+    type=click.IntRange(1, 100),
+    help="Cross-validations with other folds.  [default: 5, or 1 from 500 patients on]",
 )
 @terminal.seed_option
 @terminal.fingerprint_option
@@ -33,18 +57,22 @@ def command(
     out: Path,
     head: str | None,
     settings: tuple[str, ...],
+    search: bool,
+    pooling: Pooling | None,
+    calibration: CalibrationMethod,
     folds: int,
-    repeats: int,
+    repeats: int | None,
     seed: int,
     fingerprint: str | None,
     as_json: bool,
 ) -> None:
-    """Train a head for each of TASKS on cached features.
+    """Train a task model for each of TASKS on cached features, which are read once for all of them.
 
-    The head is judged by repeated cross-validation in which no patient is on both sides, then fitted on all patients and
-    saved with its evidence and a report. Training is refused where no result could be trusted.
+    The whole procedure (choosing a head, calibrating it, choosing thresholds) is judged by repeated cross-validation in which
+    no patient is on both sides, then done on all patients and saved with its evidence and a report. Training is refused
+    where no result could be trusted.
     """
-    from lusfx.engine.train import DEFAULT_HEAD, train_task
+    from lusfx.engine.train import train_task
 
     pairs = dict(_pair(text) for text in settings)
     show = (lambda text: click.echo(text, err=True)) if sys.stderr.isatty() else None
@@ -53,8 +81,11 @@ def command(
         labels,
         cache,
         out,
-        head=head or DEFAULT_HEAD,
+        head=head,
         settings=pairs,
+        pooling=pooling,
+        calibration=calibration,
+        search=search,
         n_folds=folds,
         n_repeats=repeats,
         seed=seed,
@@ -66,7 +97,7 @@ def command(
         return
     for result in results:
         for warning in result.warnings:
-            click.echo(f"warning: {result.task.name}: {warning}", err=True)
+            click.echo(f"warning: {result.card.name}: {warning}", err=True)
         click.echo(result.summary())
 
 

@@ -1,18 +1,21 @@
-"""Judge a task model on labelled clips of patients that it was not trained on."""
+"""Judge a task model on labelled units of patients that it was not trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lusfx.cache import Cache
 from lusfx.contracts import Task
-from lusfx.engine.features import clip_features
-from lusfx.engine.labels import LabelledClips, labels_of, read_labels
+from lusfx.engine.features import FeatureMaker, features_of_clips
+from lusfx.engine.labels import LabelledUnits, labels_of, read_labels
+from lusfx.engine.samples import Samples, make_samples
+from lusfx.engine.task_figures import task_figures
 from lusfx.engine.task_report import evaluation_page
 from lusfx.errors import LeakError, TableError
 from lusfx.metrics import Interval, Performance, performance, summary
@@ -20,42 +23,74 @@ from lusfx.plugins import load_registry
 from lusfx.report import render
 from lusfx.site_key import SiteKey
 from lusfx.splits import some_keys
-from lusfx.task_model import TaskModel, load_task_model
+from lusfx.task_model import OutcomeCard, TaskModel, load_task_model
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeEvaluation:
+    """What a task model achieves on one outcome, at the thresholds that it was saved with.
+
+    :param targets: ``(n,)`` of the units whose answer is known.
+    :param probabilities: ``(n,)``.
+    """
+
+    name: str
+    targets: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    metrics: Mapping[str, Interval]
+    performances: Mapping[str, Performance]
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """What a task model achieves on labelled clips, at the thresholds that it was saved with."""
+    """What a task model achieves on labelled units.
+
+    :param figures: of the task as a whole, where it has several outcomes.
+    """
 
     model: TaskModel
-    clips: LabelledClips
-    metrics: Mapping[str, Interval]
-    performances: Mapping[str, Performance]
+    samples: Samples
+    outcomes: Sequence[OutcomeEvaluation]
+    figures: Mapping[str, Interval]
+    n_not_known: int
+    n_not_cached: int
     warnings: Sequence[str]
 
     def summary(self) -> str:
         """One line: the answer."""
-        return (
-            f"{self.model.name}: AUC {self.metrics['roc_auc']} on {len(self.clips.keys)} clips of "
-            f"{len(np.unique(self.clips.groups))} patients ({int(self.clips.targets.sum())} events)"
-        )
+        source = f"on {len(self.samples)} {self.model.card.task.unit}s of {self.samples.n_patients} patients"
+        first = self.outcomes[0]
+        if self.model.card.task.kind == "binary":
+            return f"{self.model.name}: AUC {first.metrics['roc_auc']} {source} ({int(first.targets.sum())} events)"
+        each = "; ".join(f"{outcome.name} {outcome.metrics['roc_auc']}" for outcome in self.outcomes)
+        return f"{self.model.name}: mean AUC {self.figures['mean_roc_auc']} {source} ({each})"
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: what ``lusfx evaluate --json`` prints."""
+        card = self.model.card
         return {
             "model": self.model.name,
             "digest": self.model.digest,
-            "fingerprint": self.model.card.features.fingerprint,
-            "n_clips": len(self.clips.keys),
-            "n_patients": len(np.unique(self.clips.groups)),
-            "n_events": int(self.clips.targets.sum()),
-            "n_not_known": self.clips.n_blank,
-            "n_not_cached": len(self.clips.rows_not_cached),
-            "metrics": {name: interval.as_dict() for name, interval in self.metrics.items()},
-            "operating_points": {
-                name: {"threshold": self.model.card.operating_points[name].threshold, **value.as_dict()}
-                for name, value in self.performances.items()
-            },
+            "fingerprint": card.features.fingerprint,
+            "n_units": len(self.samples),
+            "n_patients": self.samples.n_patients,
+            "n_not_known": self.n_not_known,
+            "n_not_cached": self.n_not_cached,
+            "n_not_assessable": dict(self.samples.reasons),
+            "figures": {name: interval.as_dict() for name, interval in self.figures.items()},
+            "outcomes": [
+                {
+                    "outcome": outcome.name,
+                    "n_units": len(outcome.targets),
+                    "n_events": int(outcome.targets.sum()),
+                    "metrics": {name: interval.as_dict() for name, interval in outcome.metrics.items()},
+                    "operating_points": {
+                        name: {"threshold": stated.operating_points[name].threshold, **value.as_dict()}
+                        for name, value in outcome.performances.items()
+                    },
+                }
+                for outcome, stated in zip(self.outcomes, card.outcomes, strict=True)
+            ],
             "warnings": list(self.warnings),
         }
 
@@ -69,46 +104,79 @@ def evaluate(
     report: Path | None = None,
     site_key: SiteKey | None = None,
 ) -> EvaluationResult:
-    """Judge a task model on a label table's cached clips.
+    """Judge a task model on a label table's cached units. A gate is not asked: every labelled unit counts.
 
     :param model: task model directory.
     :param report: where to write an HTML report, if anywhere.
     :raises LeakError: if a patient or a clip was in training: the figures would be too good.
-    :raises TableError: if clips have no patient: no interval could be given.
+    :raises TableError: if units have no patient, so that no interval could be given, or none can be assessed.
     """
     registry = load_registry()
-    loaded = load_task_model(Path(model), registry.heads.as_mapping())
-    task = registry.task(loaded.card.task.name)
+    loaded = load_task_model(Path(model), registry.heads.as_mapping(), registry.tasks.as_mapping())
+    card = loaded.card.task
+    task = registry.task(card.name)
     opened = Cache.open(Path(cache))
     store = opened.find(loaded.card.features.fingerprint)
-    rows = read_labels(Path(labels), opened, store, site_key or SiteKey.load())
-    clips = labels_of(task, rows)
-    n_without = int((clips.groups == "").sum())
+    labelled = labels_of(task, read_labels(Path(labels), opened, store, site_key or SiteKey.load()))
+    n_without = int((labelled.groups == "").sum())
     if n_without:
-        raise TableError(f"{n_without} clips have no patient. Give the label table a column patient_id")
-    _check_unseen(loaded, clips)
-    pooling = loaded.card.task.pooling
-    features = clip_features(store, clips.keys.tolist(), [pooling])[pooling]
-    probabilities = loaded.score(features, store.fingerprint)
+        raise TableError(f"{n_without} {labelled.unit}s have no patient. Give the label table a column patient_id")
+    _check_unseen(loaded, labelled)
+    maker = FeatureMaker(card, loaded.task)
+    keys = sorted({key for clips in labelled.clips for key in clips})
+    samples = make_samples(labelled, features_of_clips(store, keys, {card.name: maker})[card.name], maker)
+    samples = _familiar(loaded, samples)
+    probabilities = loaded.score(samples.units, store.fingerprint)
+    outcomes = [
+        _outcome(stated, samples, number, probabilities[:, number], seed)
+        for number, stated in enumerate(loaded.card.outcomes)
+    ]
+    thresholds = np.array([stated.operating_points[stated.decides].threshold for stated in loaded.card.outcomes])
     result = EvaluationResult(
         loaded,
-        clips,
-        summary(clips.targets, probabilities, clips.groups, seed=seed),
-        {
-            name: performance(clips.targets, probabilities >= point.threshold, clips.groups, seed=seed)
-            for name, point in loaded.card.operating_points.items()
-        },
-        [*_warnings(loaded, task, clips), *clips.warnings()],
+        samples,
+        outcomes,
+        task_figures(
+            card,
+            samples.targets,
+            samples.classes,
+            probabilities[None],
+            (probabilities >= thresholds)[None],
+            samples.groups,
+            seed=seed,
+        ),
+        labelled.n_not_known,
+        len(labelled.rows_not_cached),
+        [*_warnings(loaded, task, outcomes), *samples.warnings(), *labelled.warnings()],
     )
     if report is not None:
-        report.write_text(render(evaluation_page(result, probabilities)), encoding="utf-8")
+        report.write_text(render(evaluation_page(result)), encoding="utf-8")
     return result
 
 
-def _check_unseen(model: TaskModel, clips: LabelledClips) -> None:
-    trained = model.evidence["cross_validation"]
-    for noun, seen, here in (("patients", trained["patient"], clips.groups), ("clips", trained["clip"], clips.keys)):
-        shared = np.intersect1d(np.array(seen), here)
+def _outcome(
+    stated: OutcomeCard, samples: Samples, number: int, probabilities: NDArray[np.float64], seed: int
+) -> OutcomeEvaluation:
+    rows = samples.known(number)
+    targets, groups, known = samples.targets[rows, number], samples.groups[rows], probabilities[rows]
+    return OutcomeEvaluation(
+        stated.name,
+        targets,
+        known,
+        summary(targets, known, groups, seed=seed),
+        {
+            name: performance(targets, known >= point.threshold, groups, seed=seed)
+            for name, point in stated.operating_points.items()
+        },
+    )
+
+
+def _check_unseen(model: TaskModel, labelled: LabelledUnits) -> None:
+    for noun, seen, here in (
+        ("patients", model.evidence["patients"], labelled.groups),
+        ("clips", model.evidence["clips"], [key for clips in labelled.clips for key in clips]),
+    ):
+        shared = np.intersect1d(np.array(seen), np.array(here))
         if len(shared):
             raise LeakError(
                 f"{len(shared)} {noun} of the label table were in this model's training ({some_keys(shared)}): its "
@@ -116,12 +184,25 @@ def _check_unseen(model: TaskModel, clips: LabelledClips) -> None:
             )
 
 
-def _warnings(model: TaskModel, task: Task, clips: LabelledClips) -> list[str]:
+def _familiar(model: TaskModel, samples: Samples) -> Samples:
+    """The units that the model answers; those too far from its training set are counted as not assessable."""
+    reasons = model.unfamiliar(samples.units)
+    kept = np.array([row for row, reason in enumerate(reasons) if reason is None], np.intp)
+    n_missing = len(samples) - len(kept)
+    if not len(kept):
+        raise TableError(f"all {len(samples)} labelled units are too far from the training set of {model.name}")
+    if not n_missing:
+        return samples
+    return replace(samples.take(kept), reasons={**samples.reasons, "unfamiliar": n_missing})
+
+
+def _warnings(model: TaskModel, task: Task, outcomes: Sequence[OutcomeEvaluation]) -> list[str]:
     warnings = []
     if task.version != model.card.task.version:
         warnings.append(
             f"the model was trained for version {model.card.task.version} of the task, labels are read by {task.version}"
         )
-    if len(np.unique(clips.targets)) < 2:
-        warnings.append("the labelled clips are all of one class: there is no AUC")
+    for outcome in outcomes:
+        if len(np.unique(outcome.targets)) < 2:
+            warnings.append(f"'{outcome.name}': the labelled units are all of one class: there is no AUC")
     return warnings

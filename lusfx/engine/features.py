@@ -1,55 +1,197 @@
-"""From cached embeddings, a row a frame, to features, a row a clip."""
+"""From cached embeddings, a row a frame, to the features of a task's units: frames, clips or exams."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.cache import Cache, Store
-from lusfx.contracts import Pooling
-from lusfx.errors import CacheError, UsageError
-from lusfx.types import ClipEmbeddings, FrameStatus
+from lusfx.contracts import Bags, Pooling, Task, frame_durations
+from lusfx.errors import CacheError, PluginError, UsageError
+from lusfx.task_model import TaskCard, UnitFeatures
+from lusfx.types import ClipEmbeddings, FrameStatus, NotAssessable
+
+UNKNOWN_TIMES = NotAssessable("frame-times-unknown", "frame times are not known, and the task aggregates in seconds")
 
 
-def pool_frames(clip: ClipEmbeddings, pooling: Pooling) -> NDArray[np.float32]:
-    """Reduce the readable frames of a clip to one vector.
+@dataclass(frozen=True, slots=True)
+class ClipFeatures:
+    """What one clip gives to one task.
 
-    :param pooling: ``mean`` and ``max`` give ``(dim,)``; ``mean+std`` gives ``(2 * dim,)``, and a still's deviation is 0.
-    :returns: float32; computed in float32 whatever the cache stores.
+    :param reason: why it gives nothing; None where it does.
+    :param vector: ``(n_features,)`` where frames are pooled; else None.
+    :param rows: ``(n, dim)`` single frames where they are not; else None.
+    :param durations_s: ``(n,)`` seconds that each of ``rows`` lasts, where the task aggregates; else None.
+    :param source_frame: ``(n,)`` position in the source of each of ``rows``.
+    :param times_s: ``(n,)`` seconds after the clip's first frame; NaN where unknown.
+    :param centre: ``(dim,)`` mean embedding.
     """
-    frames = clip.embeddings[clip.status == FrameStatus.OK].astype(np.float32)
-    pooled: NDArray[np.float32]
-    if pooling == "mean":
-        pooled = frames.mean(axis=0)
-    elif pooling == "max":
-        pooled = frames.max(axis=0)
-    else:
-        pooled = np.concatenate([frames.mean(axis=0), frames.std(axis=0)])
-    return pooled
+
+    reason: NotAssessable | None = None
+    vector: NDArray[np.float32] | None = None
+    rows: NDArray[np.floating] | None = None
+    durations_s: NDArray[np.float64] | None = None
+    source_frame: NDArray[np.int64] | None = None
+    times_s: NDArray[np.float64] | None = None
+    centre: NDArray[np.float32] | None = None
 
 
-def feature_length(dim: int, pooling: Pooling) -> int:
-    """How many features :func:`pool_frames` gives for embeddings of length ``dim``."""
-    return 2 * dim if pooling == "mean+std" else dim
+class FeatureMaker:
+    """Makes one task's features of cached clips.
+
+    :param card: the task as it is trained or was trained.
+    :param task: the plugin's task, needed where it brings code of its own.
+    """
+
+    def __init__(self, card: TaskCard, task: Task | None = None) -> None:
+        self.card = card
+        self._task = task
+
+    def of_clip(self, clip: ClipEmbeddings, frames: NDArray[np.int64] | None = None) -> ClipFeatures:
+        """Features of a clip, or the reason why there are none.
+
+        :param frames: source positions of the frames that are wanted, where the unit is the frame; None for all.
+        """
+        readable = clip.status == FrameStatus.OK
+        reason = self._unassessable(clip, int(readable.sum()))
+        if reason is not None:
+            return ClipFeatures(reason=reason)
+        embeddings, times_s = clip.embeddings[readable], clip.times_s[readable]
+        centre = embeddings.mean(axis=0, dtype=np.float32)
+        if self.card.unit == "frame":
+            source_frame = clip.source_frame[readable]
+            wanted = slice(None) if frames is None else np.flatnonzero(np.isin(source_frame, frames))
+            return ClipFeatures(
+                rows=embeddings[wanted], source_frame=source_frame[wanted], times_s=times_s[wanted], centre=centre
+            )
+        if self.card.aggregate is not None:
+            durations_s = frame_durations(clip.times_s, readable)
+            if durations_s is None:
+                if self._needs_times:
+                    return ClipFeatures(reason=UNKNOWN_TIMES)
+                durations_s = np.ones(len(embeddings))
+            return ClipFeatures(rows=embeddings, durations_s=durations_s, centre=centre)
+        if self.card.pooling == "attention":
+            return ClipFeatures(rows=embeddings[evenly(len(embeddings), self.card.frames_per_clip)], centre=centre)
+        return ClipFeatures(vector=self._pool(embeddings.astype(np.float32), times_s), centre=centre)
+
+    def of_units(self, units: Sequence[Sequence[ClipFeatures]]) -> UnitFeatures:
+        """Put units together, each from its clips, of which at least one has no ``reason``.
+
+        A clip's unit has one clip, an exam's all its clips; what cannot be assessed is left out. Of a ``frame`` task the
+        rows of all clips are units, in order.
+        """
+        whole = [[clip for clip in unit if clip.reason is None] for unit in units]
+        if self.card.unit == "frame":
+            rows = np.concatenate([_given(clip.rows) for unit in whole for clip in unit]).astype(np.float32)
+            return UnitFeatures(rows, rows)
+        centres = np.stack([np.mean([_given(clip.centre) for clip in unit], axis=0) for unit in whole])
+        if self.card.takes_bags:
+            bags = Bags.of([np.concatenate([_given(clip.rows) for clip in unit]) for unit in whole])
+            durations = None
+            if self.card.aggregate is not None:
+                durations = [np.concatenate([_given(clip.durations_s) for clip in unit]) for unit in whole]
+            return UnitFeatures(bags, centres, durations)
+        join = np.max if self.card.pooling == "max" else np.mean
+        vectors = np.stack([join([_given(clip.vector) for clip in unit], axis=0) for unit in whole])
+        return UnitFeatures(vectors, centres)
+
+    @property
+    def _needs_times(self) -> bool:
+        aggregate = self.card.aggregate
+        if aggregate is None:
+            return False
+        if self._task is not None and self._task.aggregate is not None:
+            return self._task.aggregate.needs_times
+        return aggregate.make().needs_times
+
+    def _unassessable(self, clip: ClipEmbeddings, n_readable: int) -> NotAssessable | None:
+        abstain = self.card.abstain
+        if n_readable < abstain.min_frames:
+            return NotAssessable("too-few-frames", f"{n_readable} readable frames, fewer than {abstain.min_frames}")
+        confidence = clip.provenance.get("beam_confidence")
+        if isinstance(confidence, (int, float)) and confidence < abstain.min_beam_confidence:
+            detail = f"beam confidence {confidence:.2f}, below {abstain.min_beam_confidence:.2f}"
+            return NotAssessable("low-beam-confidence", detail)
+        return None
+
+    def _pool(self, embeddings: NDArray[np.float32], times_s: NDArray[np.float64]) -> NDArray[np.float32]:
+        if self.card.pooling == "custom":
+            return self._custom_pool(embeddings, times_s)
+        pooled: NDArray[np.float32]
+        if self.card.pooling == "mean":
+            pooled = embeddings.mean(axis=0)
+        elif self.card.pooling == "max":
+            pooled = embeddings.max(axis=0)
+        else:
+            pooled = np.concatenate([embeddings.mean(axis=0), embeddings.std(axis=0)])
+        return pooled
+
+    def _custom_pool(self, embeddings: NDArray[np.float32], times_s: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Call the plugin's own pooling, on arrays that it cannot change."""
+        if self._task is None:
+            raise PluginError(f"the task '{self.card.name}' pools by itself, and its plugin is not installed")
+        embeddings.flags.writeable = times_s.flags.writeable = False
+        try:
+            vector = np.asarray(self._task.pool(embeddings, times_s), dtype=np.float32)
+        except Exception as error:
+            raise PluginError(f"the method 'pool' of task '{self.card.name}' failed: {type(error).__name__}") from error
+        if vector.ndim != 1 or not len(vector):
+            raise PluginError(f"the method 'pool' of task '{self.card.name}' must return one vector")
+        return vector
 
 
-def clip_features(store: Store, keys: Sequence[str], poolings: Sequence[Pooling]) -> dict[Pooling, NDArray[np.float32]]:
-    """Features of clips in one pass over the cache, whatever the number of tasks.
+def evenly(n: int, wanted: int) -> NDArray[np.intp]:
+    """Positions of at most ``wanted`` of ``n`` frames, evenly spaced, the first and the last among them."""
+    if n <= wanted:
+        return np.arange(n)
+    return np.unique(np.linspace(0, n - 1, wanted).round().astype(np.intp))
+
+
+def features_of_clips(
+    store: Store, keys: Iterable[str], makers: Mapping[str, FeatureMaker]
+) -> dict[str, dict[str, ClipFeatures]]:
+    """What each clip gives to each task. Every clip is read once, whatever the number of tasks.
 
     :param keys: clip keys, all of them in the store.
-    :returns: ``(n_clips, n_features)`` a pooling.
+    :param makers: by a name of the caller's.
+    :returns: by the maker's name and the clip's key.
     :raises ClipNotCachedError, CorruptRecordError: if a clip is missing or damaged.
     """
-    wanted = sorted(set(poolings))
-    dim = store.spec.encoder.dim
-    features = {p: np.empty((len(keys), feature_length(dim, p)), np.float32) for p in wanted}
-    for row, key in enumerate(keys):
+    made: dict[str, dict[str, ClipFeatures]] = {name: {} for name in makers}
+    for key in keys:
         clip = store.read(key)
-        for pooling in wanted:
-            features[pooling][row] = pool_frames(clip, pooling)
-    return features
+        for name, maker in makers.items():
+            made[name][key] = maker.of_clip(clip)
+    return made
+
+
+def resolve_pooling(task: Task, pooling: Pooling | None, takes: str, head: str) -> Pooling:
+    """How a task's frames become features for a head: as the user or the task says, so that the head can take it.
+
+    :param takes: ``vectors`` or ``bags``, what the head takes.
+    :raises UsageError: if the three do not go together.
+    """
+    wanted = pooling or task.pooling
+    if task.aggregate is not None or task.unit == "frame":
+        what = "aggregates the probabilities of frames" if task.aggregate is not None else "is asked of single frames"
+        if takes == "bags" or pooling is not None:
+            raise UsageError(
+                f"task '{task.name}' {what}: nothing is pooled. Choose a head that takes vectors, no --pooling"
+            )
+        return task.pooling
+    if takes == "bags":
+        if pooling not in (None, "attention"):
+            raise UsageError(f"head '{head}' weighs frames by itself; it goes with --pooling attention only")
+        return "attention"
+    if wanted == "attention":
+        raise UsageError(f"head '{head}' takes pooled vectors. Choose --head attention, or --pooling mean")
+    if wanted == "custom" and task.pooling != "custom":
+        raise UsageError(f"task '{task.name}' has no pooling of its own")
+    return wanted
 
 
 def choose_store(cache: Cache, fingerprint: str | None) -> Store:
@@ -68,3 +210,10 @@ def choose_store(cache: Cache, fingerprint: str | None) -> Store:
         held = ", ".join(f"{store.fingerprint[:12]} ({store.spec.encoder.architecture})" for store in stores)
         raise UsageError(f"the cache holds features of several fingerprints: {held}. Name one with --fingerprint")
     return stores[0]
+
+
+def _given(array: NDArray[np.floating] | None) -> NDArray[np.floating]:
+    """An array that the task's form has; its absence would be a mistake of this module."""
+    if array is None:
+        raise TypeError("these clip features were made for another form of task")
+    return array

@@ -1,21 +1,24 @@
-"""Label tables: which cached clip each row means, whose it is, and what a task says of it."""
+"""Label tables: which cached clip each row means, whose it is, and what a task says of its frame, clip or exam."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.cache import Cache, StatIndex, Store, clip_key
-from lusfx.contracts import Task
+from lusfx.contracts import UNKNOWN, Target, Task, Unit
 from lusfx.errors import TableError, TrainingRefusedError, UnreadableClipError
 from lusfx.site_key import SiteKey
 from lusfx.tables import Row, read_table
 
 NAMED = 3
 """How many offenders a message names."""
+FRAME_COLUMN = "frame"
+"""Position of a frame in its source, from 0, in tables that label single frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,30 +27,43 @@ class LabelRow:
 
     :param key: clip key; None where the file is missing.
     :param patient_key: from the table's ``patient_id``, or else from the run ledgers (DICOM); None where nobody knows.
+    :param exam_key: from the table's ``exam_id``, or else from the run ledgers; None where nobody knows.
     """
 
     row: Row
     key: str | None
     patient_key: str | None
+    exam_key: str | None
     cached: bool
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledClips:
-    """The clips that a task has labels for, each once, in order of the table. Arrays have one element a clip.
+class LabelledUnits:
+    """The units that a task has labels for, each once, in order of the table. Arrays have one element a unit.
 
-    :param keys: clip keys.
-    :param targets: class numbers.
+    :param unit: what the labels are of. Of a ``frame`` task whose table labels clips it is ``clip``: the labels are weak.
+    :param keys: clip keys, exam keys, or clip key, ``#`` and the frame's position.
+    :param clips: clip keys of each unit.
+    :param frames: position of each unit's frame; UNKNOWN where the unit is no frame.
+    :param targets: ``(n, n_outcomes)`` 0, 1 or UNKNOWN.
+    :param classes: ``(n,)`` number of the class; UNKNOWN of a multi-label task.
     :param groups: patient keys; blank where unknown.
-    :param n_blank: cached clips whose label is not known.
+    :param n_not_known: cached units of which no label is known.
     :param rows_not_cached: numbers of the rows whose clip the cache lacks.
     """
 
+    unit: Unit
     keys: NDArray[np.str_]
+    clips: Sequence[tuple[str, ...]]
+    frames: NDArray[np.int64]
     targets: NDArray[np.int64]
+    classes: NDArray[np.int64]
     groups: NDArray[np.str_]
-    n_blank: int
+    n_not_known: int
     rows_not_cached: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.keys)
 
     def warnings(self) -> list[str]:
         """What whoever reads a result must know of the table."""
@@ -60,7 +76,7 @@ class LabelledClips:
 
 
 def read_labels(table: Path, cache: Cache, store: Store, site_key: SiteKey) -> list[LabelRow]:
-    """Find the clip and the patient of each row, by content.
+    """Find the clip, the patient and the exam of each row, by content.
 
     A row names its clip by ``clip`` (a clip key) or by ``path`` relative to the table.
 
@@ -78,7 +94,8 @@ def read_labels(table: Path, cache: Cache, store: Store, site_key: SiteKey) -> l
             key = row["clip"] or _key_of(table.resolve().parent / row["path"], index)
             member = members.get(key) if key is not None else None
             patient = site_key.patient(row["patient_id"]) if row["patient_id"] else member and member.patient
-            labelled.append(LabelRow(row, key, patient or None, key in held))
+            exam = site_key.exam(row["exam_id"]) if row["exam_id"] else member and member.exam
+            labelled.append(LabelRow(row, key, patient or None, exam or None, key in held))
     return labelled
 
 
@@ -89,63 +106,121 @@ def _key_of(path: Path, index: StatIndex) -> str | None:
         return None
 
 
-def labels_of(task: Task, rows: list[LabelRow]) -> LabelledClips:
-    """What a task's label column says of the cached clips.
+@dataclass(slots=True)
+class _Unit:
+    """What the rows read so far say of one unit."""
 
-    :raises TableError: if the column is missing, or a cell is neither blank nor a label.
-    :raises TrainingRefusedError: if no labelled clip is in the cache, or one content has two labels or two patients.
+    patient: str
+    row: int
+    target: Target = None
+    frame: int = UNKNOWN
+    clips: dict[str, None] = field(default_factory=dict)
+
+
+def labels_of(task: Task, rows: list[LabelRow]) -> LabelledUnits:
+    """What a task's label columns say of the cached units.
+
+    :raises TableError: if a column is missing, or a cell is neither blank nor a label.
+    :raises TrainingRefusedError: if no labelled unit is in the cache, one unit has two labels or two patients, or the rows of
+        an exam task have no exam.
     """
-    if task.label_column not in rows[0].row.cells:
-        raise TableError(f"task '{task.name}' reads the column '{task.label_column}', which the label table lacks")
-    chosen: dict[str, tuple[int, str, int]] = {}
-    n_blank = 0
+    columns = rows[0].row.cells
+    for column in task.label_columns:
+        if column not in columns:
+            raise TableError(f"task '{task.name}' reads the column '{column}', which the label table lacks")
+    unit: Unit = "clip" if task.unit == "frame" and FRAME_COLUMN not in columns else task.unit
+    found: dict[str, _Unit] = {}
+    patient_of: dict[str, tuple[str, int]] = {}
     not_cached = []
     for entry in rows:
         target = _target(task, entry.row)
-        if target is None:
-            n_blank += 1
-        elif entry.key is None or not entry.cached:
-            not_cached.append(entry.row.number)
-        else:
-            _admit(chosen, entry.key, target, entry)
-    if not chosen:
+        if entry.key is None or not entry.cached:
+            if target is not None:
+                not_cached.append(entry.row.number)
+            continue
+        _check_patient(patient_of, entry)
+        _admit(found, task, unit, entry, target)
+    known = {key: entry for key, entry in found.items() if entry.target is not None}
+    if not known:
         raise TrainingRefusedError(
             f"no labelled clip is in the cache under this fingerprint ({_some_rows(tuple(not_cached))} have none). "
             "Run: lusfx extract LABELS --cache DIR"
             if not_cached
-            else f"no row of the label table has a label in column '{task.label_column}'"
+            else f"no row of the label table has a label in {_columns(task)}"
         )
-    return LabelledClips(
-        keys=np.array(list(chosen)),
-        targets=np.array([target for target, _, _ in chosen.values()], np.int64),
-        groups=np.array([patient for _, patient, _ in chosen.values()]),
-        n_blank=n_blank,
+    return LabelledUnits(
+        unit=unit,
+        keys=np.array(list(known)),
+        clips=[tuple(entry.clips) for entry in known.values()],
+        frames=np.array([entry.frame for entry in known.values()], np.int64),
+        targets=np.array([task.outcome_targets(entry.target) for entry in known.values()], np.int64),
+        classes=np.array([_class(entry.target) for entry in known.values()], np.int64),
+        groups=np.array([entry.patient for entry in known.values()]),
+        n_not_known=len(found) - len(known),
         rows_not_cached=tuple(not_cached),
     )
 
 
-def _target(task: Task, row: Row) -> int | None:
-    cell = row[task.label_column]
-    if not cell:
-        return None
+def _target(task: Task, row: Row) -> Target:
+    """The target that a row states; None where it states nothing at all."""
+    cells: Mapping[str, str] = {column: row[column] for column in task.label_columns}
     try:
-        target = task.label(cell)
+        target = task.target(cells)
+        outcomes = task.outcome_targets(target)
     except ValueError as error:
-        raise TableError(f"row {row.number}, column '{task.label_column}': {error}") from None
-    if target not in (None, 0, 1):
-        raise TableError(f"task '{task.name}' made class {target} of row {row.number}; it has classes 0 and 1")
-    return target
+        raise TableError(f"row {row.number}, {_columns(task)}: {error}") from None
+    return None if all(value == UNKNOWN for value in outcomes) else target
 
 
-def _admit(chosen: dict[str, tuple[int, str, int]], key: str, target: int, entry: LabelRow) -> None:
-    """Take a clip once; the same content with another label or patient means that the table is wrong."""
-    patient = entry.patient_key or ""
-    first = chosen.setdefault(key, (target, patient, entry.row.number))
-    if first[:2] != (target, patient):
-        differing = "labels" if first[0] != target else "patients"
-        raise TrainingRefusedError(
-            f"rows {first[2]} and {entry.row.number} have the same content and different {differing} (clip {key[:12]})"
-        )
+def _check_patient(patient_of: dict[str, tuple[str, int]], entry: LabelRow) -> None:
+    """Refuse one content that is two patients': it would stand on both sides of a split."""
+    clip, patient, number = entry.key or "", entry.patient_key or "", entry.row.number
+    known, first = patient_of.setdefault(clip, (patient, number))
+    if known != patient:
+        raise TrainingRefusedError(_conflict("clip", first, number, "patients", clip))
+
+
+def _admit(found: dict[str, _Unit], task: Task, unit: Unit, entry: LabelRow, target: Target) -> None:
+    """Take a row's unit once; another label or patient for the same content means that the table is wrong."""
+    clip, patient, number = entry.key or "", entry.patient_key or "", entry.row.number
+    name, frame = clip, UNKNOWN
+    if unit == "exam":
+        if entry.exam_key is None:
+            raise TrainingRefusedError(
+                f"row {number} has no exam, and task '{task.name}' is asked of exams. Give the label table a column exam_id"
+            )
+        name = entry.exam_key
+    elif unit == "frame":
+        if not entry.row[FRAME_COLUMN].isdecimal():
+            raise TableError(f"row {number}, column '{FRAME_COLUMN}': expected a frame's position, from 0")
+        frame = int(entry.row[FRAME_COLUMN])
+        name = f"{clip}#{frame}"
+    known = found.setdefault(name, _Unit(patient, number, frame=frame))
+    if known.patient != patient:
+        raise TrainingRefusedError(_conflict(unit, known.row, number, "patients", name))
+    if known.target is not None and target is not None and list(_flat(known.target)) != list(_flat(target)):
+        raise TrainingRefusedError(_conflict(unit, known.row, number, "labels", name))
+    if known.target is None:
+        known.target, known.row = target, number
+    known.clips[clip] = None
+
+
+def _conflict(unit: Unit, first: int, second: int, differing: str, name: str) -> str:
+    same = "are of the same exam and have" if unit == "exam" else "have the same content and"
+    return f"rows {first} and {second} {same} different {differing} ({unit} {name[:12]})"
+
+
+def _flat(target: Target) -> Sequence[int | None]:
+    return (target,) if target is None or isinstance(target, int) else target
+
+
+def _class(target: Target) -> int:
+    return target if isinstance(target, int) else UNKNOWN
+
+
+def _columns(task: Task) -> str:
+    named = ", ".join(f"'{column}'" for column in task.label_columns)
+    return f"column {named}" if len(task.label_columns) == 1 else f"columns {named}"
 
 
 def _some_rows(numbers: tuple[int, ...]) -> str:

@@ -4,166 +4,156 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from lusfx.cache import Cache, Store
-from lusfx.contracts import HeadSettings, HeadSpec, Task, TrainingSet
-from lusfx.engine.features import choose_store, clip_features
-from lusfx.engine.labels import LabelledClips, labels_of, read_labels
+from lusfx.calibration import CalibrationMethod
+from lusfx.contracts import Aggregation, HeadSettings, HeadSpec, Pooling, Task, check_task
+from lusfx.engine.cross_validation import cross_validate
+from lusfx.engine.features import FeatureMaker, choose_store, features_of_clips, resolve_pooling
+from lusfx.engine.labels import LabelledUnits, labels_of, read_labels
+from lusfx.engine.learner import Candidate, Learner
+from lusfx.engine.samples import Samples, make_samples
+from lusfx.engine.task_figures import task_figures
 from lusfx.engine.task_report import training_page
+from lusfx.engine.training_result import OutcomeResult, TrainingResult
 from lusfx.errors import UsageError
-from lusfx.metrics import Interval, Performance, choose_threshold, performance, summary
-from lusfx.plugins import load_registry
+from lusfx.metrics import Interval, performance, summary
+from lusfx.novelty import Novelty, familiar_limit, fit_novelty
+from lusfx.plugins import Registry, load_registry
 from lusfx.report import render
 from lusfx.site_key import SiteKey
-from lusfx.splits import check_split, check_trainable, patient_folds, training_warnings
-from lusfx.task_model import (
-    FeaturesCard,
-    HeadCard,
-    OperatingPointCard,
-    RuleCard,
-    TaskCard,
-    TaskModelFacts,
-    TrainingCard,
-    check_replaceable,
-    save_task_model,
-)
-from lusfx.version import __version__
+from lusfx.splits import check_trainable, training_warnings
+from lusfx.task_model import TaskCard, check_replaceable, save_task_model
 
 DEFAULT_HEAD = "logistic"
 """Needs no torch, and on a few hundred clips no other head was clearly better (docs/results.md)."""
+DEFAULT_BAG_HEAD = "attention"
+DEFAULT_CALIBRATION: CalibrationMethod = "platt"
 N_FOLDS = 5
 N_REPEATS = 5
 """How often the cross-validation is done with other folds: on 42 patients one split's AUC is up to 0.1 from another's."""
-FOLD_SEEDS_APART = 1000
+MANY_PATIENTS = 500
+"""From here on one cross-validation is enough: the folds matter no more, and the fits take their time."""
 
 
 @dataclass(frozen=True, slots=True)
-class CrossValidation:
-    """Scores of every clip by heads that were not trained on its patient. Arrays are ``(n_repeats, n_clips)``.
+class Plan:
+    """How one task is to be trained.
 
-    :param probabilities: of class 1.
-    :param folds: number of the fold in which the clip was tested.
-    :param answers: operating point -> yes or no, at a threshold chosen on the *other* folds of the repeat.
-    """
-
-    probabilities: NDArray[np.float64]
-    folds: NDArray[np.int64]
-    answers: dict[str, NDArray[np.bool_]]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingResult:
-    """A saved task model, and what cross-validation says of it.
-
-    :param thresholds: a threshold an operating point, chosen on the cross-validated scores of all patients.
-    :param performances: what thresholds chosen in the same way achieve on patients that neither head nor threshold saw.
+    :param task: the plugin's task.
+    :param card: the task as it is trained: with the pooling that the user or the head asks for.
+    :param candidates: heads with settings; of several, each outcome takes the best.
+    :param out: directory of the task model.
     """
 
     task: Task
+    card: TaskCard
+    candidates: Sequence[Candidate]
     out: Path
-    digest: str
-    head: str
-    settings: Mapping[str, Any]
-    store: Store
-    clips: LabelledClips
-    validation: CrossValidation
-    metrics: Mapping[str, Interval]
-    thresholds: Mapping[str, float]
-    performances: Mapping[str, Performance]
-    warnings: Sequence[str]
-    seed: int
 
-    def summary(self) -> str:
-        """One line: the answer."""
-        return (
-            f"{self.task.name}: cross-validated AUC {self.metrics['roc_auc']} from {len(self.clips.keys)} clips of "
-            f"{len(np.unique(self.clips.groups))} patients ({int(self.clips.targets.sum())} '{self.task.classes[1]}', "
-            f"{self.clips.n_blank} not known); model {self.digest[:12]}"
-        )
+    @property
+    def aggregation(self) -> Aggregation | None:
+        return self.task.aggregate
 
-    def as_dict(self) -> dict[str, Any]:
-        """For programs: what ``lusfx train-task --json`` prints."""
-        return {
-            "task": self.task.name,
-            "model": f"{self.task.name}@{self.digest[:12]}",
-            "digest": self.digest,
-            "head": self.head,
-            "settings": dict(self.settings),
-            "fingerprint": self.store.fingerprint,
-            "seed": self.seed,
-            "n_clips": len(self.clips.keys),
-            "n_patients": len(np.unique(self.clips.groups)),
-            "n_events": int(self.clips.targets.sum()),
-            "n_repeats": len(self.validation.probabilities),
-            "n_not_known": self.clips.n_blank,
-            "n_not_cached": len(self.clips.rows_not_cached),
-            "cross_validated": {name: interval.as_dict() for name, interval in self.metrics.items()},
-            "operating_points": {
-                name: {"threshold": threshold, **self.performances[name].as_dict()}
-                for name, threshold in self.thresholds.items()
-            },
-            "warnings": list(self.warnings),
-        }
+    @property
+    def maker(self) -> FeatureMaker:
+        return FeatureMaker(self.card, self.task)
 
 
 def train_task(
-    tasks: Sequence[str],
+    tasks: Sequence[str | Task],
     labels: Path | str,
     cache: Path | str,
     out: Path | str,
     *,
-    head: str = DEFAULT_HEAD,
+    head: str | None = None,
     settings: Mapping[str, str] | None = None,
+    pooling: Pooling | None = None,
+    calibration: CalibrationMethod = DEFAULT_CALIBRATION,
+    search: bool = False,
     n_folds: int = N_FOLDS,
-    n_repeats: int = N_REPEATS,
+    n_repeats: int | None = None,
     seed: int = 0,
     fingerprint: str | None = None,
     site_key: SiteKey | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[TrainingResult]:
-    """Train a head a task on the cached features of labelled clips. The features are read once for all tasks.
+    """Train a task model a task on the cached features of labelled clips. The features are read once for all tasks.
 
-    :param tasks: names of tasks.
+    :param tasks: tasks, or names of those that plugins provide.
     :param labels: label table.
     :param out: directory of the task model; with several tasks, the directory that gets one for each.
-    :param head: kind of head.
+    :param head: kind of head; by default ``logistic``, or ``attention`` for tasks that pool by attention.
     :param settings: the head's settings that are not to have their defaults, as text.
+    :param pooling: how frames become features, where it is not to be as the task says.
+    :param calibration: how scores become probabilities; fitted out of fold.
+    :param search: try several heads and settings, and take for each outcome the best. It is searched anew within each
+        fold, so that the winner is judged on patients that it never saw.
     :param n_folds: of the cross-validation, by patient.
-    :param n_repeats: times that the cross-validation is done, each with other folds; its figures are averaged.
+    :param n_repeats: times that the cross-validation is done, each with other folds; its figures are averaged. By default
+        five, or one from 500 patients on.
     :param fingerprint: which features, where the cache holds several.
     :param progress: called with a sentence now and then.
     :raises TrainingRefusedError: where no result could be trusted.
     """
     registry = load_registry()
-    chosen = [registry.task(name) for name in tasks]
-    spec = registry.head(head)
-    parsed = _parse_settings(spec, settings or {})
-    outs = [Path(out)] if len(chosen) == 1 else [Path(out) / task.name for task in chosen]
-    for directory in outs:
-        check_replaceable(directory)
+    chosen = {task.name: task for task in (registry.task(t) if isinstance(t, str) else t for t in tasks)}
+    plans = []
+    for name, task in chosen.items():
+        check_task(task)
+        place = Path(out) if len(chosen) == 1 else Path(out) / name
+        check_replaceable(place)
+        plans.append(make_plan(registry, task, place, head, settings or {}, pooling, search))
     opened = Cache.open(Path(cache))
     store = choose_store(opened, fingerprint)
     rows = read_labels(Path(labels), opened, store, site_key or SiteKey.load())
-    labelled = [labels_of(task, rows) for task in chosen]
-    keys = sorted({key for clips in labelled for key in clips.keys.tolist()})
-    features = clip_features(store, keys, [task.pooling for task in chosen])
-    row_of = {key: row for row, key in enumerate(keys)}
+    labelled = [labels_of(plan.task, rows) for plan in plans]
+    keys = sorted({key for units in labelled for clips in units.clips for key in clips})
+    features = features_of_clips(store, keys, {plan.card.name: plan.maker for plan in plans})
+    encoder = opened.encoder_name(store.fingerprint)
+    trainer = Trainer(calibration, n_folds, n_repeats, seed, progress or (lambda text: None))
     results = []
-    for task, clips, directory in zip(chosen, labelled, outs, strict=True):
-        matrix = features[task.pooling][[row_of[key] for key in clips.keys.tolist()]]
-        trainer = _Trainer(task, clips, matrix, spec, parsed, n_folds, n_repeats, seed, progress or (lambda text: None))
-        results.append(trainer.train(store, opened.encoder_name(store.fingerprint), directory))
+    for plan, units in zip(plans, labelled, strict=True):
+        samples = make_samples(units, features.pop(plan.card.name), plan.maker)
+        results.append(trainer.train(plan, units, samples, store, encoder))
     return results
 
 
-def _parse_settings(spec: HeadSpec, settings: Mapping[str, str]) -> HeadSettings:
+def make_plan(
+    registry: Registry,
+    task: Task,
+    out: Path,
+    head: str | None,
+    settings: Mapping[str, str],
+    pooling: Pooling | None,
+    search: bool,
+) -> Plan:
+    """Settle how a task is trained.
+
+    :raises UsageError: if the task, head, settings and pooling do not go together.
+    """
+    pools_by_attention = task.aggregate is None and (pooling or task.pooling) == "attention"
+    spec = registry.head(head or (DEFAULT_BAG_HEAD if pools_by_attention else DEFAULT_HEAD))
+    card = TaskCard.of(task, resolve_pooling(task, pooling, spec.takes, spec.name))
+    candidates = [Candidate(spec, _settings(spec, settings))]
+    if search:
+        if settings:
+            raise UsageError("--search chooses the settings itself: leave out --set")
+        others = [spec] if head is not None else [spec, *(h for h in registry.heads.values() if h.name != spec.name)]
+        candidates = [
+            Candidate(other, _settings(other, tried))
+            for other in others
+            if other.takes == spec.takes
+            for tried in ({}, *other.search)
+        ]
+    return Plan(task, card, candidates, out)
+
+
+def _settings(spec: HeadSpec, settings: Mapping[str, object]) -> HeadSettings:
     try:
         return spec.settings.model_validate(dict(settings))
     except ValidationError as error:
@@ -173,146 +163,112 @@ def _parse_settings(spec: HeadSpec, settings: Mapping[str, str]) -> HeadSettings
         raise UsageError(f"head '{spec.name}', setting '{place}': {first['msg']}; it has: {known}") from None
 
 
-class _Trainer:
-    """Trains one task; each step is one method."""
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """Trains tasks in one way; see :func:`train_task` for the parameters."""
 
-    def __init__(
-        self,
-        task: Task,
-        clips: LabelledClips,
-        features: NDArray[np.float32],
-        head: HeadSpec,
-        settings: HeadSettings,
-        n_folds: int,
-        n_repeats: int,
-        seed: int,
-        progress: Callable[[str], None],
-    ) -> None:
-        self.task = task
-        self.clips = clips
-        self.features = features
-        self.head = head
-        self.settings = settings
-        self.n_folds = n_folds
-        self.n_repeats = n_repeats
-        self.seed = seed
-        self.progress = progress
+    calibration: CalibrationMethod
+    n_folds: int
+    n_repeats: int | None
+    seed: int
+    progress: Callable[[str], None]
 
-    def train(self, store: Store, encoder: str, out: Path) -> TrainingResult:
+    def train(
+        self, plan: Plan, labelled: LabelledUnits, samples: Samples, store: Store, encoder: str
+    ) -> TrainingResult:
         """Check, cross-validate, fit on everything, save."""
-        clips = self.clips
-        check_trainable(clips.targets, clips.groups, clips.keys, self.features, self.n_folds, self.task.classes)
-        validation = self._cross_validate()
-        metrics = summary(clips.targets, validation.probabilities, clips.groups, seed=self.seed)
-        thresholds = {
-            name: choose_threshold(rule, np.tile(clips.targets, self.n_repeats), validation.probabilities.ravel())
-            for name, rule in self.task.operating_points.items()
-        }
-        performances = {
-            name: performance(clips.targets, answers, clips.groups, seed=self.seed)
-            for name, answers in validation.answers.items()
-        }
-        self.progress(f"{self.task.name}: fitting the final head on all patients")
-        final = self.head.fit(self._training_set(np.arange(len(clips.keys))), self.settings, self.seed)
+        notes: dict[str, None] = {}
+        learner = Learner(
+            plan.candidates,
+            plan.aggregation,
+            plan.card.frames_per_clip,
+            self.calibration,
+            plan.task.operating_points,
+            self.seed,
+            lambda text: notes.update({text: None}),
+        )
+        warnings = []
+        for number, name in enumerate(plan.card.outcomes):
+            warnings += self._check(f"{plan.card.name}: {name}", samples, number)
+        outcomes = [self._outcome(plan.card, learner, samples, number) for number in range(len(plan.card.outcomes))]
         result = TrainingResult(
-            task=self.task,
-            out=out,
+            task=plan.task,
+            card=plan.card,
+            out=plan.out,
             digest="",  # known once the files are written
-            head=self.head.name,
-            settings=self.settings.model_dump(mode="json"),
+            encoder=encoder,
             store=store,
-            clips=clips,
-            validation=validation,
-            metrics=metrics,
-            thresholds=thresholds,
-            performances=performances,
-            warnings=[*training_warnings(clips.targets, self.task.classes), *clips.warnings()],
+            samples=samples,
+            outcomes=outcomes,
+            figures=self._figures(plan, samples, outcomes),
+            novelty=self._novelty(plan.card, samples),
+            n_not_known=labelled.n_not_known,
+            n_not_cached=len(labelled.rows_not_cached),
+            warnings=[*warnings, *samples.warnings(), *labelled.warnings(), *notes],
             seed=self.seed,
         )
-        facts = self._facts(result, encoder)
-        digest = save_task_model(out, facts, final, _evidence(result), render(training_page(result, encoder)))
+        digest = save_task_model(
+            plan.out, result.facts(), result.files(), result.evidence(), render(training_page(result))
+        )
         return replace(result, digest=digest)
 
-    def _training_set(self, rows: NDArray[np.intp]) -> TrainingSet:
-        return TrainingSet(self.features[rows], self.clips.targets[rows], self.clips.groups[rows])
-
-    def _cross_validate(self) -> CrossValidation:
-        repeats = [self._one_cross_validation(repeat) for repeat in range(self.n_repeats)]
-        return CrossValidation(
-            np.stack([repeat.probabilities for repeat in repeats]),
-            np.stack([repeat.folds for repeat in repeats]),
-            {name: np.stack([repeat.answers[name] for repeat in repeats]) for name in self.task.operating_points},
+    def _check(self, question: str, samples: Samples, outcome: int) -> list[str]:
+        """Refuse what no result could be trusted of, before anything is fitted; returns what is to be warned of."""
+        rows = samples.known(outcome)
+        targets = samples.targets[rows, outcome]
+        check_trainable(
+            targets, samples.groups[rows], samples.keys[rows], samples.units.finite[rows], self.n_folds, question
         )
+        return training_warnings(targets, question)
 
-    def _one_cross_validation(self, repeat: int) -> CrossValidation:
-        """One repeat; its arrays have one element a clip."""
-        targets, groups = self.clips.targets, self.clips.groups
-        folds = patient_folds(targets, groups, self.n_folds, self.seed + FOLD_SEEDS_APART * repeat)
-        probabilities = np.full(len(targets), np.nan)
-        numbers = np.full(len(targets), -1, np.int64)
-        for number, fold in enumerate(folds):
-            check_split(fold, groups, self.clips.keys)
-            self.progress(
-                f"{self.task.name}: repeat {repeat + 1} of {self.n_repeats}, fold {number + 1} of {len(folds)}"
-            )
-            head = self.head.fit(self._training_set(fold.train), self.settings, self.seed)
-            probabilities[fold.test] = head.predict_proba(self.features[fold.test])[:, 1]
-            numbers[fold.test] = number
-        answers = {name: np.zeros(len(targets), np.bool_) for name in self.task.operating_points}
-        for fold in folds:
-            for name, rule in self.task.operating_points.items():
-                threshold = choose_threshold(rule, targets[fold.train], probabilities[fold.train])
-                answers[name][fold.test] = probabilities[fold.test] >= threshold
-        return CrossValidation(probabilities, numbers, answers)
-
-    def _facts(self, result: TrainingResult, encoder: str) -> TaskModelFacts:
-        task, clips = self.task, self.clips
-        return TaskModelFacts(
-            task=TaskCard(
-                name=task.name,
-                version=task.version,
-                question=task.question,
-                unit=task.unit,
-                classes=task.classes,
-                pooling=task.pooling,
-            ),
-            head=HeadCard(name=self.head.name, settings=dict(result.settings)),
-            features=FeaturesCard(
-                fingerprint=result.store.fingerprint, encoder=encoder, n_features=self.features.shape[1]
-            ),
-            operating_points={
-                name: OperatingPointCard(rule=RuleCard.of(rule), threshold=result.thresholds[name])
-                for name, rule in task.operating_points.items()
+    def _outcome(self, card: TaskCard, learner: Learner, samples: Samples, number: int) -> OutcomeResult:
+        name = card.outcomes[number]
+        label = card.name if len(card.outcomes) == 1 else f"{card.name}, {name}"
+        n_repeats = self.n_repeats or (N_REPEATS if samples.n_patients < MANY_PATIENTS else 1)
+        validation = cross_validate(
+            learner, samples, number, self.n_folds, n_repeats, lambda text: self.progress(f"{label}: {text}")
+        )
+        targets, groups = samples.targets[validation.rows, number], samples.groups[validation.rows]
+        self.progress(f"{label}: fitting on all patients")
+        return OutcomeResult(
+            name=name,
+            learnt=learner.learn(samples.take(validation.rows), number),
+            validation=validation,
+            metrics=summary(targets, validation.probabilities, groups, seed=self.seed, folds=validation.folds),
+            performances={
+                point: performance(targets, answers, groups, seed=self.seed)
+                for point, answers in validation.answers.items()
             },
-            training=TrainingCard(
-                n_clips=len(clips.keys),
-                n_patients=len(np.unique(clips.groups)),
-                n_events=int(clips.targets.sum()),
-                seed=self.seed,
-                lusfx_version=__version__,
-                created=datetime.now(UTC).replace(microsecond=0),
-            ),
+            targets=targets,
         )
 
+    def _figures(self, plan: Plan, samples: Samples, outcomes: Sequence[OutcomeResult]) -> dict[str, Interval]:
+        decides = next(iter(plan.task.operating_points))
+        shape = (len(outcomes[0].validation.probabilities), len(samples), len(outcomes))
+        probabilities, decisions, folds = np.full(shape, np.nan), np.zeros(shape, np.bool_), np.zeros(shape, np.int64)
+        for number, outcome in enumerate(outcomes):
+            probabilities[:, outcome.validation.rows, number] = outcome.validation.probabilities
+            decisions[:, outcome.validation.rows, number] = outcome.validation.answers[decides]
+            folds[:, outcome.validation.rows, number] = outcome.validation.folds
+        return task_figures(
+            plan.card,
+            samples.targets,
+            samples.classes,
+            probabilities,
+            decisions,
+            samples.groups,
+            seed=self.seed,
+            folds=folds,
+        )
 
-def _evidence(result: TrainingResult) -> dict[str, Any]:
-    """Everything that the report's figures can be computed again from."""
-    clips, validation = result.clips, result.validation
-    return {
-        "metrics": {name: interval.as_dict() for name, interval in result.metrics.items()},
-        "operating_points": {name: value.as_dict() for name, value in result.performances.items()},
-        "cross_validation": {
-            "clip": clips.keys.tolist(),
-            "patient": clips.groups.tolist(),
-            "target": clips.targets.tolist(),
-            "repeats": [
-                {
-                    "probability": validation.probabilities[repeat].tolist(),
-                    "fold": validation.folds[repeat].tolist(),
-                    "answers": {name: answers[repeat].tolist() for name, answers in validation.answers.items()},
-                }
-                for repeat in range(len(validation.probabilities))
-            ],
-        },
-        "warnings": list(result.warnings),
-    }
+    def _novelty(self, card: TaskCard, samples: Samples) -> tuple[Novelty, float] | None:
+        """What measures the distance from all samples, and the limit of it from distances to other patients' samples."""
+        if card.abstain.familiar is None:
+            return None
+        from sklearn.model_selection import GroupKFold
+
+        centres, groups = samples.units.centres, samples.groups
+        distances = np.full(len(samples), np.nan)
+        for train, test in GroupKFold(self.n_folds).split(centres, groups=groups):
+            distances[test] = fit_novelty(centres[train], groups[train]).distance(centres[test])
+        return fit_novelty(centres, groups), familiar_limit(distances, card.abstain.familiar)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lusfx.contracts import Head, HeadSettings, HeadSpec, TrainingSet
+from lusfx.contracts import Features, Head, HeadSettings, HeadSpec, TrainingSet
 from lusfx.errors import TaskModelError
 from lusfx.heads.forest import MAX_TEXT_BYTES, Forest
-from lusfx.heads.patients import check_training
-from lusfx.heads.standardiser import check_width
+from lusfx.heads.head_file import content_of
+from lusfx.heads.inputs import training_vectors, vectors_of
+from lusfx.heads.row_weights import ClassWeight, row_weights
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -28,7 +29,7 @@ class LightGbmSettings(HeadSettings):
     :param rounds: trees; their number is fixed, so that no patient is held out.
     :param learning_rate: part of each tree that is added.
     :param num_leaves: leaves of a tree.
-    :param min_data_in_leaf: training rows that a leaf must have.
+    :param min_data_in_leaf: training rows that a leaf must have; it counts rows, whatever their weights.
     :param feature_fraction: part of the features that each tree may use; features of one encoder are highly redundant.
     :param lambda_l2: shrinks leaf values.
     :param class_weight: ``balanced`` weighs the classes alike, however rare one is; probabilities then no longer
@@ -41,7 +42,7 @@ class LightGbmSettings(HeadSettings):
     min_data_in_leaf: int = Field(default=10, ge=1, le=1_000_000)
     feature_fraction: float = Field(default=0.1, gt=0, le=1)
     lambda_l2: float = Field(default=10.0, ge=0, le=1e6)
-    class_weight: Literal["none", "balanced"] = "none"
+    class_weight: ClassWeight = "none"
 
 
 class LightGbmHead(Head):
@@ -59,18 +60,18 @@ class LightGbmHead(Head):
 
         return Booster(model_str=self._forest.text())
 
-    def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    def predict_proba(self, features: Features) -> NDArray[np.float64]:
         """See :meth:`lusfx.contracts.Head.predict_proba`."""
-        check_width(features, self._forest.n_features)
-        if not len(features):  # LightGBM refuses to predict nothing
+        vectors = vectors_of(features, self._forest.n_features)
+        if not len(vectors):  # LightGBM refuses to predict nothing
             return np.empty((0, 2))
-        rows = np.ascontiguousarray(features, dtype=np.float32)
+        rows = np.ascontiguousarray(vectors, dtype=np.float32)
         of_class_1 = np.asarray(self._booster.predict(rows, num_threads=1), dtype=np.float64)
         return np.stack([1 - of_class_1, of_class_1], axis=1)
 
-    def save(self, directory: Path) -> None:
-        """Write ``head.lightgbm.txt``."""
-        (directory / FOREST_FILE).write_bytes(self._forest.text().encode("ascii"))
+    def files(self) -> Mapping[str, bytes]:
+        """``head.lightgbm.txt``."""
+        return {FOREST_FILE: self._forest.text().encode("ascii")}
 
 
 class LightGbmHeadSpec(HeadSpec):
@@ -79,6 +80,7 @@ class LightGbmHeadSpec(HeadSpec):
     name = "lightgbm"
     summary = "gradient-boosted trees (LightGBM)"
     settings = LightGbmSettings
+    search = ({"num_leaves": 15}, {"rounds": 200}, {"feature_fraction": 0.3})
 
     def fit(self, training: TrainingSet, settings: HeadSettings, seed: int) -> LightGbmHead:
         """Train on one thread, which also makes the result independent of the machine's number of cores.
@@ -88,7 +90,9 @@ class LightGbmHeadSpec(HeadSpec):
         import lightgbm
 
         chosen = LightGbmSettings.model_validate(settings.model_dump())
-        check_training(training)
+        features = training_vectors(training)
+        # Our own weights and not LightGBM's is_unbalance, which counts rows whatever they weigh.
+        weights = row_weights(training.targets, training.weights, chosen.class_weight)
         parameters = {
             "objective": "binary",
             "learning_rate": chosen.learning_rate,
@@ -96,7 +100,6 @@ class LightGbmHeadSpec(HeadSpec):
             "min_data_in_leaf": chosen.min_data_in_leaf,
             "feature_fraction": chosen.feature_fraction,
             "lambda_l2": chosen.lambda_l2,
-            "is_unbalance": chosen.class_weight == "balanced",
             "seed": seed % (1 << 31),
             "num_threads": 1,
             "deterministic": True,
@@ -104,24 +107,17 @@ class LightGbmHeadSpec(HeadSpec):
             "use_missing": False,
             "verbosity": -1,
         }
-        rows = lightgbm.Dataset(np.ascontiguousarray(training.features, dtype=np.float32), training.targets)
+        rows = lightgbm.Dataset(np.ascontiguousarray(features, dtype=np.float32), training.targets, weight=weights)
         booster = lightgbm.train(parameters, rows, chosen.rounds)
         return LightGbmHead(Forest.of_trained(booster.model_to_string()))
 
-    def load(self, directory: Path) -> LightGbmHead:
+    def load(self, files: Mapping[str, bytes]) -> LightGbmHead:
         """Read ``head.lightgbm.txt`` and check the trees; LightGBM is not even imported.
 
         :raises TaskModelError: if it is missing, altered or invalid.
         """
-        path = directory / FOREST_FILE
         try:
-            if path.stat().st_size > MAX_TEXT_BYTES:
-                raise TaskModelError(f"{FOREST_FILE} is larger than any head's ({path.stat().st_size} bytes)")
-            text = path.read_bytes().decode("ascii")
-        except FileNotFoundError:
-            raise TaskModelError(f"{FOREST_FILE} is missing") from None
+            text = content_of(files, FOREST_FILE, MAX_TEXT_BYTES).decode("ascii")
         except UnicodeDecodeError:
             raise TaskModelError(f"{FOREST_FILE} is not a LightGBM model: it is not ASCII text") from None
-        except OSError as error:
-            raise TaskModelError(f"{FOREST_FILE} cannot be read ({type(error).__name__})") from None
         return LightGbmHead(Forest.parse(text))

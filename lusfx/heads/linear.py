@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
-from typing import Literal
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lusfx.contracts import Head, HeadSettings, HeadSpec, TrainingSet
+from lusfx.contracts import Features, Head, HeadSettings, HeadSpec, TrainingSet
 from lusfx.errors import TrainingRefusedError
-from lusfx.heads.patients import check_training
+from lusfx.heads.head_file import TENSOR_FILE, read_tensors, tensor_file
+from lusfx.heads.inputs import training_vectors, vectors_of
+from lusfx.heads.row_weights import ClassWeight, row_weights
 from lusfx.heads.standardiser import Standardiser, in_blocks, two_class_probabilities
-from lusfx.heads.tensors import read_tensors, require_shapes, write_tensors
+from lusfx.tensors import require_shapes
 
 LAYOUT = "logistic/1"
 DIMENSIONS = {"mean": 1, "inverse_std": 1, "weight": 1, "bias": 1}
@@ -32,7 +33,7 @@ class LogisticSettings(HeadSettings):
     """
 
     logit_variance: float = Field(default=2.0, gt=0, le=1e6, allow_inf_nan=False)
-    class_weight: Literal["none", "balanced"] = "none"
+    class_weight: ClassWeight = "none"
 
 
 class LogisticHead(Head):
@@ -48,22 +49,18 @@ class LogisticHead(Head):
         self._weight = weight
         self._bias = bias
 
-    def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    def predict_proba(self, features: Features) -> NDArray[np.float64]:
         """See :meth:`lusfx.contracts.Head.predict_proba`."""
-        return two_class_probabilities(in_blocks(self._logits, features))
+        rows = vectors_of(features, self._standardiser.n_features)
+        return two_class_probabilities(in_blocks(self._logits, rows))
 
-    def _logits(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        return self._standardiser(features) @ self._weight + self._bias
+    def _logits(self, rows: NDArray[np.floating]) -> NDArray[np.float64]:
+        return self._standardiser(rows) @ self._weight + self._bias
 
-    def save(self, directory: Path) -> None:
-        """Write ``head.safetensors``."""
-        tensors = {
-            "mean": self._standardiser.mean,
-            "inverse_std": self._standardiser.inverse_std,
-            "weight": self._weight,
-            "bias": self._bias,
-        }
-        write_tensors(directory, LAYOUT, tensors)
+    def files(self) -> Mapping[str, bytes]:
+        """``head.safetensors``."""
+        scales = {"mean": self._standardiser.mean, "inverse_std": self._standardiser.inverse_std}
+        return tensor_file(LAYOUT, scales | {"weight": self._weight, "bias": self._bias})
 
 
 class LogisticHeadSpec(HeadSpec):
@@ -72,6 +69,7 @@ class LogisticHeadSpec(HeadSpec):
     name = "logistic"
     summary = "logistic regression with an L2 penalty"
     settings = LogisticSettings
+    search = ({"logit_variance": 0.5}, {"logit_variance": 8.0})
 
     def fit(self, training: TrainingSet, settings: HeadSettings, seed: int) -> LogisticHead:
         """Fit; the seed changes nothing, because the solution is unique.
@@ -82,17 +80,14 @@ class LogisticHeadSpec(HeadSpec):
         from sklearn.linear_model import LogisticRegression
 
         chosen = LogisticSettings.model_validate(settings.model_dump())
-        check_training(training)
-        standardiser = Standardiser.of(training.features)
-        model = LogisticRegression(
-            C=chosen.logit_variance / training.features.shape[1],
-            class_weight=None if chosen.class_weight == "none" else chosen.class_weight,
-            max_iter=MAX_ITERATIONS,
-        )
+        features = training_vectors(training)
+        standardiser = Standardiser.of(features, training.weights)
+        weights = row_weights(training.targets, training.weights, chosen.class_weight)
+        model = LogisticRegression(C=chosen.logit_variance / features.shape[1], max_iter=MAX_ITERATIONS)
         with warnings.catch_warnings():
             warnings.simplefilter("error", ConvergenceWarning)
             try:
-                model.fit(standardiser(training.features), training.targets)
+                model.fit(standardiser(features), training.targets, sample_weight=weights)
             except ConvergenceWarning:
                 raise TrainingRefusedError(
                     f"the logistic head did not converge in {MAX_ITERATIONS} steps. Set a smaller logit_variance."
@@ -100,9 +95,9 @@ class LogisticHeadSpec(HeadSpec):
         weight = np.asarray(model.coef_[0], dtype=np.float64)
         return LogisticHead(standardiser, weight, np.asarray(model.intercept_, dtype=np.float64))
 
-    def load(self, directory: Path) -> LogisticHead:
+    def load(self, files: Mapping[str, bytes]) -> LogisticHead:
         """Read ``head.safetensors``."""
-        tensors = read_tensors(directory, LAYOUT, DIMENSIONS)
+        tensors = read_tensors(files, LAYOUT, DIMENSIONS)
         n_features = len(tensors["weight"])
-        require_shapes(tensors, {"mean": (n_features,), "inverse_std": (n_features,), "bias": (1,)})
+        require_shapes(tensors, {"mean": (n_features,), "inverse_std": (n_features,), "bias": (1,)}, TENSOR_FILE)
         return LogisticHead(Standardiser(tensors["mean"], tensors["inverse_std"]), tensors["weight"], tensors["bias"])

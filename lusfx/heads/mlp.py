@@ -1,86 +1,105 @@
-"""The MLP head: one hidden layer, trained by torch with early stopping on held-out patients, served by numpy."""
+"""The MLP head: hidden layers trained by torch with early stopping on held-out patients, served by numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
-from lusfx.contracts import Head, HeadSettings, HeadSpec, TrainingSet
-from lusfx.errors import MissingExtraError
-from lusfx.heads.patients import check_training, patient_folds, patients_of_rarer_class
+from lusfx.contracts import Features, Head, HeadSettings, HeadSpec, TrainingSet
+from lusfx.heads.head_file import TENSOR_FILE, number_of_tensors, read_tensors, tensor_file
+from lusfx.heads.inputs import training_vectors, vectors_of
+from lusfx.heads.patients import held_out_patients
 from lusfx.heads.standardiser import Standardiser, in_blocks, two_class_probabilities
-from lusfx.heads.tensors import read_tensors, require_shapes, write_tensors
+from lusfx.heads.torch_training import Network, Part, TorchSettings, require_torch, train
+from lusfx.tensors import require_shapes
 
 if TYPE_CHECKING:
     import torch
 
-LAYOUT = "mlp/1"
-DIMENSIONS = {"mean": 1, "inverse_std": 1, "hidden_weight": 2, "hidden_bias": 1, "output_weight": 1, "output_bias": 1}
+LAYOUT = "mlp/2"
+MAX_LAYERS = 8
+MAX_UNITS = 1024
 
 
-class MlpSettings(HeadSettings):
-    """Settings of the MLP head.
+def _as_sizes(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.split(",")
+    return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
 
-    :param hidden: units of the hidden layer; 32 as in the compact heads of the lung-ultrasound literature.
-    :param activation_variance: variance of a hidden unit's input before any label is seen, for independent standardised
-        features: the weights have an L2 penalty that stands for a normal prior of this variance over their number, so
-        that one value suits encoders of any width. Smaller shrinks harder.
-    :param dropout: part of the hidden units that each training step leaves out.
-    :param learning_rate: Adam's (Kingma and Ba 2015).
-    :param max_epochs: passes over the training rows at most.
-    :param patience: passes without a lower held-out loss after which training stops.
-    :param hold_out_one_in: one in so many patients is held out for early stopping; more than one where a class has fewer
-        patients than that.
+
+def _as_text(sizes: tuple[int, ...]) -> str:
+    return ",".join(map(str, sizes))
+
+
+LayerSizes = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=MAX_UNITS)], ...],
+    Field(min_length=1, max_length=MAX_LAYERS),
+    BeforeValidator(_as_sizes),
+    PlainSerializer(_as_text, return_type=str, when_used="json"),  # as it is written after --set, and in a task model
+]
+
+
+class MlpSettings(TorchSettings):
+    """Settings of the MLP head, beside those of :class:`~lusfx.heads.torch_training.TorchSettings`.
+
+    :param hidden: units of each hidden layer, from the features on: a number, several, or text such as ``64,32``. One
+        layer of 32 is as in the compact heads of the lung-ultrasound literature.
     """
 
-    hidden: int = Field(default=32, ge=1, le=4096)
-    activation_variance: float = Field(default=3.0, gt=0, le=1e6, allow_inf_nan=False)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    learning_rate: float = Field(default=1e-3, gt=0, le=1)
-    max_epochs: int = Field(default=300, ge=1, le=100_000)
-    patience: int = Field(default=30, ge=1, le=100_000)
-    hold_out_one_in: int = Field(default=5, ge=2, le=100)
+    hidden: LayerSizes = (32,)
 
 
 class MlpHead(Head):
-    """Served as two matrix products.
+    """Served as one matrix product a layer.
 
     :param standardiser: fitted on the rows that were not held out.
-    :param tensors: ``hidden_weight (n_features, hidden)``, ``hidden_bias (hidden,)``, ``output_weight (hidden,)``,
-        ``output_bias (1,)``.
+    :param layers: weight ``(n_inputs, n_units)`` and bias ``(n_units,)`` of each hidden layer.
+    :param output_weight: ``(n_units of the last layer,)``.
+    :param output_bias: ``(1,)``.
     """
 
-    def __init__(self, standardiser: Standardiser, tensors: dict[str, NDArray[np.float64]]) -> None:
+    def __init__(
+        self,
+        standardiser: Standardiser,
+        layers: list[tuple[NDArray[np.float64], NDArray[np.float64]]],
+        output_weight: NDArray[np.float64],
+        output_bias: NDArray[np.float64],
+    ) -> None:
         self._standardiser = standardiser
-        self._tensors = tensors
+        self._layers = layers
+        self._output_weight = output_weight
+        self._output_bias = output_bias
 
-    def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    def predict_proba(self, features: Features) -> NDArray[np.float64]:
         """See :meth:`lusfx.contracts.Head.predict_proba`."""
-        return two_class_probabilities(in_blocks(self._logits, features))
+        rows = vectors_of(features, self._standardiser.n_features)
+        return two_class_probabilities(in_blocks(self._logits, rows))
 
-    def _logits(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        part = self._tensors
-        hidden = np.maximum(self._standardiser(features) @ part["hidden_weight"] + part["hidden_bias"], 0)
-        return hidden @ part["output_weight"] + part["output_bias"]
+    def _logits(self, rows: NDArray[np.floating]) -> NDArray[np.float64]:
+        activations = self._standardiser(rows)
+        for weight, bias in self._layers:
+            activations = np.maximum(activations @ weight + bias, 0)
+        return activations @ self._output_weight + self._output_bias
 
-    def save(self, directory: Path) -> None:
-        """Write ``head.safetensors``."""
-        scales = {"mean": self._standardiser.mean, "inverse_std": self._standardiser.inverse_std}
-        write_tensors(directory, LAYOUT, scales | self._tensors)
+    def files(self) -> Mapping[str, bytes]:
+        """``head.safetensors``."""
+        tensors = {"mean": self._standardiser.mean, "inverse_std": self._standardiser.inverse_std}
+        for number, (weight, bias) in enumerate(self._layers):
+            tensors |= {f"weight_{number}": weight, f"bias_{number}": bias}
+        return tensor_file(LAYOUT, tensors | {"output_weight": self._output_weight, "output_bias": self._output_bias})
 
 
 class MlpHeadSpec(HeadSpec):
-    """One hidden layer of rectified units."""
+    """Layers of rectified units, each followed by dropout."""
 
     name = "mlp"
-    summary = "one hidden layer, early stopping on held-out patients (trains with torch)"
+    summary = "hidden layers, early stopping on held-out patients (trains with torch)"
     settings = MlpSettings
+    search = ({"hidden": (64,)}, {"dropout": 0.3}, {"activation_variance": 1.0})
 
     def fit(self, training: TrainingSet, settings: HeadSettings, seed: int) -> MlpHead:
         """Train on one CPU thread, where the same input and seed give the same head.
@@ -89,113 +108,67 @@ class MlpHeadSpec(HeadSpec):
         :raises TrainingRefusedError: if the rows cannot be learnt from, or a class has fewer than two patients, so that
             none could be held out.
         """
-        try:
-            import torch  # noqa: F401 - said here, before any work, and in words
-        except ImportError:
-            raise MissingExtraError("training an MLP head", "train") from None
+        require_torch("training an MLP head")
         chosen = MlpSettings.model_validate(settings.model_dump())
-        check_training(training)
-        n_folds = max(2, min(chosen.hold_out_one_in, patients_of_rarer_class(training)))
-        held_out = patient_folds(training, n_folds, np.random.default_rng(seed)) == 0
-        standardiser = Standardiser.of(training.features[~held_out])
-        tensors = _train(standardiser, training, held_out, chosen, seed)
-        return MlpHead(standardiser, tensors)
+        features = training_vectors(training)
+        held_out = held_out_patients(training, chosen.hold_out_one_in, seed)
+        rows = features[~held_out]
+        standardiser = Standardiser.of(rows, None if training.weights is None else training.weights[~held_out])
+        learn = Part.of(_inputs(standardiser.to_float32(rows)), training, ~held_out, chosen.class_weight)
+        held_out_rows = standardiser.to_float32(features[held_out])
+        stop = Part.of(_inputs(held_out_rows), training, held_out, chosen.class_weight)
+        network = train(lambda: _network(rows.shape[1], chosen), learn, stop, chosen, seed)
+        numbers = range(len(chosen.hidden))
+        layers = [(network.array(f"hidden_{n}", "weight"), network.array(f"hidden_{n}", "bias")) for n in numbers]
+        return MlpHead(standardiser, layers, network.array("output", "weight")[:, 0], network.array("output", "bias"))
 
-    def load(self, directory: Path) -> MlpHead:
-        """Read ``head.safetensors``."""
-        tensors = read_tensors(directory, LAYOUT, DIMENSIONS)
-        n_features, hidden = tensors["hidden_weight"].shape
-        shapes: dict[str, tuple[int, ...]] = {"mean": (n_features,), "inverse_std": (n_features,)}
-        shapes |= {"hidden_bias": (hidden,), "output_weight": (hidden,), "output_bias": (1,)}
-        require_shapes(tensors, shapes)
-        return MlpHead(Standardiser(tensors.pop("mean"), tensors.pop("inverse_std")), tensors)
+    def load(self, files: Mapping[str, bytes]) -> MlpHead:
+        """Read ``head.safetensors``; the number of its arrays says how many hidden layers there are, at most 8.
+
+        :raises TaskModelError: if it is missing, altered or invalid.
+        """
+        n_layers = min(max(number_of_tensors(files) // 2 - 2, 1), MAX_LAYERS)
+        numbers = range(n_layers)
+        dimensions = {"mean": 1, "inverse_std": 1, "output_weight": 1, "output_bias": 1}
+        dimensions |= {f"weight_{number}": 2 for number in numbers} | {f"bias_{number}": 1 for number in numbers}
+        tensors = read_tensors(files, LAYOUT, dimensions)
+        n_features = len(tensors["mean"])
+        units = [len(tensors[f"bias_{number}"]) for number in numbers]
+        shapes: dict[str, tuple[int, ...]] = {"inverse_std": (n_features,)}
+        for number, n_inputs in enumerate([n_features, *units[:-1]]):
+            shapes[f"weight_{number}"] = (n_inputs, units[number])
+        shapes |= {"output_weight": (units[-1],), "output_bias": (1,)}
+        require_shapes(tensors, shapes, TENSOR_FILE)
+        return MlpHead(
+            Standardiser(tensors["mean"], tensors["inverse_std"]),
+            [(tensors[f"weight_{number}"], tensors[f"bias_{number}"]) for number in numbers],
+            tensors["output_weight"],
+            tensors["output_bias"],
+        )
 
 
-def _train(
-    standardiser: Standardiser, training: TrainingSet, held_out: NDArray[np.bool_], settings: MlpSettings, seed: int
-) -> dict[str, NDArray[np.float64]]:
-    """The weights at the lowest held-out loss, the untrained ones among them."""
+def _inputs(rows: NDArray[np.float32]) -> Callable[[torch.Tensor], tuple[torch.Tensor, ...]]:
+    """The rows asked for, ``(n, n_features)``."""
     import torch
 
-    rows, targets = _as_tensors(standardiser, training, ~held_out)
-    held_out_rows, held_out_targets = _as_tensors(standardiser, training, held_out)
-    with _own_torch_state(seed):
-        hidden = torch.nn.Linear(rows.shape[1], settings.hidden)
-        output = torch.nn.Linear(settings.hidden, 1)
-        _start_from_the_base_rate(output, targets)
-        network = torch.nn.Sequential(hidden, torch.nn.ReLU(), torch.nn.Dropout(settings.dropout), output)
-        optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-        penalty = rows.shape[1] / (2 * settings.activation_variance * len(rows))
-        lowest, best_epoch, best = _loss(network, held_out_rows, held_out_targets), 0, _parts(hidden, output)
-        for epoch in range(1, settings.max_epochs + 1):
-            network.train()
-            for batch in torch.randperm(len(rows)).split(_batch_rows(len(rows))):
-                optimiser.zero_grad()
-                logits = network(rows[batch])[:, 0]
-                loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets[batch])
-                torch.autograd.backward(loss + penalty * hidden.weight.square().sum())
-                optimiser.step()
-            held_out_loss = _loss(network, held_out_rows, held_out_targets)
-            if held_out_loss < lowest:
-                lowest, best_epoch, best = held_out_loss, epoch, _parts(hidden, output)
-            elif epoch - best_epoch >= settings.patience:
-                break
-    return best
+    tensor = torch.from_numpy(rows)
+    return lambda units: (tensor[units],)
 
 
-def _loss(network: torch.nn.Module, rows: torch.Tensor, targets: torch.Tensor) -> float:
+def _network(n_features: int, settings: MlpSettings) -> Network:
     import torch
 
-    network.eval()
-    with torch.inference_mode():
-        return float(torch.nn.functional.binary_cross_entropy_with_logits(network(rows)[:, 0], targets))
+    sizes = zip([n_features, *settings.hidden[:-1]], settings.hidden, strict=True)
+    hidden = [torch.nn.Linear(n_inputs, n_units) for n_inputs, n_units in sizes]
+    output = torch.nn.Linear(settings.hidden[-1], 1)
+    dropout = torch.nn.Dropout(settings.dropout)
+    layers = torch.nn.ModuleDict({f"hidden_{number}": layer for number, layer in enumerate(hidden)})
+    layers.update({"dropout": dropout, "output": output})
 
+    def logits(rows: torch.Tensor) -> torch.Tensor:
+        activations = rows
+        for layer in hidden:
+            activations = dropout(torch.relu(layer(activations)))
+        return output(activations)[:, 0]
 
-def _as_tensors(
-    standardiser: Standardiser, training: TrainingSet, chosen: NDArray[np.bool_]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    import torch
-
-    rows = in_blocks(lambda block: standardiser(block).astype(np.float32), training.features[chosen])
-    return torch.from_numpy(rows), torch.from_numpy(training.targets[chosen].astype(np.float32))
-
-
-def _start_from_the_base_rate(output: torch.nn.Linear, targets: torch.Tensor) -> None:
-    """Where no step lowers the held-out loss, the answer is then the base rate and not the noise of random weights."""
-    import torch
-
-    with torch.no_grad():
-        output.weight.zero_()
-        output.bias.copy_(torch.logit(targets.mean()))
-
-
-def _batch_rows(n_rows: int) -> int:
-    """Some steps in each pass however few rows there are, and large products where there are many."""
-    return min(max(n_rows // 8, 32), 1024)
-
-
-def _parts(hidden: torch.nn.Linear, output: torch.nn.Linear) -> dict[str, NDArray[np.float64]]:
-    """Copies, because the optimiser changes the weights in place."""
-    parts = {
-        "hidden_weight": hidden.weight.T,
-        "hidden_bias": hidden.bias,
-        "output_weight": output.weight[0],
-        "output_bias": output.bias,
-    }
-    return {name: part.detach().numpy().astype(np.float64) for name, part in parts.items()}
-
-
-@contextmanager
-def _own_torch_state(seed: int) -> Iterator[None]:
-    """Seed torch's generator and use one thread; the caller gets back what it had."""
-    import torch
-
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would also seed the generators of every GPU, which fork_rng does not restore.
-        torch.default_generator.manual_seed(seed)
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
+    return Network(layers, logits, hidden, output)

@@ -9,23 +9,16 @@ from lusfx.contracts import TrainingSet
 from lusfx.errors import TrainingRefusedError
 
 
-def check_training(training: TrainingSet) -> None:
-    """Refuse rows that no two-class head can learn from.
+def held_out_patients(training: TrainingSet, one_in: int, seed: int) -> NDArray[np.bool_]:
+    """Choose patients to hold out, so that both parts have both classes.
 
-    :raises TrainingRefusedError: if the arrays disagree in length, a feature is not finite, or a class has no row.
+    :param one_in: one in so many patients is held out; more than one where a class has fewer patients than that.
+    :returns: ``(n,)`` whether a row is held out.
+    :raises TrainingRefusedError: if a class has fewer than two patients.
     """
-    n_rows = len(training.targets)
-    if training.features.ndim != 2 or training.features.shape[1] == 0:
-        raise TrainingRefusedError(f"features have shape {training.features.shape}, expected (n, n_features)")
-    if not len(training.features) == n_rows == len(training.groups):
-        raise TrainingRefusedError(
-            f"{len(training.features)} rows of features, {n_rows} targets and {len(training.groups)} patient keys"
-        )
-    if not np.isfinite(training.features).all():
-        raise TrainingRefusedError("a feature is not finite")
-    classes = np.unique(training.targets).tolist()
-    if classes != [0, 1]:
-        raise TrainingRefusedError(f"a head tells class 0 from class 1, and the training rows are of classes {classes}")
+    n_folds = max(2, min(one_in, patients_of_rarer_class(training)))
+    fold = patient_folds(training, n_folds, np.random.default_rng(seed))
+    return np.equal(fold, 0)
 
 
 def patients_of_rarer_class(training: TrainingSet) -> int:

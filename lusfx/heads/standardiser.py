@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from lusfx.errors import TaskModelError
 
 BLOCK_ROWS = 4096
 """Rows that are widened to float64 at a time, so that scoring an archive takes no archive of memory."""
@@ -29,38 +27,51 @@ class Standardiser:
     inverse_std: NDArray[np.float64]
 
     @classmethod
-    def of(cls, features: NDArray[np.float32]) -> Standardiser:
-        """Measure the training rows, ``(n, n_features)``."""
-        mean = features.mean(axis=0, dtype=np.float64)
-        std = features.std(axis=0, dtype=np.float64)
-        largest = np.abs(features).max(axis=0).astype(np.float64)
+    def of(cls, rows: NDArray[np.floating], weights: NDArray[np.float64] | None = None) -> Standardiser:
+        """Measure the training rows, ``(n, n_features)``, n >= 1.
+
+        Weights count here as they do in the loss: they say how many rows a row stands for, so that one of weight 2 is
+        as good as two, and a long clip sets the scale no more than a short one. Weights that balance the classes do
+        not belong here: they say which errors matter, not what features are like.
+
+        :param weights: ``(n,)``, above 0, of any scale; None where all rows count alike.
+        """
+        relative = np.ones(len(rows)) if weights is None else weights / weights.max()
+        share = relative / relative.sum()
+        mean = np.zeros(rows.shape[1])
+        largest = np.zeros(rows.shape[1])
+        for block in _blocks(rows):
+            mean += share[block] @ rows[block].astype(np.float64)
+            largest = np.maximum(largest, np.abs(rows[block]).max(axis=0))
+        variance = np.zeros(rows.shape[1])
+        for block in _blocks(rows):
+            variance += share[block] @ np.square(rows[block] - mean)
+        std = np.sqrt(variance)
         varies = std > CONSTANT_BELOW * largest
         return cls(mean, np.divide(1.0, std, out=np.zeros_like(std), where=varies))
 
-    def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Standardise ``(n, n_features)``.
+    @property
+    def n_features(self) -> int:
+        """Length of a row."""
+        return len(self.mean)
 
-        :raises TaskModelError: if the rows have another number of features.
-        """
-        check_width(features, len(self.mean))
-        return (features.astype(np.float64) - self.mean) * self.inverse_std
+    def __call__(self, rows: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Standardise ``(n, n_features)``."""
+        return (rows.astype(np.float64) - self.mean) * self.inverse_std
+
+    def to_float32(self, rows: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Standardise rows for training, in the precision that torch trains in."""
+        scaled = np.empty(rows.shape, dtype=np.float32)
+        for block in _blocks(rows):
+            scaled[block] = self(rows[block])
+        return scaled
 
 
 def in_blocks(
-    function: Callable[[NDArray[np.float32]], NDArray[np.float64]], features: NDArray[np.float32]
+    function: Callable[[NDArray[np.floating]], NDArray[np.float64]], rows: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Apply a function that gives one value or vector a row, :data:`BLOCK_ROWS` rows at a time."""
-    starts = range(0, max(len(features), 1), BLOCK_ROWS)
-    return np.concatenate([function(features[start : start + BLOCK_ROWS]) for start in starts])
-
-
-def check_width(features: NDArray[np.float32], n_features: int) -> None:
-    """Refuse rows that are not ``(n, n_features)``.
-
-    :raises TaskModelError: if they are not.
-    """
-    if features.ndim != 2 or features.shape[1] != n_features:
-        raise TaskModelError(f"the head takes features of shape (n, {n_features}), and was given {features.shape}")
+    return np.concatenate([function(rows[block]) for block in _blocks(rows)])
 
 
 def two_class_probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -69,3 +80,8 @@ def two_class_probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     surprise = np.stack([np.logaddexp(zeros, logits), np.logaddexp(zeros, -logits)], axis=1)
     probabilities: NDArray[np.float64] = np.exp(-surprise)
     return probabilities
+
+
+def _blocks(rows: NDArray[np.floating]) -> Iterator[slice]:
+    """Slices of rows; one, which is empty, where there is no row."""
+    return (slice(start, start + BLOCK_ROWS) for start in range(0, max(len(rows), 1), BLOCK_ROWS))

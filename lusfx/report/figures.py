@@ -68,9 +68,13 @@ def score_figure(
     probabilities: NDArray[np.float64],
     classes: Sequence[str],
     thresholds: Mapping[str, float],
+    unit: str,
 ) -> str:
-    """Histogram of scores by class, thresholds drawn, as SVG."""
-    figure, axes = _axes((4, 4), "probability", "clips")
+    """Histogram of scores by class, thresholds drawn, as SVG.
+
+    :param unit: what is counted: ``clip``, say.
+    """
+    figure, axes = _axes((4, 4), "probability", f"{unit}s")
     edges = np.linspace(0, 1, 21).tolist()
     for number, colour in ((0, BLUE), (1, ORANGE)):
         axes.hist(probabilities[targets == number], edges, color=colour, alpha=0.6, label=classes[number])

@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 from lusfx.task_model.card import (
+    NOVELTY_FILE,
     FeaturesCard,
     HeadCard,
+    NoveltyCard,
     OperatingPointCard,
+    OutcomeCard,
     RuleCard,
-    TaskCard,
     TaskModelCard,
     TaskModelFacts,
     TrainingCard,
+    calibration_card,
+    head_file,
 )
 from lusfx.task_model.directory import check_replaceable, save_task_model
-from lusfx.task_model.model import TaskModel, load_task_model, verify_task_model
+from lusfx.task_model.model import TaskModel, class_numbers, load_task_model, verify_task_model
+from lusfx.task_model.task_card import TaskCard
+from lusfx.task_model.units import UnitFeatures, raw_scores
 
 __all__ = [
+    "NOVELTY_FILE",
     "FeaturesCard",
     "HeadCard",
+    "NoveltyCard",
     "OperatingPointCard",
+    "OutcomeCard",
     "RuleCard",
     "TaskCard",
     "TaskModel",
     "TaskModelCard",
     "TaskModelFacts",
     "TrainingCard",
+    "UnitFeatures",
+    "calibration_card",
     "check_replaceable",
+    "class_numbers",
+    "head_file",
     "load_task_model",
+    "raw_scores",
     "save_task_model",
     "verify_task_model",
 ]

@@ -9,36 +9,25 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
+from lusfx.calibration import Calibration, IsotonicCalibration, PlattCalibration
 from lusfx.config import Spec, canonical_json
-from lusfx.contracts import MinSensitivity, MinSpecificity, OperatingPoint, Pooling, Youden
+from lusfx.contracts import MinSensitivity, MinSpecificity, OperatingPoint, Youden
 from lusfx.errors import TaskModelError
 from lusfx.task_model.strict_json import read_bytes, strict_json
+from lusfx.task_model.task_card import Name, Share, TaskCard, Words
 
 CARD_FILE = "task_model.json"
 EVIDENCE_FILE = "evidence.json"
 REPORT_FILE = "report.html"
+NOVELTY_FILE = "novelty.safetensors"
 
-MAX_CARD_BYTES = 1 << 20
+FORMAT_VERSION: Literal[2] = 2
+MAX_CARD_BYTES = 1 << 22
 MAX_FILE_BYTES = 1 << 29
 SHORT_DIGITS = 12
 """Hexadecimal digits of a digest that are shown to people."""
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-"""Of a task, a head, an operating point, a file: safe in a path, a message and a table's header."""
-
-Words = Annotated[str, Field(min_length=1, max_length=1000)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class TaskCard(Spec):
-    """The question, as the task plugin stated it when the head was trained."""
-
-    name: Name
-    version: int = Field(ge=1)
-    question: Words
-    unit: Literal["clip"]
-    classes: tuple[Words, Words]
-    pooling: Pooling
 
 
 class HeadCard(Spec):
@@ -49,16 +38,62 @@ class HeadCard(Spec):
 
 
 class FeaturesCard(Spec):
-    """What the head takes.
+    """What the heads take.
 
-    :param fingerprint: of the feature spec; the head knows features of no other.
+    :param fingerprint: of the feature spec; the heads know features of no other.
     :param encoder: name of the encoder as the user gave it: for people and messages only.
-    :param n_features: length of a row, after pooling.
+    :param dim: length of an embedding.
+    :param n_features: length of a row that a head is given, after pooling.
     """
 
     fingerprint: Sha256
     encoder: Words
+    dim: int = Field(ge=1, le=1 << 16)
     n_features: int = Field(ge=1, le=1 << 17)
+
+
+class PlattCard(Spec):
+    """Platt's calibration (see :mod:`lusfx.calibration`)."""
+
+    kind: Literal["platt"] = "platt"
+    slope: float = Field(ge=0)
+    intercept: float
+
+
+class IsotonicCard(Spec):
+    """Isotonic calibration (see :mod:`lusfx.calibration`)."""
+
+    kind: Literal["isotonic"] = "isotonic"
+    scores: tuple[Share, ...] = Field(min_length=1)
+    probabilities: tuple[Share, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_monotone(self) -> Self:
+        IsotonicCalibration(self.scores, self.probabilities)  # which says what is wrong with its knots
+        return self
+
+
+CalibrationCard = Annotated[PlattCard | IsotonicCard, Field(discriminator="kind")]
+
+
+def calibration_card(calibration: Calibration | None) -> PlattCard | IsotonicCard | None:
+    """Describe a calibration."""
+    match calibration:
+        case PlattCalibration(slope, intercept):
+            return PlattCard(slope=slope, intercept=intercept)
+        case IsotonicCalibration(scores, probabilities):
+            return IsotonicCard(scores=scores, probabilities=probabilities)
+    return None
+
+
+def calibration_of(card: PlattCard | IsotonicCard | None) -> Calibration | None:
+    """The calibration that a card describes."""
+    match card:
+        case PlattCard():
+            return PlattCalibration(card.slope, card.intercept)
+        case IsotonicCard():
+            return IsotonicCalibration(card.scores, card.probabilities)
+    return None
 
 
 class RuleCard(Spec):
@@ -86,33 +121,66 @@ class RuleCard(Spec):
 
 
 class OperatingPointCard(Spec):
-    """A named threshold: the answer is class 1 where its probability is at least ``threshold``.
+    """A named threshold: the answer is yes where the probability is at least ``threshold``.
 
-    Just above 1 it answers class 0 always, which is what the highest specificity can take.
+    Just above 1 it answers no always, which is what the highest specificity can take.
     """
 
     rule: RuleCard
     threshold: float = Field(ge=0, le=2)
 
 
-class TrainingCard(Spec):
-    """What the head was trained on, in numbers.
+class OutcomeCard(Spec):
+    """One yes-or-no question of the task, with the head that answers it.
 
-    :param n_events: clips of class 1.
+    :param decides: the operating point that decides the answer.
+    :param n_units: labelled units that the head was trained on.
+    :param n_events: those of them that are yes.
+    """
+
+    name: Words
+    head: HeadCard
+    calibration: CalibrationCard | None
+    operating_points: Mapping[Name, OperatingPointCard] = Field(min_length=1)
+    decides: Name
+    n_units: int = Field(ge=1)
+    n_events: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.n_events > self.n_units:
+            raise ValueError("there are more events than units")
+        if self.decides not in self.operating_points:
+            raise ValueError("there is no operating point to decide the answer")
+        return self
+
+
+class NoveltyCard(Spec):
+    """How far from the training set a unit may lie and still be answered; distances are those of ``novelty.safetensors``."""
+
+    limit: float = Field(gt=0)
+
+
+class TrainingCard(Spec):
+    """What the heads were trained on, in numbers.
+
+    :param n_units: units with at least one known label.
+    :param weak_labels: whether frames had the labels of their clips.
     :param created: date and time in UTC.
     """
 
+    n_units: int = Field(ge=1)
     n_clips: int = Field(ge=1)
     n_patients: int = Field(ge=1)
-    n_events: int = Field(ge=0)
+    weak_labels: bool
     seed: int
     lusfx_version: Words
     created: AwareDatetime
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
-        if self.n_patients > self.n_clips or self.n_events > self.n_clips:
-            raise ValueError("there are more patients or events than clips")
+        if self.n_patients > self.n_clips:
+            raise ValueError("there are more patients than clips")
         if self.created.utcoffset():
             raise ValueError("the date must be in UTC")
         return self
@@ -134,10 +202,18 @@ class TaskModelFacts(Spec):
     """All that a task model says of itself before its files are written."""
 
     task: TaskCard
-    head: HeadCard
     features: FeaturesCard
-    operating_points: Mapping[Name, OperatingPointCard]
+    outcomes: tuple[OutcomeCard, ...] = Field(min_length=1)
+    novelty: NoveltyCard | None
     training: TrainingCard
+
+    @model_validator(mode="after")
+    def _answers_the_task(self) -> Self:
+        if tuple(outcome.name for outcome in self.outcomes) != self.task.outcomes:
+            raise ValueError("the outcomes are not those of the task")
+        if (self.novelty is None) != (self.task.abstain.familiar is None):
+            raise ValueError("a limit of distance belongs to a task that abstains beyond one")
+        return self
 
 
 class TaskModelCard(TaskModelFacts):
@@ -149,15 +225,31 @@ class TaskModelCard(TaskModelFacts):
     """
 
     format: Literal["lusfx-task-model"] = "lusfx-task-model"
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     files: Mapping[Name, FileCard]
     card_sha256: Sha256
 
     @model_validator(mode="after")
     def _has_its_files(self) -> Self:
-        if CARD_FILE in self.files or not {EVIDENCE_FILE, REPORT_FILE} < set(self.files):
-            raise ValueError(f"the files must be {EVIDENCE_FILE}, {REPORT_FILE} and the head's")
+        needed = {EVIDENCE_FILE, REPORT_FILE, *([NOVELTY_FILE] if self.novelty else [])}
+        heads = set(self.files) - needed
+        owners = {head_file_owner(name) for name in heads}
+        if CARD_FILE in self.files or not needed <= set(self.files) or owners != set(range(len(self.outcomes))):
+            raise ValueError(f"the files must be {', '.join(sorted(needed))} and those of each head")
         return self
+
+
+def head_file(outcome: int, name: str) -> str:
+    """Name in the directory of a head's file: ``1-head.safetensors`` is of the first outcome."""
+    return f"{outcome + 1}-{name}"
+
+
+def head_file_owner(file_name: str) -> int | None:
+    """Position of the outcome that a file belongs to; None of a file that belongs to none."""
+    number, dash, name = file_name.partition("-")
+    if not dash or not name or not number.isascii() or not number.isdigit() or number.startswith("0"):
+        return None
+    return int(number[:6]) - 1
 
 
 def make_card(facts: TaskModelFacts, contents: Mapping[str, bytes]) -> TaskModelCard:
@@ -188,6 +280,11 @@ def read_card(directory: Path) -> tuple[TaskModelCard, str]:
     """
     content = read_bytes(directory / CARD_FILE, MAX_CARD_BYTES)
     value = strict_json(content, CARD_FILE)  # pydantic alone would take the last of two equal keys
+    version = value.get("format_version")
+    if value.get("format") == "lusfx-task-model" and isinstance(version, int) and version != FORMAT_VERSION:
+        raise TaskModelError(
+            f"the task model has format version {version}, and this lusfx reads {FORMAT_VERSION}. Train it again"
+        )
     try:
         card = TaskModelCard.model_validate_json(content, strict=True)
     except ValidationError as error:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lusfx.contracts import Head
 from lusfx.errors import TaskModelError
 from lusfx.task_model.card import (
     CARD_FILE,
@@ -31,7 +30,11 @@ DIRECTORY_MODE = 0o700
 
 
 def save_task_model(
-    directory: Path, facts: TaskModelFacts, head: Head, evidence: Mapping[str, Any], report_html: str
+    directory: Path,
+    facts: TaskModelFacts,
+    files: Mapping[str, bytes],
+    evidence: Mapping[str, Any],
+    report_html: str,
 ) -> str:
     """Write a task model.
 
@@ -40,6 +43,7 @@ def save_task_model(
 
     :param directory: the target: absent, empty, or a task model, which is replaced.
     :param facts: what the card says but for the digests, which are made here.
+    :param files: those of each head, named by :func:`~lusfx.task_model.card.head_file`, and of the novelty.
     :param evidence: what the report was drawn from; JSON values, no NaN.
     :returns: the model's digest.
     :raises TaskModelError: if the target is anything else, the evidence is not JSON, or the disk refuses.
@@ -51,7 +55,8 @@ def save_task_model(
         check_replaceable(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir(mode=DIRECTORY_MODE)
-        head.save(temporary)
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
         (temporary / EVIDENCE_FILE).write_bytes(evidence_json)
         (temporary / REPORT_FILE).write_bytes(report_html.encode("utf-8", "replace"))
         digest = _write_card(temporary, facts)
@@ -85,19 +90,31 @@ def check_replaceable(directory: Path) -> None:
         raise TaskModelError(refusal.format("more than a task model"))
 
 
-def file_problems(directory: Path, card: TaskModelCard) -> Iterator[str]:
-    """What is wrong with the files beside the card, one sentence each."""
+def checked_files(directory: Path, card: TaskModelCard) -> tuple[dict[str, bytes], list[str]]:
+    """The files beside the card whose content is what was written, and what is wrong with the others.
+
+    Each is read once: what is used afterwards are the bytes that were checked.
+
+    :returns: contents by name, and one sentence a problem.
+    """
+    contents: dict[str, bytes] = {}
+    problems = []
     for name, expected in sorted(card.files.items()):
         try:
             content = read_bytes(directory / name, expected.n_bytes)
         except TaskModelError as error:
-            yield str(error)
+            problems.append(str(error))
             continue
         if len(content) < expected.n_bytes:
-            yield f"{name} has {len(content)} bytes, and was written with {expected.n_bytes}"
+            problems.append(f"{name} has {len(content)} bytes, and was written with {expected.n_bytes}")
         elif hashlib.sha256(content).hexdigest() != expected.sha256:
-            yield f"{name} does not have the content that was written"
-    # What a file manager leaves behind begins with a dot. Anything else could be read by a head, unchecked.
+            problems.append(f"{name} does not have the content that was written")
+        contents[name] = content
+    return contents, [*problems, *_foreign_entries(directory, card)]
+
+
+def _foreign_entries(directory: Path, card: TaskModelCard) -> Iterator[str]:
+    # What a file manager leaves behind begins with a dot. Anything else is not part of the model, whoever put it there.
     try:
         names = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")}
     except OSError as error:

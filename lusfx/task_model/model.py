@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,34 +11,50 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from lusfx.contracts import Head, HeadSpec
+from lusfx.calibration import Calibration
+from lusfx.contracts import Aggregation, Bags, Features, Head, HeadSpec, Task
 from lusfx.errors import FingerprintMismatchError, LusfxError, TaskModelError
+from lusfx.novelty import Novelty
 from lusfx.task_model.card import (
     EVIDENCE_FILE,
-    MAX_FILE_BYTES,
+    NOVELTY_FILE,
     SHORT_DIGITS,
+    OutcomeCard,
     TaskModelCard,
+    calibration_of,
     first_problem,
+    head_file,
     read_card,
 )
-from lusfx.task_model.directory import file_problems
-from lusfx.task_model.strict_json import read_bytes, strict_json
+from lusfx.task_model.directory import checked_files
+from lusfx.task_model.strict_json import strict_json
+from lusfx.task_model.task_card import CUSTOM, TaskCard
+from lusfx.task_model.units import UnitFeatures, raw_scores
+from lusfx.types import NotAssessable
 
 ROW_SUM_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
 class TaskModel:
-    """A trained head with its task, fingerprint, operating points and evidence.
+    """Trained heads with their task, fingerprint, calibration, operating points and evidence.
 
     :param card: ``task_model.json``.
-    :param head: what answers.
+    :param heads: one an outcome, in the task's order.
+    :param calibrations: likewise; None where the head's own probabilities stand.
+    :param aggregation: makes a clip's score of its frames'; None where heads score units whole.
+    :param novelty: measures the distance from the training set, where the task abstains far from it.
+    :param task: the plugin's task, where the model needs its code; else None.
     :param evidence: ``evidence.json``.
     :param digest: SHA-256 of ``task_model.json``, which holds the digests of the other files: one for the whole model.
     """
 
     card: TaskModelCard
-    head: Head
+    heads: Sequence[Head]
+    calibrations: Sequence[Calibration | None]
+    aggregation: Aggregation | None
+    novelty: Novelty | None
+    task: Task | None
     evidence: Mapping[str, Any]
     digest: str
 
@@ -47,24 +63,45 @@ class TaskModel:
         """Task and digest, ``b-lines@1a2b3c4d5e6f`` say."""
         return f"{self.card.task.name}@{self.digest[:SHORT_DIGITS]}"
 
-    def score(self, features: NDArray[np.float32], fingerprint: str, encoder: str | None = None) -> NDArray[np.float64]:
-        """Probability of class 1.
+    def score(self, units: UnitFeatures, fingerprint: str, encoder: str | None = None) -> NDArray[np.float64]:
+        """Calibrated probability of yes to each outcome.
 
-        :param features: ``(n, n_features)``, pooled as ``card.task.pooling`` says.
+        :param units: made as ``card.task`` says.
         :param fingerprint: of the feature spec that the features were made with.
         :param encoder: name of the encoder that made them, for the message where they do not fit.
-        :returns: ``(n,)``, each from its row alone.
-        :raises FingerprintMismatchError: if the head was trained on features of another fingerprint.
+        :returns: ``(n, n_outcomes)``, each row from its unit alone.
+        :raises FingerprintMismatchError: if the heads were trained on features of another fingerprint.
         :raises TaskModelError: if the features have another length or are not finite.
         """
         self.require_fingerprint(fingerprint, encoder)
         n_features = self.card.features.n_features
-        if features.ndim != 2 or features.shape[1] != n_features:
-            raise TaskModelError(f"{self.name} takes features of shape (n, {n_features}), not {features.shape}")
-        if not np.isfinite(features).all():
-            rows = np.flatnonzero(~np.isfinite(features).all(axis=1))
-            raise TaskModelError(f"features are not finite in {len(rows)} of {len(features)} rows, first in {rows[0]}")
-        return self.head.predict_proba(features)[:, 1]
+        if len(units) == 0:
+            return np.empty((0, len(self.heads)))
+        if units.n_features != n_features:
+            raise TaskModelError(f"{self.name} takes features of length {n_features}, not {units.n_features}")
+        if not units.finite.all():
+            broken = np.flatnonzero(~units.finite)
+            raise TaskModelError(
+                f"features are not finite in {len(broken)} of {len(units)} units, first in {broken[0]}"
+            )
+        columns = []
+        for head, calibration in zip(self.heads, self.calibrations, strict=True):
+            scores = raw_scores(head, units, self.aggregation)
+            columns.append(scores if calibration is None else calibration(scores))
+        return np.stack(columns, axis=1)
+
+    def unfamiliar(self, units: UnitFeatures) -> list[NotAssessable | None]:
+        """Why each unit is too far from the training set to be answered; None where it is not."""
+        if self.novelty is None or self.card.novelty is None or len(units) == 0:
+            return [None] * len(units)
+        limit = self.card.novelty.limit
+        distances = self.novelty.distance(units.centres).tolist()
+        return [
+            NotAssessable("unfamiliar", f"far from the training set: distance {distance:.2f}, limit {limit:.2f}")
+            if distance > limit
+            else None
+            for distance in distances
+        ]
 
     def require_fingerprint(self, fingerprint: str, encoder: str | None = None) -> None:
         """Refuse features of another fingerprint, before any of them is read.
@@ -80,36 +117,69 @@ class TaskModel:
             f"@{needed.fingerprint[:SHORT_DIGITS]}. Run: lusfx extract SOURCES... --encoder {needed.encoder}"
         )
 
-    def answers(self, probability: float) -> dict[str, bool]:
-        """Whether the answer is class 1, by the name of each operating point."""
-        return {name: probability >= point.threshold for name, point in self.card.operating_points.items()}
+    def answer(self, probabilities: NDArray[np.float64]) -> str:
+        """The task's answer from the probabilities of one unit's outcomes; see :func:`class_numbers`.
+
+        :returns: the name of a class; of a multi-label task, the names of the labels that are present, or ``none``.
+        """
+        card = self.card.task
+        decisions = np.array(
+            [
+                probability >= outcome.operating_points[outcome.decides].threshold
+                for probability, outcome in zip(probabilities, self.card.outcomes, strict=True)
+            ]
+        )
+        if not card.exclusive:
+            return "; ".join(name for name, yes in zip(card.classes, decisions, strict=True) if yes) or "none"
+        return card.classes[int(class_numbers(card, probabilities[None], decisions[None])[0])]
 
 
-def load_task_model(directory: Path, head_specs: Mapping[str, HeadSpec]) -> TaskModel:
+def class_numbers(
+    card: TaskCard, probabilities: NDArray[np.float64], decisions: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """The class that each unit is answered to be of, for tasks whose classes exclude each other.
+
+    Binary: the decision. Multi-class: the most probable class. Ordinal: the highest level that is reached without a step
+    being denied below it.
+
+    :param probabilities: ``(n, n_outcomes)``.
+    :param decisions: ``(n, n_outcomes)``, whether each outcome's probability reaches its deciding threshold.
+    """
+    if card.kind == "multi-class":
+        return np.asarray(probabilities.argmax(axis=1), np.int64)
+    return np.asarray(np.logical_and.accumulate(decisions, axis=1).sum(axis=1), np.int64)
+
+
+def load_task_model(
+    directory: Path, head_specs: Mapping[str, HeadSpec], tasks: Mapping[str, Task] | None = None
+) -> TaskModel:
     """Read a task model; see ``docs/task-models.md`` for what is checked, and in which order.
 
     :param head_specs: the kinds of heads that there are, by name.
-    :raises TaskModelError: if the directory is incomplete, altered or invalid, or needs a head that there is not.
+    :param tasks: the tasks that plugins provide, for models that need their code.
+    :raises TaskModelError: if the directory is incomplete, altered or invalid, or needs a head or task that there is not.
     """
     _require_directory(directory)
     card, digest = read_card(directory)
-    for problem in file_problems(directory, card):
+    contents, problems = checked_files(directory, card)
+    for problem in problems:
         raise TaskModelError(f"{problem}. Restore the task model from where it was trained, or train it again.")
-    evidence = strict_json(read_bytes(directory / EVIDENCE_FILE, MAX_FILE_BYTES), EVIDENCE_FILE)
-    return TaskModel(card, _load_head(directory, card, head_specs), evidence, digest)
+    return _assemble(card, digest, contents, head_specs, tasks or {})
 
 
-def verify_task_model(directory: Path, head_specs: Mapping[str, HeadSpec]) -> list[str]:
+def verify_task_model(
+    directory: Path, head_specs: Mapping[str, HeadSpec], tasks: Mapping[str, Task] | None = None
+) -> list[str]:
     """Check what :func:`load_task_model` checks, and go on after the first problem.
 
     :returns: one sentence a problem; none where the model can be used.
     """
     try:
         _require_directory(directory)
-        card, _ = read_card(directory)
-        problems = list(file_problems(directory, card))
+        card, digest = read_card(directory)
+        contents, problems = checked_files(directory, card)
         if not problems:
-            load_task_model(directory, head_specs)
+            _assemble(card, digest, contents, head_specs, tasks or {})
     except TaskModelError as error:
         return [str(error)]
     return problems
@@ -120,31 +190,88 @@ def _require_directory(directory: Path) -> None:
         raise TaskModelError("there is no task model directory at the place given")
 
 
-def _load_head(directory: Path, card: TaskModelCard, head_specs: Mapping[str, HeadSpec]) -> Head:
-    spec = head_specs.get(card.head.name)
+def _assemble(
+    card: TaskModelCard,
+    digest: str,
+    contents: Mapping[str, bytes],
+    head_specs: Mapping[str, HeadSpec],
+    tasks: Mapping[str, Task],
+) -> TaskModel:
+    task = _plugin_task(card.task, tasks) if card.task.needs_plugin else None
+    novelty = None if card.novelty is None else Novelty.from_bytes(contents[NOVELTY_FILE], card.features.dim)
+    return TaskModel(
+        card=card,
+        heads=[_load_head(card, number, contents, head_specs) for number in range(len(card.outcomes))],
+        calibrations=[calibration_of(outcome.calibration) for outcome in card.outcomes],
+        aggregation=_aggregation(card.task, task),
+        novelty=novelty,
+        task=task,
+        evidence=strict_json(contents[EVIDENCE_FILE], EVIDENCE_FILE),
+        digest=digest,
+    )
+
+
+def _plugin_task(card: TaskCard, tasks: Mapping[str, Task]) -> Task:
+    """The installed task whose code the model was trained with.
+
+    :raises TaskModelError: if there is none of that name and version.
+    """
+    task = tasks.get(card.name)
+    if task is None or task.version != card.version:
+        found = "which no plugin provides" if task is None else f"and version {task.version} is installed"
+        raise TaskModelError(
+            f"the task model needs the code of the task '{card.name}', version {card.version}, {found}. See: lusfx plugins"
+        )
+    return task
+
+
+def _aggregation(card: TaskCard, task: Task | None) -> Aggregation | None:
+    if card.aggregate is None:
+        return None
+    if card.aggregate.kind != CUSTOM:
+        return card.aggregate.make()
+    if task is None or task.aggregate is None:
+        raise TaskModelError(f"the installed task '{card.name}' has no aggregation, and the task model needs one")
+    return task.aggregate
+
+
+def _load_head(
+    card: TaskModelCard, number: int, contents: Mapping[str, bytes], head_specs: Mapping[str, HeadSpec]
+) -> Head:
+    outcome = card.outcomes[number]
+    spec = head_specs.get(outcome.head.name)
     if spec is None:
         raise TaskModelError(
-            f"the task model needs the head '{card.head.name}', which no plugin provides; there are "
+            f"the task model needs the head '{outcome.head.name}', which no plugin provides; there are "
             f"{', '.join(sorted(head_specs)) or 'none'}. Install the plugin it was trained with; see: lusfx plugins"
         )
+    prefix = head_file(number, "")
+    files = {name.removeprefix(prefix): content for name, content in contents.items() if name.startswith(prefix)}
     try:
-        spec.settings.model_validate(dict(card.head.settings))
-        head = spec.load(directory)
-        _try(head, card.features.n_features)
+        _check_settings(spec, outcome)
+        head = spec.load(files)
+        _try(head, card)
     except LusfxError:
         raise
     except ValidationError as error:
         raise TaskModelError(f"the head's settings are invalid: {first_problem(error)}") from None
     except Exception as error:
         # Heads come from plugins: whatever one raises, the caller gets one kind of error to catch.
-        raise TaskModelError(f"the head '{card.head.name}' cannot be loaded ({type(error).__name__})") from error
+        raise TaskModelError(f"the head '{outcome.head.name}' cannot be loaded ({type(error).__name__})") from error
     return head
 
 
-def _try(head: Head, n_features: int) -> None:
-    """Score two rows: a head that belongs to other features, or returns something else than probabilities, ends here."""
-    answer = head.predict_proba(np.zeros((2, n_features), dtype=np.float32))
+def _check_settings(spec: HeadSpec, outcome: OutcomeCard) -> None:
+    spec.settings.model_validate(dict(outcome.head.settings))
+
+
+def _try(head: Head, card: TaskModelCard) -> None:
+    """Score two units: a head that belongs to other features, or returns something else than probabilities, ends here."""
+    rows = np.zeros((2, card.features.n_features), dtype=np.float32)
+    bags = card.task.takes_bags and card.task.aggregate is None
+    features: Features = Bags(rows, np.arange(3)) if bags else rows
+    answer = head.predict_proba(features)
     if answer.shape != (2, 2):
-        raise TaskModelError(f"the head gives answers of shape {answer.shape} for 2 rows and 2 classes")
+        raise TaskModelError(f"the head gives answers of shape {answer.shape} for 2 units, where (2, 2) is expected")
     if not (np.abs(answer.sum(axis=1) - 1) <= ROW_SUM_TOLERANCE).all() or (answer < 0).any():
         raise TaskModelError("the head gives answers that are not probabilities")

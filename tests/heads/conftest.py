@@ -1,4 +1,4 @@
-"""Small training sets, and a fresh interpreter in which torch cannot be imported."""
+"""Small training sets, every head trained on one, and a fresh interpreter in which torch cannot be imported."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lusfx.contracts import TrainingSet
+from lusfx.contracts import Bags, Features, Head, HeadSpec, TrainingSet
+from lusfx.heads import lusfx_register_heads
 
+SPECS = {spec.name: spec for spec in lusfx_register_heads()}
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 WITHOUT_TORCH = """
@@ -48,6 +51,57 @@ def _make_training(
     )
     features[:, :3] += separation * (2 * targets[:, None] - 1)
     return TrainingSet((10 + 3 * features).astype(np.float32), targets, np.array([f"p-{p:05d}" for p in patient]))
+
+
+def _as_taken(spec: HeadSpec, vectors: np.ndarray) -> Features:
+    """What the head takes: the vectors, or each as a bag of one to three rows that vary about it."""
+    if spec.takes == "vectors":
+        return vectors
+    sizes = 1 + np.arange(len(vectors)) % 3
+    rows = np.repeat(vectors, sizes, axis=0)
+    spread = vectors.std(axis=0, dtype=np.float64) if len(vectors) else 0.0
+    noise = np.random.default_rng(0).normal(size=rows.shape) * spread * 0.2
+    return Bags((rows + noise).astype(np.float32), np.concatenate([[0], np.cumsum(sizes)]))
+
+
+@pytest.fixture(scope="session")
+def as_taken() -> Callable[[HeadSpec, np.ndarray], Features]:
+    return _as_taken
+
+
+@pytest.fixture(scope="session")
+def make_training_for() -> Callable[..., TrainingSet]:
+    """The training set of ``make_training`` as the head takes it."""
+
+    def make(spec: HeadSpec, **wanted: float) -> TrainingSet:
+        training = _make_training(**wanted)
+        return replace(training, features=_as_taken(spec, training.features))
+
+    return make
+
+
+@pytest.fixture(params=sorted(SPECS))
+def spec(request: pytest.FixtureRequest) -> HeadSpec:
+    """Each built-in head in turn."""
+    found: HeadSpec = SPECS[request.param]
+    return found
+
+
+@pytest.fixture(scope="session")
+def fitted(make_training_for: Callable[..., TrainingSet]) -> dict[str, Head]:
+    """Each head, trained once on the same units. Not to be changed."""
+    return {name: spec.fit(make_training_for(spec), spec.settings(), seed=3) for name, spec in SPECS.items()}
+
+
+@pytest.fixture(scope="session")
+def ranked_above() -> Callable[[np.ndarray, np.ndarray], float]:
+    """Area under the ROC curve: how often a unit of class 1 has the higher probability."""
+
+    def area(probabilities: np.ndarray, targets: np.ndarray) -> float:
+        positive, negative = probabilities[targets == 1], probabilities[targets == 0]
+        return float((positive[:, None] > negative).mean() + 0.5 * (positive[:, None] == negative).mean())
+
+    return area
 
 
 @pytest.fixture(scope="session")

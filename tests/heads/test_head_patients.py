@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lusfx.contracts import TrainingSet
+from lusfx.contracts import Bags, TrainingSet
 from lusfx.errors import TrainingRefusedError
-from lusfx.heads import mlp
-from lusfx.heads.patients import patient_folds, patients_of_rarer_class
+from lusfx.heads import attention, mlp, torch_training
+from lusfx.heads.patients import held_out_patients, patient_folds, patients_of_rarer_class
+from lusfx.heads.torch_training import Part
 
 rows = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 1)), min_size=4, max_size=60)
 
@@ -42,44 +45,56 @@ def test_the_draw_depends_on_the_seed_alone(make_training) -> None:
     assert not np.array_equal(first, other)
 
 
-def test_the_mlp_stops_early_on_patients_it_never_trains_on(make_training, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [mlp, attention])
+def test_training_stops_early_on_patients_it_never_trains_on(
+    kind: ModuleType, make_training, as_taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Spy on the rows that reach the optimiser and those that decide when to stop."""
+    spec = {mlp: mlp.MlpHeadSpec(), attention: attention.AttentionHeadSpec()}[kind]
     training = make_training(n_rows=200, rows_a_patient=5)
     patient_number = np.unique(training.groups, return_inverse=True)[1].astype(np.float32)
-    training = replace(training, features=np.concatenate([training.features, patient_number[:, None]], axis=1))
-    seen: list[np.ndarray] = []
-    scales: list[tuple[float, float]] = []
-    original = mlp._as_tensors
+    features = as_taken(spec, training.features)
+    if isinstance(features, Bags):
+        number_of_row = np.repeat(patient_number, features.sizes)
+        features = Bags(np.concatenate([features.rows, number_of_row[:, None]], axis=1), features.starts)
+    else:
+        features = np.concatenate([features, patient_number[:, None]], axis=1)
+    parts: list[Part] = []
+    original = torch_training.train
 
-    def spy(standardiser, given_training, chosen):
-        tensors = original(standardiser, given_training, chosen)
-        scales.append((standardiser.mean[-1], standardiser.inverse_std[-1]))
-        seen.append(np.unique(np.round(tensors[0][:, -1].numpy() / scales[-1][1] + scales[-1][0]).astype(int)))
-        assert set(tensors[1].tolist()) == {0.0, 1.0}
-        return tensors
+    def spy(build, learn, stop, *others):
+        parts.extend([learn, stop])
+        return original(build, learn, stop, *others)
 
-    monkeypatch.setattr(mlp, "_as_tensors", spy)
-    mlp.MlpHeadSpec().fit(training, mlp.MlpSettings(max_epochs=2), seed=0)
-    trained_on, stopped_on = seen
-    assert set(trained_on).isdisjoint(stopped_on)
-    assert set(trained_on) | set(stopped_on) == set(range(40))
+    monkeypatch.setattr(kind, "train", spy)
+    head = spec.fit(replace(training, features=features), spec.settings(max_epochs=2), seed=0)
+    scale = head._standardiser
+    seen = []
+    for part in parts:
+        assert set(part.targets.tolist()) == {0.0, 1.0}
+        standardised = part.inputs(torch.arange(len(part.targets)))[0][:, -1].numpy()
+        seen.append(np.round(standardised / scale.inverse_std[-1] + scale.mean[-1]).astype(int))
+    trained_on, stopped_on = (set(numbers.tolist()) for numbers in seen)
+    assert trained_on.isdisjoint(stopped_on)
+    assert trained_on | stopped_on == set(range(40))
     assert len(stopped_on) == 8
-    # The scale, too, is measured without the patients that are held out.
-    assert scales[0][0] == pytest.approx(np.repeat(trained_on, 5).mean())
+    # The scale, too, is measured without the patients that are held out, and each bag counts alike in it.
+    assert scale.mean[-1] == pytest.approx(np.mean(list(trained_on)))
 
 
-def test_the_mlp_keeps_the_best_epoch_and_not_the_last(make_training) -> None:
-    """With noise for labels every step is for the worse: far more training must not change what is kept."""
-    training = make_training(separation=0.0)
-    brief, long = (
-        mlp.MlpHeadSpec().fit(training, mlp.MlpSettings(max_epochs=epochs, patience=400, learning_rate=0.01), seed=0)
-        for epochs in (60, 400)
-    )
-    assert np.array_equal(brief.predict_proba(training.features), long.predict_proba(training.features))
+def test_one_patient_in_so_many_is_held_out_and_more_where_a_class_is_rare(make_training) -> None:
+    training = make_training(n_rows=240, rows_a_patient=1)
+    assert held_out_patients(training, 5, seed=0).sum() == 48
+    assert held_out_patients(training, 2, seed=0).sum() == 120
+    rare = replace(training, targets=np.isin(np.arange(240), [7, 90, 91]).astype(np.int64))
+    held_out = held_out_patients(rare, 5, seed=0)
+    assert held_out.sum() == 80
+    assert rare.targets[held_out].sum() == 1
 
 
-def test_an_mlp_needs_a_patient_of_each_class_to_hold_out(make_training) -> None:
-    training = make_training(n_rows=20)
-    one_patient = replace(training, groups=np.full(20, "p-1"))
+@pytest.mark.parametrize("name", ["mlp", "attention"])
+def test_a_patient_of_each_class_is_needed_to_hold_out(name: str, make_training_for) -> None:
+    spec = {"mlp": mlp.MlpHeadSpec(), "attention": attention.AttentionHeadSpec()}[name]
+    one_patient = replace(make_training_for(spec, n_rows=20), groups=np.full(20, "p-1"))
     with pytest.raises(TrainingRefusedError, match=r"patients of each class.*has 1"):
-        mlp.MlpHeadSpec().fit(one_patient, mlp.MlpSettings(), seed=0)
+        spec.fit(one_patient, spec.settings(), seed=0)

@@ -1,0 +1,68 @@
+"""``lusfx new-plugin``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lusfx.cli import terminal
+
+if TYPE_CHECKING:
+    from lusfx.contracts import Kind, Unit
+
+
+@click.command(name="new-plugin", short_help="Write a task plugin, with tests and texts, to go on from.")
+@click.argument("name")
+@click.option(
+    "--out", type=terminal.DIRECTORY, default=".", show_default=True, help="Folder to write the folder lusfx-NAME into."
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["binary", "multi-class", "multi-label", "ordinal"]),
+    default="binary",
+    show_default=True,
+    help="What kind of answer.",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(["frame", "clip", "exam"]),
+    default="clip",
+    show_default=True,
+    help="What gets an answer.",
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    help="Column of a label table; of a multi-label task one for each class. By default made from the names.",
+)
+@click.option(
+    "--class", "classes", multiple=True, help="Name of a class, in order. Left out, a binary task has no and yes."
+)
+@terminal.json_option
+def command(
+    name: str,
+    out: Path,
+    kind: Kind,
+    unit: Unit,
+    columns: tuple[str, ...],
+    classes: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Write a task plugin, with tests and texts, to go on from.
+
+    NAME is the task's: lower-case letters, digits and hyphens. The folder lusfx-NAME becomes a whole distribution.
+    """
+    from lusfx.engine.new_plugin import new_plugin
+
+    made = new_plugin(name, out, kind=kind, unit=unit, columns=columns, classes=classes)
+    if as_json:
+        terminal.print_json(made.as_dict())
+        return
+    for warning in made.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"wrote {made.path.name}: {len(made.files)} files. Next:")
+    for line in made.next_commands:
+        click.echo(f"  {line}")

@@ -1,0 +1,61 @@
+"""What a plugin implements: Reader, Encoder, Head, Task, and the small values that they exchange."""
+
+from __future__ import annotations
+
+from lusfx.contracts.aggregation import Aggregation, BestWindow, LongestRun, Mean, NoisyOr, frame_durations
+from lusfx.contracts.checks import check_encoder, check_head, check_reader, check_task, gate_circle
+from lusfx.contracts.encoder import Device, Encoder, EncoderRequest, EncoderSpec
+from lusfx.contracts.head import Bags, Features, Head, HeadSettings, HeadSpec, TrainingSet
+from lusfx.contracts.plugin import API_VERSION, Plugin
+from lusfx.contracts.reader import HEAD_BYTES, Reader
+from lusfx.contracts.rules import (
+    Abstention,
+    Gate,
+    MinSensitivity,
+    MinSpecificity,
+    OperatingPoint,
+    Youden,
+    ZoneSummary,
+)
+from lusfx.contracts.task import UNKNOWN, Kind, Pooling, Target, Task, Unit
+
+__all__ = [
+    "API_VERSION",
+    "HEAD_BYTES",
+    "UNKNOWN",
+    "Abstention",
+    "Aggregation",
+    "Bags",
+    "BestWindow",
+    "Device",
+    "Encoder",
+    "EncoderRequest",
+    "EncoderSpec",
+    "Features",
+    "Gate",
+    "Head",
+    "HeadSettings",
+    "HeadSpec",
+    "Kind",
+    "LongestRun",
+    "Mean",
+    "MinSensitivity",
+    "MinSpecificity",
+    "NoisyOr",
+    "OperatingPoint",
+    "Plugin",
+    "Pooling",
+    "Reader",
+    "Target",
+    "Task",
+    "TrainingSet",
+    "Unit",
+    "Youden",
+    "ZoneSummary",
+    "check_encoder",
+    "check_head",
+    "check_reader",
+    "check_task",
+    "frame_durations",
+    "gate_circle",
+]

@@ -1,0 +1,62 @@
+"""Encoder: the frozen network that turns prepared frames into embeddings."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.config import EncoderIdentity, PreprocessSpec
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class Encoder(ABC):
+    """A frozen network on a runtime: prepared frames in, embeddings out."""
+
+    name: str
+    identity: EncoderIdentity
+    preprocess: PreprocessSpec
+    """How frames must be prepared for it, unless the caller overrides a field."""
+    runtime: str
+    """What computes: ``onnxruntime 1.20 cpu``, say. Provenance, not identity."""
+
+    @abstractmethod
+    def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Encode a batch.
+
+        :param images: ``(n, size, size)`` grey.
+        :returns: ``(n, dim)``; row *i* depends on image *i* alone.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderRequest:
+    """Which encoder, from where, on what.
+
+    :param name: as the user gave it.
+    :param weights: a file that the user or a plugin named; None for the encoder's own.
+    :param device: where to compute.
+    :param threads: CPU threads; 0 for as many as the machine has.
+    """
+
+    name: str
+    weights: Path | None = None
+    device: Device = "auto"
+    threads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSpec:
+    """A registered encoder, or with ``family`` all those whose names begin with ``name`` and a slash."""
+
+    name: str
+    summary: str
+    licence: str
+    open: Callable[[EncoderRequest], Encoder]
+    family: bool = False

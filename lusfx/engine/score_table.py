@@ -1,0 +1,188 @@
+"""The score table: a row a unit, model and outcome, made exam by exam so that memory does not grow with the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lusfx.cache import Membership, Store
+from lusfx.engine.answers import Answer, Answers, Panel
+from lusfx.engine.exam_summary import ZoneClip, exam_rows
+from lusfx.engine.extract import Trouble
+from lusfx.errors import ClipNotCachedError, CorruptRecordError
+from lusfx.tables import Cell, ColumnType
+from lusfx.task_model import TaskModel
+from lusfx.types import ClipEmbeddings
+
+SCORED, NOT_ASSESSABLE, FAILED, NOT_REACHED = "scored", "not assessable", "failed", "not reached"
+DAMAGED = "damaged-in-cache"
+CLIPS_AT_ONCE = 64
+"""Clips whose embeddings are held at a time, exams being kept together."""
+
+
+def columns_of(models: Sequence[TaskModel], show_paths: bool) -> dict[str, ColumnType]:
+    """Columns of the score table with their types, in order."""
+    points = sorted({point for model in models for o in model.card.outcomes for point in o.operating_points})
+    columns: dict[str, ColumnType] = {
+        "unit": "text",
+        "exam": "text",
+        "clip": "text",
+        "frame": "integer",
+        "time_s": "number",
+        "patient": "text",
+        "zone": "text",
+        "task": "text",
+        "model": "text",
+        "outcome": "text",
+        "probability": "number",
+    }
+    columns |= {f"at_{point}": "flag" for point in points}
+    columns |= {
+        "answer": "text",
+        "status": "text",
+        "code": "text",
+        "reason": "text",
+        "model_digest": "text",
+        "fingerprint": "text",
+    }
+    return columns | {"path": "text"} if show_paths else columns
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A clip to be scored, or a source that gave none.
+
+    :param key: clip key; None where there are no embeddings.
+    :param path: file of the source, where it is to be named.
+    :param trouble: why there are no embeddings; None where a run was stopped before the source was reached.
+    """
+
+    key: str | None
+    member: Membership
+    path: Path | None = None
+    trouble: Trouble | None = None
+
+
+@dataclass(slots=True)
+class ScoreTable:
+    """Makes the rows of a score table, and those of the exams on the way.
+
+    :param exam_rows: complete once :meth:`rows` is exhausted.
+    """
+
+    places: Sequence[Place]
+    panel: Panel
+    store: Store
+    exam_rows: list[dict[str, Cell]] = field(default_factory=list)
+
+    def rows(self) -> Iterator[dict[str, Cell]]:
+        """Rows exam by exam, exams in order of their first place; what has no embeddings has a status and no probability."""
+        for places in self._portions():
+            clips, damaged = self._read(places)
+            exams = _exams(places, clips)
+            given = self.panel.ask(clips, exams, self.store.fingerprint)
+            for place in places:
+                for model in self.panel.models:
+                    if model.card.task.unit == "exam":
+                        continue
+                    if place.key in clips:
+                        for answer in given[model.digest][place.key]:
+                            yield from self._answered(model, place, answer)
+                    else:
+                        yield self._row(model, place, _why_absent(place, damaged))
+            for exam, keys in exams.items():
+                here = [place for place in places if place.member.exam == exam]
+                yield from self._exam(exam, keys, here, given)
+
+    def _exam(
+        self, exam: str, keys: Sequence[str], places: Sequence[Place], given: Mapping[str, Answers]
+    ) -> Iterator[dict[str, Cell]]:
+        """Rows of the tasks that are asked of exams; the summaries of those that are asked of clips are kept."""
+        patient = places[0].member.patient
+        zone_of = {place.key: place.member.zone for place in places}
+        for model in self.panel.models:
+            if model.card.task.unit == "exam":
+                whole = Place(None, Membership(patient, exam, None))
+                for answer in given[model.digest][exam]:
+                    yield from self._answered(model, whole, answer)
+            elif model.card.task.exam_summary is not None:
+                zoned = [ZoneClip(zone_of[key], given[model.digest][key][0]) for key in keys]
+                self.exam_rows += exam_rows(model, exam, patient, zoned)
+
+    def _portions(self) -> Iterator[list[Place]]:
+        """Places in portions of some clips, the clips of an exam always together."""
+        by_exam: dict[str, list[Place]] = {}
+        for number, place in enumerate(self.places):
+            # A clip whose exam nobody knows stands alone.
+            by_exam.setdefault(place.member.exam or f"#{number}", []).append(place)
+        portion: list[Place] = []
+        for places in by_exam.values():
+            portion += places
+            if len(portion) >= CLIPS_AT_ONCE:
+                yield portion
+                portion = []
+        if portion:
+            yield portion
+
+    def _read(self, places: Sequence[Place]) -> tuple[dict[str, ClipEmbeddings], set[str]]:
+        """Embeddings by clip key, and the keys of those that the cache holds damaged: they stop no other."""
+        clips: dict[str, ClipEmbeddings] = {}
+        damaged = set()
+        for key in dict.fromkeys(place.key for place in places if place.key is not None):
+            try:
+                clips[key] = self.store.read(key)
+            except (CorruptRecordError, ClipNotCachedError):
+                damaged.add(key)
+        return clips, damaged
+
+    def _answered(self, model: TaskModel, place: Place, answer: Answer) -> Iterator[dict[str, Cell]]:
+        """A row an outcome; one row where there is no answer."""
+        at: dict[str, Cell] = {"frame": answer.frame, "time_s": answer.time_s}
+        if answer.probabilities is None:
+            reason = answer.reason
+            facts: dict[str, Cell] = {"status": NOT_ASSESSABLE}
+            if reason is not None:
+                facts |= {"code": reason.code, "reason": reason.detail}
+            yield self._row(model, place, at | facts)
+            return
+        said = model.answer(answer.probabilities)
+        for outcome, probability in zip(model.card.outcomes, answer.probabilities.tolist(), strict=True):
+            facts = {"outcome": outcome.name, "probability": probability, "answer": said, "status": SCORED}
+            facts |= {f"at_{name}": probability >= point.threshold for name, point in outcome.operating_points.items()}
+            yield self._row(model, place, at | facts)
+
+    def _row(self, model: TaskModel, place: Place, facts: Mapping[str, Cell]) -> dict[str, Cell]:
+        row: dict[str, Cell] = {
+            "unit": model.card.task.unit,
+            "exam": place.member.exam,
+            "clip": place.key,
+            "patient": place.member.patient,
+            "zone": place.member.zone,
+            "task": model.card.task.name,
+            "model": model.name,
+            "model_digest": model.digest,
+            "fingerprint": self.store.fingerprint,
+        }
+        if place.path is not None:
+            row["path"] = str(place.path)
+        row.update(facts)
+        return row
+
+
+def _why_absent(place: Place, damaged: set[str]) -> dict[str, Cell]:
+    """Status and reason of a place that has no embeddings."""
+    if place.key in damaged:
+        return {"status": FAILED, "code": DAMAGED, "reason": "run lusfx cache repair, then extract it again"}
+    if place.trouble is None:
+        return {"status": NOT_REACHED}
+    return {"status": place.trouble.outcome, "code": place.trouble.code, "reason": place.trouble.detail}
+
+
+def _exams(places: Sequence[Place], clips: Mapping[str, ClipEmbeddings]) -> dict[str, list[str]]:
+    """Clip keys of each exam that has embeddings, each once."""
+    exams: dict[str, dict[str, None]] = {}
+    for place in places:
+        if place.member.exam is not None and place.key is not None and place.key in clips:
+            exams.setdefault(place.member.exam, {})[place.key] = None
+    return {exam: list(keys) for exam, keys in exams.items()}

@@ -1,0 +1,54 @@
+"""How good probabilities and answers are, and how sure one can be of that."""
+
+from __future__ import annotations
+
+from lusfx.metrics.curve import CalibrationBin, calibration_bins, mean_roc, roc_points
+from lusfx.metrics.interval import Interval, Performance, patient_bootstrap, performance, summary
+from lusfx.metrics.statistic import (
+    Answers,
+    Statistic,
+    Targets,
+    Weighted,
+    average_precision,
+    balanced_accuracy,
+    brier_score,
+    events,
+    mean_absolute_error,
+    over_repeats,
+    pairs,
+    quadratic_weighted_kappa,
+    roc_auc,
+    sensitivity,
+    specificity,
+    within_folds,
+)
+from lusfx.metrics.threshold import choose_threshold
+
+__all__ = [
+    "Answers",
+    "CalibrationBin",
+    "Interval",
+    "Performance",
+    "Statistic",
+    "Targets",
+    "Weighted",
+    "average_precision",
+    "balanced_accuracy",
+    "brier_score",
+    "calibration_bins",
+    "choose_threshold",
+    "events",
+    "mean_absolute_error",
+    "mean_roc",
+    "over_repeats",
+    "pairs",
+    "patient_bootstrap",
+    "performance",
+    "quadratic_weighted_kappa",
+    "roc_auc",
+    "roc_points",
+    "sensitivity",
+    "specificity",
+    "summary",
+    "within_folds",
+]

@@ -1,0 +1,7 @@
+"""Conformance of a head."""
+
+from lusfx.testing.conformance import Conformance
+
+
+class HeadConformance(Conformance):
+    """Checks."""

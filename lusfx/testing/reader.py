@@ -1,0 +1,7 @@
+"""Conformance of a reader."""
+
+from lusfx.testing.conformance import Conformance
+
+
+class ReaderConformance(Conformance):
+    """Checks."""

@@ -1,0 +1,69 @@
+"""``lusfx new-plugin`` as a user runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Lusfx = Callable[..., Any]
+
+
+def test_it_writes_a_plugin_and_says_how_to_go_on(lusfx: Lusfx, tmp_path: Path) -> None:
+    run = lusfx("new-plugin", "lung-point")
+    assert (run.code, run.err) == (0, "")
+    assert run.out.splitlines() == [
+        "wrote lusfx-lung-point: 7 files. Next:",
+        "  pip install --editable lusfx-lung-point pytest",
+        "  pytest lusfx-lung-point",
+        "  lusfx train-task lung-point --labels LABELS.csv --cache CACHE --out models/lung-point",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["lusfx-lung-point"]
+
+    again = lusfx("new-plugin", "lung-point")
+    assert again.code == 2
+    assert again.err == "Error: 'lusfx-lung-point' is there already; nothing was written\n"
+
+
+def test_options_reach_the_task(lusfx: Lusfx, tmp_path: Path) -> None:
+    run = lusfx(
+        "new-plugin", "signs", "--out", "deeper/still", "--kind", "multi-label", "--unit", "exam", "--class", "A-lines",
+        "--class", "B-lines", "--column", "a", "--column", "b", "--json",
+    )  # fmt: skip
+    assert run.code == 0, run.err
+    assert run.json["warnings"] == []
+    source = (tmp_path / "deeper" / "still" / "lusfx-signs" / "src" / "lusfx_signs" / "__init__.py").read_text()
+    assert 'unit, kind = "exam", "multi-label"' in source
+    assert 'classes = ("A-lines", "B-lines")' in source
+    assert 'label_columns = ("a", "b")' in source
+    assert set(run.json["files"]) >= {"pyproject.toml", "src/lusfx_signs/__init__.py", "tests/test_signs.py"}
+
+
+def test_a_name_that_is_taken_is_warned_of(lusfx: Lusfx, tmp_path: Path, monkeypatch: Any) -> None:
+    """An installed distribution has the task, and another one has the distribution's name."""
+    site = tmp_path / "site"
+    for distribution, module in (("lusfx-taken", "nothing_here"), ("elsewhere", "elsewhere")):
+        info = site / f"{distribution.replace('-', '_')}-3.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 3.0\n")
+        (info / "entry_points.txt").write_text(f"[lusfx]\n{distribution} = {module}\n")
+    made = lusfx("new-plugin", "taken", "--out", "made")
+    assert made.err == ""
+    source = tmp_path / "made" / "lusfx-taken" / "src" / "lusfx_taken" / "__init__.py"
+    (site / "elsewhere.py").write_text(source.read_text())
+
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    run = lusfx("new-plugin", "taken", "--out", "again")
+    assert run.code == 0
+    assert run.err.splitlines() == [
+        "warning: lusfx-taken 3.0 is installed; installing this one replaces it",
+        "warning: a task 'taken' is provided by elsewhere 3.0; with both installed, neither can be used",
+    ]
+
+
+def test_what_makes_no_task_is_a_usage_error(lusfx: Lusfx, tmp_path: Path) -> None:
+    assert lusfx("new-plugin", "Sign").code == 2
+    run = lusfx("new-plugin", "sign", "--kind", "ordinal")
+    assert run.code == 2
+    assert "--class NAME for each" in run.err
+    assert list(tmp_path.iterdir()) == []
