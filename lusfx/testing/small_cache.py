@@ -24,7 +24,7 @@ from lusfx.site_key import SECRET_BYTES, SiteKey
 from lusfx.types import ClipEmbeddings, FrameStatus
 
 N_FRAMES = (12, 7, 1)
-"""Frames of the clips, in turn: a clip, a short one, a still."""
+"""Frames of the clips, in turn: a clip, a short one, a still; a task that asks for more than these has longer clips."""
 FRAME_TIME_S = 0.04
 ENCODER = "made-up"
 
@@ -71,12 +71,13 @@ def make_small_cache(
     :param first_patient: number of the first patient; other numbers are other patients with other clips.
     """
     rows = list(examples) or example_rows(task)
-    outcomes = [task.outcome_targets(task.target(row)) for row in rows]
+    outcomes = [task.outcome_targets(task.target(dict(row))) for row in rows]
     if dim <= len(task.outcomes):
         raise UsageError(f"embeddings of {dim} dimensions cannot tell {len(task.outcomes)} outcomes")
     site_key = SiteKey(bytes(range(SECRET_BYTES)))
     cache = Cache.open(directory / "cache", create=True)
     store = cache.store(_feature_spec(dim))
+    lengths = _lengths(task)
     table: list[dict[str, str]] = []
     with cache.start_run(store.fingerprint, ENCODER) as ledger:
         for patient in range(first_patient, first_patient + n_patients):
@@ -89,7 +90,7 @@ def make_small_cache(
                 name = f"{ENCODER} {seed} {patient} {clip}"
                 key = hashlib.sha256(name.encode()).hexdigest()
                 steps = np.maximum(outcomes[number], 0) * signal
-                n_frames = N_FRAMES[clip % len(N_FRAMES)]
+                n_frames = lengths[clip % len(lengths)]
                 store.write(key, _clip(generator, shift, steps, n_frames))
                 person, exam = f"made-up-{patient:04d}", f"made-up-{patient:04d}-1"
                 zone = _zone(task, clip)
@@ -116,7 +117,7 @@ def example_rows(task: Task) -> list[dict[str, str]]:
     found: dict[tuple[int, ...], dict[str, str]] = {}
     for row in (dict(zip(columns, line, strict=True)) for line in cells):
         try:
-            outcomes = task.outcome_targets(task.target(row))
+            outcomes = task.outcome_targets(task.target(dict(row)))
         except ValueError:
             continue
         if UNKNOWN not in outcomes:
@@ -130,6 +131,13 @@ def example_rows(task: Task) -> list[dict[str, str]]:
 def _one_at_a_time(n_columns: int) -> list[tuple[str, ...]]:
     alone = [tuple("1" if column == here else "0" for column in range(n_columns)) for here in range(n_columns)]
     return [("0",) * n_columns, *alone, ("1",) * n_columns]
+
+
+def _lengths(task: Task) -> tuple[int, ...]:
+    """All but the still long enough for the task, with a frame more for the one that cannot be read."""
+    longest, short, still = N_FRAMES
+    fewest = task.abstain.min_frames
+    return max(longest, fewest + 5), short if fewest <= short else fewest + 1, still
 
 
 def _zone(task: Task, clip: int) -> str:
@@ -148,7 +156,7 @@ def _clip(
         status[2], embeddings[2] = FrameStatus.UNREADABLE, np.nan
     times_s = np.arange(n_frames, dtype=np.float64) * FRAME_TIME_S
     return ClipEmbeddings(
-        embeddings.astype(np.float16), times_s, np.arange(n_frames, dtype=np.int64), status, {"beam_confidence": 0.9}
+        embeddings.astype(np.float16), times_s, np.arange(n_frames, dtype=np.int64), status, {"beam_confidence": 1.0}
     )
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,14 +10,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lusfx.contracts import UNKNOWN, Task, check_task
-from lusfx.engine.answers import Panel
+from lusfx.cache import Cache
+from lusfx.contracts import UNKNOWN, Aggregation, Task, check_task
+from lusfx.engine.answers import Answers, Panel
 from lusfx.engine.features import FeatureMaker
 from lusfx.engine.train import train_task
+from lusfx.engine.training_result import TrainingResult
+from lusfx.errors import LusfxError
 from lusfx.plugins import load_registry
 from lusfx.task_model import TaskCard, TaskModel, load_task_model
 from lusfx.testing.conformance import Conformance
-from lusfx.testing.small_cache import SmallCache, example_rows, make_small_cache
+from lusfx.testing.fresh_process import run_without_torch, whereabouts
+from lusfx.testing.small_cache import FRAME_TIME_S, SmallCache, example_rows, make_small_cache
 from lusfx.types import ClipEmbeddings
 
 NONSENSE = "no such label \N{SNOWMAN}"
@@ -28,22 +29,23 @@ LENGTHS = (1, 2, 7, 100)
 """Frames of the clips that a task's own code is tried on."""
 SAME = 1e-9
 """Scores that must be the same differ by less."""
+RATE_SAME = 1e-6
+"""Likewise, of one clip at several frame rates."""
+LOWEST_AUC = 0.8
 
 FRESH_PROCESS = """
-import sys
-from importlib.abc import MetaPathFinder
-from pathlib import Path
-
-class NoTorch(MetaPathFinder):  # as on a machine that only scores
-    def find_spec(self, name, path, target=None):
-        if name.partition(".")[0] == "torch":
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
-
-sys.meta_path.insert(0, NoTorch())
 from lusfx.engine.score import score
+from lusfx.plugins import load_registry
 
-score([], [sys.argv[1]], sys.argv[2], sys.argv[3], with_gates=False)
+model, cache, out, *where = sys.argv[1:]
+if where:
+    task = made(*where)
+    load_registry().tasks.add(task.name, task, "the tests")
+score([], [model], cache, out, with_gates=False)
 """
+
+Trained = tuple[SmallCache, TaskModel, TrainingResult]
+"""A small cache, a model that was trained on it, and the result of the training."""
 
 
 class TaskConformance(Conformance):
@@ -63,16 +65,9 @@ class TaskConformance(Conformance):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def trained(cls, tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallCache, TaskModel, Any]:
-        """A small cache, a model that was trained on it, and the result of the training."""
-        folder = tmp_path_factory.mktemp("conformance")
-        small = make_small_cache(folder / "small", cls.task, examples=cls._examples(), dim=cls.dim)
-        (result,) = train_task(
-            [cls.task], small.labels, small.cache, folder / "model", n_folds=3, n_repeats=1, site_key=small.site_key
-        )
-        registry = load_registry()
-        model = load_task_model(folder / "model", registry.heads.as_mapping(), {cls.task.name: cls.task})
-        return small, model, result
+    def trained(cls, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+        """What :meth:`train` gives, once for all checks."""
+        return cls.train(tmp_path_factory.mktemp("conformance"))
 
     # ---- what it says of itself ---------------------------------------------------------------------------------------
 
@@ -83,19 +78,24 @@ class TaskConformance(Conformance):
     def test_question(self) -> None:
         """The first line of the docstring is the task's own question."""
         assert type(self.task).__doc__, "the class has no docstring, whose first line is what people read"
-        assert self.task.question != Task.__doc__
+        inherited = [kind.__doc__.strip().splitlines()[0] for kind in type(self.task).__mro__[1:] if kind.__doc__]
+        assert self.task.question not in inherited, "the question is that of the class that this one is made from"
 
     def test_is_registered(self) -> None:
         """An installed plugin provides the task: ``pip install --editable .`` in its folder."""
-        registry = load_registry()
-        provided = registry.task(self.task.name)
-        assert type(provided).__qualname__ == type(self.task).__qualname__
+        try:
+            provided = load_registry().task(self.task.name)
+        except LusfxError as error:
+            raise AssertionError(
+                f"{error}. Install the plugin (pip install --editable .), or say in expected_failures why it is none"
+            ) from None
+        assert type(provided).__qualname__ == type(self.task).__qualname__, "another plugin has a task of this name"
 
     # ---- labels -------------------------------------------------------------------------------------------------------
 
     def test_examples_have_every_answer(self) -> None:
         """The examples say yes and no to each outcome."""
-        answers = np.array([self._outcomes(row) for row in self._examples()])
+        answers = np.array([self._outcomes(dict(row)) for row in self._examples()])
         for name, column in zip(self.task.outcomes, answers.T, strict=True):
             assert {0, 1} <= set(column.tolist()), f"no example says both yes and no to '{name}'"
 
@@ -112,7 +112,7 @@ class TaskConformance(Conformance):
             outcomes = self._outcomes(row)
         except ValueError:
             return
-        assert set(outcomes) == {UNKNOWN}
+        assert set(outcomes) == {UNKNOWN}, f"a row of '{NONSENSE}' is taken for a label"
 
     def test_reading_labels_changes_nothing(self) -> None:
         """The same row says the same again, and reading leaves it as it was."""
@@ -120,21 +120,21 @@ class TaskConformance(Conformance):
             row = dict(example)
             first = self._outcomes(row)
             assert row == dict(example), "the task changes the row it reads"
-            assert self._outcomes(row) == first
+            assert self._outcomes(row) == first, "the same row says something else the second time"
 
     # ---- the task's own code ------------------------------------------------------------------------------------------
 
     def test_features_of_any_length(self) -> None:
-        """Clips of one frame, of seven and of a hundred give finite features of one length."""
+        """Clips of one frame, two, seven and a hundred give finite features of one length."""
         lengths = set()
         for clip in self._clips():
             units = self._maker().of_units([[self._maker().of_clip(clip)]])
-            assert units.finite.all()
+            assert units.finite.all(), f"the features of a clip of {clip.n_frames} frames are not all finite"
             lengths.add(units.n_features)
         assert len(lengths) == 1, f"features have lengths {sorted(lengths)}"
 
     def test_pooling_leaves_its_input_alone(self) -> None:
-        """The task's own pooling does not change the embeddings or the times that it is given."""
+        """The task's own pooling does not change the embeddings or the times that it is given, nor writes to them."""
         if self.task.pooling != "custom":
             pytest.skip("the task has no pooling of its own")
         for clip in self._clips():
@@ -143,14 +143,15 @@ class TaskConformance(Conformance):
             self.task.pool(*given)
             np.testing.assert_array_equal(given[0], embeddings)
             np.testing.assert_array_equal(given[1], times_s)
+            _require_readable_alone(self.task.pool, *given)
 
     def test_features_are_of_the_clip_alone(self) -> None:
-        """Features do not depend on which clips came before."""
+        """Features do not depend on which clips came before: pooling remembers nothing."""
         clips = self._clips()
         first = [self._vector(clip) for clip in clips]
         again = [self._vector(clip) for clip in reversed(clips)][::-1]
         for one, other in zip(first, again, strict=True):
-            np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(one, other, err_msg="features depend on which clips came before")
 
     def test_aggregation_gives_probabilities(self) -> None:
         """Aggregated scores are from 0 to 1 for frames of every probability, in clips of every length."""
@@ -159,48 +160,66 @@ class TaskConformance(Conformance):
             assert 0 <= score <= 1, f"the aggregation gives {score}: a probability is wanted, not a logit"
 
     def test_aggregation_leaves_its_input_alone(self) -> None:
-        """The aggregation does not change the probabilities or the durations, and says the same of them again."""
+        """The aggregation does not change or write to what it is given, and says the same of it again."""
         for probabilities, durations_s in self._frame_scores():
+            aggregate = self._aggregation()
             given = probabilities.copy(), durations_s.copy()
-            first = self._aggregated(*given)
+            first = aggregate(*given)
             np.testing.assert_array_equal(given[0], probabilities)
             np.testing.assert_array_equal(given[1], durations_s)
-            assert self._aggregated(*given) == first, "the aggregation remembers what it was asked before"
+            assert aggregate(*given) == first, "the same frames score otherwise the second time"
+            _require_readable_alone(aggregate, *given)
+
+    def test_aggregation_is_of_the_clip_alone(self) -> None:
+        """Aggregated scores do not depend on which clips came before: the aggregation remembers nothing."""
+        clips = self._frame_scores()
+        first = [self._aggregated(*clip) for clip in clips]
+        again = [self._aggregated(*clip) for clip in reversed(clips)][::-1]
+        assert again == first, "the scores depend on which clips came before"
 
     def test_aggregation_rises_with_the_frames(self) -> None:
-        """A clip whose frames are all likelier does not score lower."""
+        """A clip whose frames are all likelier does not score lower, and one of sure frames scores higher than one of none."""
+        for n in LENGTHS:
+            durations_s = np.full(n, FRAME_TIME_S)
+            none, sure = (self._aggregated(np.full(n, p), durations_s) for p in (0.0, 1.0))
+            assert sure > none, f"{n} frames of probability 1 score {sure:.3f}, and as many of 0 score {none:.3f}"
         for probabilities, durations_s in self._frame_scores():
+            lower = self._aggregated(probabilities, durations_s)
             higher = self._aggregated(1 - (1 - probabilities) * 0.5, durations_s)
-            assert higher >= self._aggregated(probabilities, durations_s) - SAME
+            assert higher >= lower - SAME, f"the score falls from {lower:.3f} to {higher:.3f} where each frame's rises"
 
     def test_aggregation_is_in_seconds(self) -> None:
-        """A clip at twice the frame rate, each frame shown twice, scores the same."""
+        """A frame that is shown two or three times in its time counts as it does once: frame rates change nothing."""
+        generator = np.random.default_rng(2)
         for probabilities, durations_s in self._frame_scores():
-            if len(probabilities) > 1:
-                doubled = self._aggregated(np.repeat(probabilities, 2), np.repeat(durations_s, 2) / 2)
-                assert abs(doubled - self._aggregated(probabilities, durations_s)) < 1e-6
+            # A still has no frame rate; twice throughout, and then some frames more often than others.
+            for times in (np.full(len(probabilities), 2), generator.integers(1, 4, len(probabilities))):
+                if len(probabilities) > 1:
+                    once = self._aggregated(probabilities, durations_s)
+                    split = self._aggregated(np.repeat(probabilities, times), np.repeat(durations_s / times, times))
+                    assert abs(split - once) < RATE_SAME, f"at another frame rate {once:.4f} becomes {split:.4f}"
 
     # ---- training and scoring -----------------------------------------------------------------------------------------
 
-    def test_learns_what_can_be_learnt(self, trained: tuple[SmallCache, TaskModel, Any]) -> None:
+    def test_learns_what_can_be_learnt(self, trained: Trained) -> None:
         """Made-up embeddings that tell the answers are learnt from."""
         _, _, result = trained
         for outcome in result.outcomes:
             auc = outcome.metrics["roc_auc"].value
-            assert auc > 0.8, f"'{outcome.name}': AUC {auc:.2f} where the answer is in the embeddings"
+            assert auc > LOWEST_AUC, f"'{outcome.name}': AUC {auc:.2f} where the answer is in the embeddings"
 
-    def test_scores_are_probabilities(self, trained: tuple[SmallCache, TaskModel, Any]) -> None:
+    def test_scores_are_probabilities(self, trained: Trained) -> None:
         """Every answered unit has a probability an outcome, and every other one a reason."""
         small, model, _ = trained
         answers = [answer for said in self._ask(model, small, small.clips()).values() for answer in said]
-        assert answers
+        assert answers, "no unit of the small cache has an answer"
         for answer in answers:
             assert (answer.probabilities is None) == (answer.reason is not None)
             if answer.probabilities is not None:
                 assert answer.probabilities.shape == (len(self.task.outcomes),)
                 assert ((answer.probabilities >= 0) & (answer.probabilities <= 1)).all()
 
-    def test_scores_do_not_depend_on_the_batch(self, trained: tuple[SmallCache, TaskModel, Any]) -> None:
+    def test_scores_do_not_depend_on_the_batch(self, trained: Trained) -> None:
         """Clips, or exams, that are asked one by one or in another order have the same scores."""
         small, model, _ = trained
         clips = small.clips()
@@ -214,7 +233,7 @@ class TaskConformance(Conformance):
         _assert_same(together, backwards)
         _assert_same(together, alone)
 
-    def test_scoring_leaves_embeddings_alone(self, trained: tuple[SmallCache, TaskModel, Any]) -> None:
+    def test_scoring_leaves_embeddings_alone(self, trained: Trained) -> None:
         """Scoring does not change the embeddings that it is given."""
         small, model, _ = trained
         clips = small.clips()
@@ -223,23 +242,33 @@ class TaskConformance(Conformance):
         for key, clip in clips.items():
             np.testing.assert_array_equal(clip.embeddings, before[key])
 
-    def test_scores_in_a_fresh_process(self, trained: tuple[SmallCache, TaskModel, Any], tmp_path: Path) -> None:
+    def test_scores_in_a_fresh_process(self, trained: Trained, tmp_path: Path) -> None:
         """A new process without torch gives the scores that this one gives, to 1e-6."""
         import pyarrow.parquet
 
         small, model, result = trained
+        # A task with code of its own that no plugin provides is taken there from its file.
+        provided = load_registry().tasks.as_mapping().get(self.task.name)
+        own = model.card.task.needs_plugin and type(provided) is not type(self.task)
+        where = whereabouts(self.task) if own else ()
         here = [p for said in _flat(self._ask(model, small, small.clips())).values() for p in said if p is not None]
         place = tmp_path / "scores.parquet"
-        command = [sys.executable, "-W", "error", "-c", FRESH_PROCESS, str(result.out), str(small.cache), str(place)]
-        # A task with code of its own is imported there from where this process has it.
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
-        assert done.returncode == 0, done.stderr
+        run_without_torch(FRESH_PROCESS, [str(result.out), str(small.cache), str(place), *where])
         rows = pyarrow.parquet.read_table(place).to_pylist()
         there = sorted(row["probability"] for row in rows if row["probability"] is not None)
         np.testing.assert_allclose(there, sorted(np.concatenate(here).tolist()), rtol=0, atol=1e-6)
 
     # ---- what the checks share ----------------------------------------------------------------------------------------
+
+    @classmethod
+    def train(cls, folder: Path) -> Trained:
+        """Make a small cache in a folder and train the task on it."""
+        small = make_small_cache(folder / "small", cls.task, examples=cls._examples(), dim=cls.dim)
+        (result,) = train_task(
+            [cls.task], small.labels, small.cache, folder / "model", n_folds=3, n_repeats=1, site_key=small.site_key
+        )
+        heads = load_registry().heads.as_mapping()
+        return small, load_task_model(folder / "model", heads, {cls.task.name: cls.task}), result
 
     @classmethod
     def _examples(cls) -> list[Mapping[str, str]]:
@@ -257,12 +286,11 @@ class TaskConformance(Conformance):
         return [
             ClipEmbeddings(
                 generator.normal(size=(n, self.dim)).astype(np.float16).astype(np.float32),
-                np.arange(n, dtype=np.float64) * 0.04,
+                np.arange(n, dtype=np.float64) * FRAME_TIME_S,
                 np.arange(n, dtype=np.int64),
                 np.zeros(n, np.uint8),
             )
-            for n in LENGTHS
-            if n >= fewest
+            for n in sorted({max(n, fewest) for n in LENGTHS})
         ]
 
     def _vector(self, clip: ClipEmbeddings) -> NDArray[np.floating]:
@@ -270,9 +298,12 @@ class TaskConformance(Conformance):
         return features if isinstance(features, np.ndarray) else features.rows
 
     def _aggregated(self, probabilities: NDArray[np.float64], durations_s: NDArray[np.float64]) -> float:
+        return self._aggregation()(probabilities.copy(), durations_s.copy())
+
+    def _aggregation(self) -> Aggregation:
         if self.task.aggregate is None:
             pytest.skip("the task aggregates nothing")
-        return self.task.aggregate(probabilities, durations_s)
+        return self.task.aggregate
 
     def _frame_scores(self) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         generator = np.random.default_rng(1)
@@ -282,22 +313,33 @@ class TaskConformance(Conformance):
             made += [(p, durations_s) for p in (np.zeros(n), np.ones(n), generator.random(n), np.full(n, 0.5))]
         return made
 
-    def _ask(self, model: TaskModel, small: SmallCache, clips: Mapping[str, ClipEmbeddings]) -> Mapping[str, Any]:
+    def _ask(self, model: TaskModel, small: SmallCache, clips: Mapping[str, ClipEmbeddings]) -> Answers:
         exams = {exam: [key for key in keys if key in clips] for exam, keys in _exams(small).items()}
         whole = {exam: keys for exam, keys in exams.items() if keys}
         return Panel([model], with_gates=False).ask(clips, whole, small.store.fingerprint)[model.digest]
 
 
-def _exams(small: SmallCache) -> dict[str, list[str]]:
-    from lusfx.cache import Cache
+def _require_readable_alone(
+    code: Callable[[NDArray[Any], NDArray[Any]], object], first: NDArray[Any], second: NDArray[Any]
+) -> None:
+    """Call a plugin's code on arrays that cannot be written to, as the engine does."""
+    first.flags.writeable = second.flags.writeable = False
+    try:
+        code(first, second)
+    except ValueError as error:
+        raise AssertionError(
+            f"it writes to what it is given, or fails on arrays that cannot be written: {error}"
+        ) from error
 
+
+def _exams(small: SmallCache) -> dict[str, list[str]]:
     exams: dict[str, list[str]] = {}
     for key, member in sorted(Cache.open(small.cache).memberships().items()):
         exams.setdefault(member.exam or key, []).append(key)
     return exams
 
 
-def _flat(answers: Mapping[str, Sequence[Any]]) -> dict[str, list[NDArray[np.float64] | None]]:
+def _flat(answers: Answers) -> dict[str, list[NDArray[np.float64] | None]]:
     return {name: [answer.probabilities for answer in said] for name, said in answers.items()}
 
 
@@ -307,6 +349,6 @@ def _assert_same(
     assert set(one) == set(other)
     for name, said in one.items():
         for first, second in zip(said, other[name], strict=True):
-            assert (first is None) == (second is None)
+            assert (first is None) == (second is None), "whether a unit is answered depends on what is asked with it"
             if first is not None and second is not None:
                 np.testing.assert_allclose(first, second, rtol=0, atol=SAME)
