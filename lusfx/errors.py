@@ -20,6 +20,12 @@ class UsageError(LusfxError, ValueError):
     exit_code = 2
 
 
+class RunInterruptedError(LusfxError):
+    """Whoever started the run asked it to stop before it had anything to show."""
+
+    exit_code = 130
+
+
 class MissingExtraError(LusfxError, ImportError):
     """A part needs packages that only an optional extra installs."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -80,7 +81,7 @@ def write_table(path: Path, columns: Mapping[str, ColumnType], rows: Iterable[Ma
     no archive of memory.
 
     :param path: ``.csv`` or ``.parquet``.
-    :param columns: their types, in order; what a row lacks is blank.
+    :param columns: their types, in order; what a row lacks is blank, and so is NaN.
     """
     check_table_name(path)
     temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
@@ -97,7 +98,8 @@ def write_table(path: Path, columns: Mapping[str, ColumnType], rows: Iterable[Ma
     except OSError as error:
         raise TableError(f"the table cannot be written: {os.strerror(error.errno or 0)}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # whose message would name the folder
+            temporary.unlink(missing_ok=True)
 
 
 def _csv_records(path: Path) -> Iterator[dict[str, str]]:
@@ -140,7 +142,11 @@ def _write_csv(stream: IO[bytes], columns: Mapping[str, ColumnType], rows: Itera
 
 
 def _csv_cell(value: Cell) -> Cell:
-    return int(value) if isinstance(value, bool) else value
+    return int(value) if isinstance(value, bool) else _known(value)
+
+
+def _known(value: Cell) -> Cell:
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _write_parquet(stream: IO[bytes], columns: Mapping[str, ColumnType], rows: Iterable[Mapping[str, Cell]]) -> None:
@@ -157,5 +163,5 @@ def _write_parquet(stream: IO[bytes], columns: Mapping[str, ColumnType], rows: I
     with parquet.ParquetWriter(stream, schema) as writer:
         remaining = iter(rows)
         while group := list(islice(remaining, ROWS_A_GROUP)):
-            records = [{name: row.get(name) for name in columns} for row in group]
+            records = [{name: _known(row.get(name)) for name in columns} for row in group]
             writer.write_table(pyarrow.Table.from_pylist(records, schema=schema))

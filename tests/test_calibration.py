@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lusfx.calibration import (
     ISOTONIC_MIN_EVENTS,
     ISOTONIC_MIN_UNITS,
+    LEAST_SLOPE,
     CalibrationMethod,
     IsotonicCalibration,
     PlattCalibration,
@@ -35,8 +36,10 @@ def distorted(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return scores, (generator.random(n) < truth).astype(np.int64), truth
 
 
-def platt(scores: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> PlattCalibration:
-    fit = fit_calibration("platt", scores, targets, weights)
+def platt(
+    scores: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None, folds: np.ndarray | None = None
+) -> PlattCalibration:
+    fit = fit_calibration("platt", scores, targets, weights, folds)
     assert isinstance(fit, PlattCalibration)
     return fit
 
@@ -82,7 +85,9 @@ def test_scores_that_rank_the_wrong_way_mean_nothing_and_are_not_turned_round() 
     assert 0 < fit.slope < 0.02  # the order stays, and means next to nothing
     n_yes = int(targets.sum())
     smoothed = (n_yes * (n_yes + 1) / (n_yes + 2) + (400 - n_yes) / (400 - n_yes + 2)) / 400
-    assert fit(np.array([0.0, 0.3, 1.0])) == pytest.approx(np.full(3, smoothed))
+    probabilities = fit(np.array([0.0, 0.3, 1.0]))
+    assert probabilities == pytest.approx(np.full(3, smoothed), abs=0.02)
+    assert (np.diff(probabilities) > 0).all()
 
 
 def test_scores_that_separate_the_classes_stay_finite() -> None:
@@ -95,7 +100,7 @@ def test_scores_that_separate_the_classes_stay_finite() -> None:
 @pytest.mark.parametrize("score", [0.0, 0.3, 1.0])
 def test_constant_scores_get_the_base_rate(score: float) -> None:
     fit = platt(np.full(300, score), np.repeat([0, 0, 1], 100))
-    assert 0 < fit.slope < 0.02  # the order stays, and means next to nothing
+    assert fit.slope == 0  # one score has no order to keep
     assert fit(np.array([0.0, score, 1.0])) == pytest.approx(np.full(3, 1 / 3), abs=0.01)
 
 
@@ -115,6 +120,85 @@ def test_platt_never_changes_the_order(rows: list[tuple[int, float]]) -> None:
     probabilities = fit(np.linspace(0, 1, 1001))
     assert (np.diff(probabilities) >= -1e-15).all()
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
+
+
+# ---- scores of several heads ------------------------------------------------------------------------------------------
+
+
+def of_several_heads(n_folds: int = 5, n: int = 4000, offset: float = 3.0) -> tuple[np.ndarray, ...]:
+    """Scores whose log odds mean 0.8 of what they say within each fold, and are the lower the more units of it are yes."""
+    generator = np.random.default_rng(0)
+    folds = np.arange(n) % n_folds
+    prevalence = np.linspace(0.2, 0.8, n_folds)[folds]
+    signal = generator.normal(size=n)
+    truth = 1 / (1 + np.exp(-(log_odds(prevalence) + 0.8 * signal)))
+    scores = 1 / (1 + np.exp(-(signal - offset * (prevalence - 0.5))))
+    return scores, (generator.random(n) < truth).astype(np.int64), folds
+
+
+def test_the_slope_is_sought_within_folds() -> None:
+    """What heads add to all of a fold's scores would hide it; so much so that they seem to mean the contrary."""
+    scores, targets, folds = of_several_heads()
+    assert platt(scores, targets, folds=folds).slope == pytest.approx(0.8, abs=0.08)
+    assert platt(scores, targets).slope < 0.6
+    scores, targets, folds = of_several_heads(offset=9.0)
+    assert platt(scores, targets, folds=folds).slope == pytest.approx(0.8, abs=0.08)
+    assert platt(scores, targets).slope < 0.02
+
+
+def test_the_slope_within_folds_is_that_of_scikit_learn_with_an_intercept_a_fold() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    scores, targets, folds = of_several_heads(n=200)
+    n_yes = targets.sum()
+    wanted = np.where(targets == 1, (n_yes + 1) / (n_yes + 2), 1 / (200 - n_yes + 2))
+    design = np.column_stack([log_odds(scores), *(folds == fold for fold in range(5))])
+    model = LogisticRegression(C=1e12, tol=1e-10, max_iter=10_000, fit_intercept=False)
+    model.fit(np.tile(design, (2, 1)), np.repeat([1, 0], 200), np.concatenate([wanted, 1 - wanted]))
+    assert platt(scores, targets, folds=folds).slope == pytest.approx(model.coef_[0, 0], abs=1e-4)
+
+
+def test_the_level_is_that_of_all_units() -> None:
+    """The mean probability is the share of yes, but for the two units that Platt draws it in by."""
+    scores, targets, folds = of_several_heads()
+    assert platt(scores, targets, folds=folds)(scores).mean() == pytest.approx(targets.mean(), abs=0.001)
+
+
+def test_scores_that_rank_the_wrong_way_within_folds_keep_their_order_and_mean_next_to_nothing() -> None:
+    scores, targets, folds = of_several_heads(offset=-9.0)  # heads that know which fold has how many, and nothing else
+    turned = 1 / (1 + np.exp(2 * log_odds(scores)))
+    fit = platt(turned, targets, folds=folds)
+    spread = log_odds(np.clip(turned, 1e-6, 1 - 1e-6)).std()
+    assert fit.slope == pytest.approx(LEAST_SLOPE / spread)
+    probabilities = fit(np.sort(turned))
+    assert (np.diff(probabilities) >= 0).all()
+    assert probabilities[-1] > probabilities[0]
+    assert np.ptp(probabilities) < 0.05
+
+
+@given(scored, st.integers(0, 9))
+def test_one_fold_is_as_good_as_none(rows: list[tuple[int, float]], number: int) -> None:
+    scores, targets = np.array([score for _, score in rows]), np.array([target for target, _ in rows])
+    assert platt(scores, targets, folds=np.full(len(rows), number)) == platt(scores, targets)
+
+
+@given(scored, st.integers(0, 100))
+def test_any_folds_keep_the_order_and_their_names_do_not_matter(rows: list[tuple[int, float]], seed: int) -> None:
+    """Folds of one class and of one unit too."""
+    scores, targets = np.array([score for _, score in rows]), np.array([target for target, _ in rows])
+    folds = np.random.default_rng(seed).integers(0, 4, len(rows))
+    fit = platt(scores, targets, folds=folds)
+    assert fit.slope >= 0
+    assert (np.diff(fit(np.linspace(0, 1, 101))) >= -1e-15).all()
+    assert fit == platt(scores, targets, folds=7 * folds + 3)
+
+
+def test_weights_count_units_within_folds() -> None:
+    scores, targets, folds = of_several_heads(n=200)
+    counts = np.random.default_rng(1).integers(1, 4, 200)
+    weighted = platt(scores, targets, counts.astype(np.float64), folds)
+    repeated = platt(*(np.repeat(array, counts) for array in (scores, targets)), None, np.repeat(folds, counts))
+    assert (weighted.slope, weighted.intercept) == pytest.approx((repeated.slope, repeated.intercept), abs=1e-6)
 
 
 def test_isotonic_never_changes_the_order() -> None:

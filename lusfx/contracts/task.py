@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import ClassVar, Literal
@@ -85,8 +86,12 @@ class Task:
                 raise ValueError(f"expected one of {', '.join(self.classes)}")
             return self.classes.index(cell)
         highest = len(self.classes) - 1 if self.kind == "ordinal" else 1
-        value = float(cell)
-        if value not in range(highest + 1):
+        numbers = range(highest + 1)
+        try:
+            value = float(cell)
+        except ValueError:
+            value = math.nan
+        if value not in numbers:  # the message does not repeat the cell: a table's columns may be mixed up
             raise ValueError("expected 0 or 1" if highest == 1 else f"expected a whole number from 0 to {highest}")
         return int(value)
 

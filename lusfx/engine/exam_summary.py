@@ -40,8 +40,9 @@ class ZoneClip:
 def exam_rows(model: TaskModel, exam: str, patient: str | None, clips: Sequence[ZoneClip]) -> list[dict[str, Cell]]:
     """A row a zone and one of the exam as a whole.
 
-    A zone is *missing* where the exam has no clip of it and *not assessable* where no clip of it has an answer; neither is
-    counted as class 0, and the exam then has no sum. The exam's worst is that of the zones that were assessed.
+    A zone is *missing* where the exam has no clip of it and *not assessable* where no clip of it has an answer, be it that
+    none could be read. Neither is counted as class 0, and the exam then has no sum. The exam's worst is that of the zones
+    that were assessed.
 
     :param clips: of this exam; those whose zone is not one of the task's are left out.
     """

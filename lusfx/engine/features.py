@@ -83,6 +83,8 @@ class FeatureMaker:
 
         A clip's unit has one clip, an exam's all its clips; what cannot be assessed is left out. Of a ``frame`` task the
         rows of all clips are units, in order.
+
+        :raises PluginError: if the task pools by itself, and not to one length.
         """
         whole = [[clip for clip in unit if clip.reason is None] for unit in units]
         if self.card.unit == "frame":
@@ -95,6 +97,12 @@ class FeatureMaker:
             if self.card.aggregate is not None:
                 durations = [np.concatenate([_given(clip.durations_s) for clip in unit]) for unit in whole]
             return UnitFeatures(bags, centres, durations)
+        lengths = {len(_given(clip.vector)) for unit in whole for clip in unit}
+        if len(lengths) > 1:
+            raise PluginError(
+                f"the method 'pool' of task '{self.card.name}' must return vectors of one length, and returned some of "
+                f"{' and '.join(map(str, sorted(lengths)))}"
+            )
         join = np.max if self.card.pooling == "max" else np.mean
         vectors = np.stack([join([_given(clip.vector) for clip in unit], axis=0) for unit in whole])
         return UnitFeatures(vectors, centres)

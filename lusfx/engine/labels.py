@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 
 from lusfx.cache import Cache, StatIndex, Store, clip_key
 from lusfx.contracts import UNKNOWN, Target, Task, Unit
-from lusfx.errors import TableError, TrainingRefusedError, UnreadableClipError
+from lusfx.errors import PluginError, TableError, TrainingRefusedError, UnreadableClipError
 from lusfx.site_key import SiteKey
 from lusfx.tables import Row, read_table
 
 NAMED = 3
 """How many offenders a message names."""
+MOST_DIGITS = 9
 FRAME_COLUMN = "frame"
 """Position of a frame in its source, from 0, in tables that label single frames."""
 
@@ -121,6 +123,7 @@ def labels_of(task: Task, rows: list[LabelRow]) -> LabelledUnits:
     """What a task's label columns say of the cached units.
 
     :raises TableError: if a column is missing, or a cell is neither blank nor a label.
+    :raises PluginError: if the task's own reading of labels fails.
     :raises TrainingRefusedError: if no labelled unit is in the cache, one unit has two labels or two patients, or the rows of
         an exam task have no exam.
     """
@@ -168,7 +171,13 @@ def _target(task: Task, row: Row) -> Target:
         target = task.target(cells)
         outcomes = task.outcome_targets(target)
     except ValueError as error:
-        raise TableError(f"row {row.number}, {_columns(task)}: {error}") from None
+        # A plugin's own words, or Python's, may repeat the cell; where columns are mixed up, that may be a name.
+        quotes = any(len(cell) > 2 and cell in str(error) for cell in cells.values())
+        raise TableError(f"row {row.number}, {_columns(task)}: {'no label' if quotes else error}") from None
+    except Exception as error:
+        raise PluginError(
+            f"task '{task.name}' failed on the labels of row {row.number}: {type(error).__name__}"
+        ) from error
     return None if all(value == UNKNOWN for value in outcomes) else target
 
 
@@ -191,9 +200,10 @@ def _admit(found: dict[str, _Unit], task: Task, unit: Unit, entry: LabelRow, tar
             )
         name = entry.exam_key
     elif unit == "frame":
-        if not entry.row[FRAME_COLUMN].isdecimal():
+        position = entry.row[FRAME_COLUMN]
+        if not position.isdecimal() or len(position) > MOST_DIGITS:
             raise TableError(f"row {number}, column '{FRAME_COLUMN}': expected a frame's position, from 0")
-        frame = int(entry.row[FRAME_COLUMN])
+        frame = int(position)
         name = f"{clip}#{frame}"
     known = found.setdefault(name, _Unit(patient, number, frame=frame))
     if known.patient != patient:
@@ -211,11 +221,11 @@ def _conflict(unit: Unit, first: int, second: int, differing: str, name: str) ->
 
 
 def _flat(target: Target) -> Sequence[int | None]:
-    return (target,) if target is None or isinstance(target, int) else target
+    return target if isinstance(target, Sequence) else (target,)
 
 
 def _class(target: Target) -> int:
-    return target if isinstance(target, int) else UNKNOWN
+    return int(target) if isinstance(target, Integral) else UNKNOWN  # numpy's whole numbers too, which are no int
 
 
 def _columns(task: Task) -> str:

@@ -108,7 +108,7 @@ class Learner:
         for candidate in self.candidates:
             try:
                 scores = self._out_of_fold(candidate, samples, targets, folds)
-            except MissingExtraError as error:
+            except (MissingExtraError, TrainingRefusedError) as error:
                 if len(self.candidates) == 1:
                     raise
                 self.note(f"{candidate} is left out: {error}")
@@ -118,7 +118,7 @@ class Learner:
                 best = candidate, scores
             merits[str(candidate)] = merit
         if best is None:
-            raise TrainingRefusedError("none of the candidate heads can be trained on this machine")
+            raise TrainingRefusedError("none of the candidate heads can be trained here")
         return *best, merits if len(self.candidates) > 1 else {}
 
     def _out_of_fold(

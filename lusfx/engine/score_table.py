@@ -13,10 +13,15 @@ from lusfx.engine.extract import Trouble
 from lusfx.errors import ClipNotCachedError, CorruptRecordError
 from lusfx.tables import Cell, ColumnType
 from lusfx.task_model import TaskModel
-from lusfx.types import ClipEmbeddings
+from lusfx.types import ClipEmbeddings, NotAssessable
 
 SCORED, NOT_ASSESSABLE, FAILED, NOT_REACHED = "scored", "not assessable", "failed", "not reached"
 DAMAGED = "damaged-in-cache"
+EXAM_UNKNOWN: Mapping[str, Cell] = {
+    "status": NOT_ASSESSABLE,
+    "code": "exam-unknown",
+    "reason": "the task is asked of exams, and nobody says which exam the clip is of. Give the manifest a column exam_id",
+}
 CLIPS_AT_ONCE = 64
 """Clips whose embeddings are held at a time, exams being kept together."""
 
@@ -77,49 +82,63 @@ class ScoreTable:
     exam_rows: list[dict[str, Cell]] = field(default_factory=list)
 
     def rows(self) -> Iterator[dict[str, Cell]]:
-        """Rows exam by exam, exams in order of their first place; what has no embeddings has a status and no probability."""
-        for places in self._portions():
+        """Rows exam by exam, exams in order of their first place; what has no embeddings has a status and no probability.
+
+        Of a task that is asked of exams, a clip that no exam's answer can rest on has a row too: none is left out in silence.
+        """
+        for portion in self._portions():
+            places = [place for group in portion for place in group]
             clips, damaged = self._read(places)
-            exams = _exams(places, clips)
-            given = self.panel.ask(clips, exams, self.store.fingerprint)
-            for place in places:
-                for model in self.panel.models:
-                    if model.card.task.unit == "exam":
-                        continue
-                    if place.key in clips:
-                        for answer in given[model.digest][place.key]:
-                            yield from self._answered(model, place, answer)
-                    else:
-                        yield self._row(model, place, _why_absent(place, damaged))
-            for exam, keys in exams.items():
-                here = [place for place in places if place.member.exam == exam]
-                yield from self._exam(exam, keys, here, given)
+            given = self.panel.ask(clips, _exams(places, clips), self.store.fingerprint)
+            for group in portion:
+                for place in group:
+                    yield from self._place(place, clips, given, damaged)
+                exam = group[0].member.exam
+                if exam is not None:
+                    yield from self._exam(exam, group, given, damaged)
+
+    def _place(
+        self, place: Place, clips: Mapping[str, ClipEmbeddings], given: Mapping[str, Answers], damaged: set[str]
+    ) -> Iterator[dict[str, Cell]]:
+        """Rows of the tasks that are asked of a clip or its frames, and of all tasks where it has no embeddings."""
+        for model in self.panel.models:
+            if place.key is None or place.key not in clips:
+                yield self._row(model, place, _why_absent(place, damaged))
+            elif model.card.task.unit != "exam":
+                for answer in given[model.digest][place.key]:
+                    yield from self._answered(model, place, answer)
+            elif place.member.exam is None:
+                yield self._row(model, place, EXAM_UNKNOWN)
 
     def _exam(
-        self, exam: str, keys: Sequence[str], places: Sequence[Place], given: Mapping[str, Answers]
+        self, exam: str, places: Sequence[Place], given: Mapping[str, Answers], damaged: set[str]
     ) -> Iterator[dict[str, Cell]]:
         """Rows of the tasks that are asked of exams; the summaries of those that are asked of clips are kept."""
         patient = places[0].member.patient
-        zone_of = {place.key: place.member.zone for place in places}
+        each = {place.key or f"#{number}": place for number, place in enumerate(places)}  # one content counts once
         for model in self.panel.models:
+            answers = given[model.digest]
             if model.card.task.unit == "exam":
                 whole = Place(None, Membership(patient, exam, None))
-                for answer in given[model.digest][exam]:
+                for answer in answers.get(exam, ()):  # none where no clip has embeddings
                     yield from self._answered(model, whole, answer)
             elif model.card.task.exam_summary is not None:
-                zoned = [ZoneClip(zone_of[key], given[model.digest][key][0]) for key in keys]
+                zoned = [
+                    ZoneClip(place.member.zone, answers[name][0] if name in answers else _absent(place, damaged))
+                    for name, place in each.items()
+                ]
                 self.exam_rows += exam_rows(model, exam, patient, zoned)
 
-    def _portions(self) -> Iterator[list[Place]]:
-        """Places in portions of some clips, the clips of an exam always together."""
+    def _portions(self) -> Iterator[list[list[Place]]]:
+        """Places exam by exam, in portions of some clips."""
         by_exam: dict[str, list[Place]] = {}
         for number, place in enumerate(self.places):
             # A clip whose exam nobody knows stands alone.
             by_exam.setdefault(place.member.exam or f"#{number}", []).append(place)
-        portion: list[Place] = []
-        for places in by_exam.values():
-            portion += places
-            if len(portion) >= CLIPS_AT_ONCE:
+        portion: list[list[Place]] = []
+        for group in by_exam.values():
+            portion.append(group)
+            if sum(map(len, portion)) >= CLIPS_AT_ONCE:
                 yield portion
                 portion = []
         if portion:
@@ -177,6 +196,13 @@ def _why_absent(place: Place, damaged: set[str]) -> dict[str, Cell]:
     if place.trouble is None:
         return {"status": NOT_REACHED}
     return {"status": place.trouble.outcome, "code": place.trouble.code, "reason": place.trouble.detail}
+
+
+def _absent(place: Place, damaged: set[str]) -> Answer:
+    """What an exam's summary is told of a place that has no embeddings: the zone was scanned, and is not missing."""
+    why = _why_absent(place, damaged)
+    status = str(why["status"])
+    return Answer(reason=NotAssessable(str(why.get("code", status)), str(why.get("reason", status))))
 
 
 def _exams(places: Sequence[Place], clips: Mapping[str, ClipEmbeddings]) -> dict[str, list[str]]:

@@ -16,7 +16,6 @@ from lusfx.metrics import (
     Weighted,
     balanced_accuracy,
     mean_absolute_error,
-    over_repeats,
     pairs,
     patient_bootstrap,
     quadratic_weighted_kappa,
@@ -50,7 +49,7 @@ def task_figures(
     if card.kind == "binary":
         return {}
     heads = np.zeros(probabilities.shape, np.int64) if folds is None else folds
-    means = over_repeats([mean_roc_auc(repeat) for repeat in heads])
+    means = [mean_roc_auc(repeat) for repeat in heads]
     figures = {"mean_roc_auc": patient_bootstrap(means, targets, probabilities, groups, seed=seed)}
     answered: Mapping[str, Statistic] = {}
     if card.kind == "multi-class":
@@ -64,7 +63,7 @@ def task_figures(
     if answered:
         answers = np.stack([class_numbers(card, p, d) for p, d in zip(probabilities, decisions, strict=True)])
         for name, statistic in answered.items():
-            figures[name] = patient_bootstrap(over_repeats(statistic), classes, answers, groups, seed=seed)
+            figures[name] = patient_bootstrap([statistic] * len(answers), classes, answers, groups, seed=seed)
     return figures
 
 

@@ -100,8 +100,13 @@ def train_task(
     :param progress: called with a sentence now and then.
     :raises TrainingRefusedError: where no result could be trusted.
     """
+    if n_folds < 2 or (n_repeats is not None and n_repeats < 1):
+        raise UsageError("a cross-validation has at least 2 folds and 1 repeat")
     registry = load_registry()
-    chosen = {task.name: task for task in (registry.task(t) if isinstance(t, str) else t for t in tasks)}
+    chosen: dict[str, Task] = {}
+    for task in (registry.task(t) if isinstance(t, str) else t for t in tasks):
+        if chosen.setdefault(task.name, task) is not task:
+            raise UsageError(f"two different tasks have the name '{task.name}'")
     plans = []
     for name, task in chosen.items():
         check_task(task)

@@ -78,13 +78,15 @@ class LogisticHeadSpec(HeadSpec):
         """
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
 
         chosen = LogisticSettings.model_validate(settings.model_dump())
         features = training_vectors(training)
         standardiser = Standardiser.of(features, training.weights)
         weights = row_weights(training.targets, training.weights, chosen.class_weight)
         model = LogisticRegression(C=chosen.logit_variance / features.shape[1], max_iter=MAX_ITERATIONS)
-        with warnings.catch_warnings():
+        # One thread: the products are small, so others mostly wait, and sums are then taken in one order.
+        with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("error", ConvergenceWarning)
             try:
                 model.fit(standardiser(features), training.targets, sample_weight=weights)

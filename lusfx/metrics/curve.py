@@ -59,10 +59,10 @@ class CalibrationBin:
 
 
 def calibration_bins(targets: Targets, probabilities: Probabilities, n_bins: int = 8) -> list[CalibrationBin]:
-    """Bins of about equal size, in order of probability."""
+    """Bins of about equal size, in order of probability; none of nothing."""
     order = np.argsort(probabilities, kind="stable")
     bins = []
-    for rows in np.array_split(order, min(n_bins, len(order))):
+    for rows in np.array_split(order, min(n_bins, len(order))) if len(order) else []:
         n, observed = len(rows), float(targets[rows].mean())
         z = 1.959964
         centre = (observed + z**2 / (2 * n)) / (1 + z**2 / n)

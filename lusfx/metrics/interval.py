@@ -6,7 +6,7 @@ doi 10.1111/j.1467-9868.2007.00593.x).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +20,6 @@ from lusfx.metrics.statistic import (
     average_precision,
     brier_score,
     events,
-    over_repeats,
     pairs,
     roc_auc,
     sensitivity,
@@ -55,7 +54,7 @@ class Interval:
 
 
 def patient_bootstrap(
-    statistic: Statistic,
+    statistic: Statistic | Sequence[Statistic],
     targets: Targets,
     answers: Answers,
     groups: NDArray[np.str_],
@@ -65,18 +64,27 @@ def patient_bootstrap(
 ) -> Interval:
     """A figure with the percentile interval over resampled patients.
 
-    :param answers: ``(n,)``, or what else the statistic takes.
+    Of a repeated cross-validation the figure is the mean over repeats, and a resample draws one repeat with the patients. A
+    mean over repeats hides how much a figure hangs on the split, and its own resamples vary too little: see the measurement
+    in ``docs/task-models.md``.
+
+    :param statistic: one, or one a repeat.
+    :param answers: ``(n,)``, or what else the statistic takes; with one statistic a repeat, one of them a repeat.
     :param groups: ``(n,)`` patient keys; a patient drawn twice counts twice with all clips.
     """
     patients, rows = np.unique(groups, return_inverse=True)
     generator = np.random.default_rng(seed)
-    weighted = statistic.prepare(targets, answers)
+    if isinstance(statistic, Statistic):
+        repeats = [statistic.prepare(targets, answers)]
+    else:
+        repeats = [each.prepare(targets, repeat) for each, repeat in zip(statistic, answers, strict=True)]
     values = np.empty(n_resamples)
     for i in range(n_resamples):
         drawn = np.bincount(generator.integers(0, len(patients), len(patients)), minlength=len(patients))
-        values[i] = weighted(drawn.astype(np.float64)[rows])
+        repeat = generator.integers(len(repeats)) if len(repeats) > 1 else 0
+        values[i] = repeats[repeat](drawn.astype(np.float64)[rows])
     values = values[~np.isnan(values)]
-    value = weighted(np.ones(len(targets)))
+    value = float(np.mean([weighted(np.ones(len(targets))) for weighted in repeats]))
     if len(values) == 0:
         return Interval(value, float("nan"), float("nan"), LEVEL, 0)
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -104,7 +112,7 @@ def performance(
     repeats = np.atleast_2d(answers)
     return Performance(
         *(
-            patient_bootstrap(over_repeats(share), targets, repeats, groups, seed=seed, n_resamples=n_resamples)
+            patient_bootstrap([share] * len(repeats), targets, repeats, groups, seed=seed, n_resamples=n_resamples)
             for share in (sensitivity, specificity)
         )
     )
@@ -131,7 +139,4 @@ def summary(
         "average_precision": [within_folds(average_precision, fold, events) for fold in heads],
         "brier_score": [brier_score] * len(heads),
     }
-    return {
-        name: patient_bootstrap(over_repeats(statistic), targets, repeats, groups, seed=seed)
-        for name, statistic in statistics.items()
-    }
+    return {name: patient_bootstrap(each, targets, repeats, groups, seed=seed) for name, each in statistics.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -200,18 +200,3 @@ def pairs(positives: float, negatives: float) -> float:
 def events(positives: float, negatives: float) -> float:
     """How many positives an average precision is a mean over; 0 where there is nothing to tell them from."""
     return positives if negatives else 0.0
-
-
-def over_repeats(statistic: Statistic | Sequence[Statistic]) -> Statistic:
-    """The mean of a figure over repeats of a cross-validation.
-
-    :param statistic: one for all repeats, or one a repeat.
-    :returns: a statistic that takes answers ``(n_repeats, n)`` in place of ``(n,)``.
-    """
-
-    def prepare(targets: Targets, repeats: Answers) -> Weighted:
-        statistics = [statistic] * len(repeats) if isinstance(statistic, Statistic) else statistic
-        figures = [each.prepare(targets, repeat) for each, repeat in zip(statistics, repeats, strict=True)]
-        return lambda weights: float(np.mean([figure(weights) for figure in figures]))
-
-    return Statistic(prepare)

@@ -96,6 +96,8 @@ class VideoClip:
     def __init__(self, container: av.container.InputContainer, format_name: str) -> None:
         self._container = container
         self._stream = container.streams.video[0]
+        if self._stream.codec_context is None:  # of a file cut within its header
+            raise UnreadableClipError("damaged", "the video states no codec that is read here")
         self._stream.codec_context.thread_count = 1
         self._notes: set[Note] = set()
         width, height = self._stream.codec_context.width, self._stream.codec_context.height

@@ -13,11 +13,11 @@ from lusfx.calibration import Calibration, IsotonicCalibration, PlattCalibration
 from lusfx.config import Spec, canonical_json
 from lusfx.contracts import MinSensitivity, MinSpecificity, OperatingPoint, Youden
 from lusfx.errors import TaskModelError
+from lusfx.task_model.evidence import EVIDENCE_FILE
 from lusfx.task_model.strict_json import read_bytes, strict_json
 from lusfx.task_model.task_card import Name, Share, TaskCard, Words
 
 CARD_FILE = "task_model.json"
-EVIDENCE_FILE = "evidence.json"
 REPORT_FILE = "report.html"
 NOVELTY_FILE = "novelty.safetensors"
 
@@ -283,7 +283,8 @@ def read_card(directory: Path) -> tuple[TaskModelCard, str]:
     version = value.get("format_version")
     if value.get("format") == "lusfx-task-model" and isinstance(version, int) and version != FORMAT_VERSION:
         raise TaskModelError(
-            f"the task model has format version {version}, and this lusfx reads {FORMAT_VERSION}. Train it again"
+            f"the task model has format version {version}, and this lusfx reads {FORMAT_VERSION}. "
+            "Train it again, into another directory, or use the lusfx that it was trained with"
         )
     try:
         card = TaskModelCard.model_validate_json(content, strict=True)

@@ -15,7 +15,6 @@ from typing import Any
 from lusfx.errors import TaskModelError
 from lusfx.task_model.card import (
     CARD_FILE,
-    EVIDENCE_FILE,
     MAX_FILE_BYTES,
     REPORT_FILE,
     TaskModelCard,
@@ -23,6 +22,7 @@ from lusfx.task_model.card import (
     make_card,
     read_card,
 )
+from lusfx.task_model.evidence import EVIDENCE_FILE, check_evidence
 from lusfx.task_model.strict_json import read_bytes, strict_json
 
 FILE_MODE = 0o600  # the evidence holds patient keys: nobody but the owner reads it unless the owner says so
@@ -46,10 +46,11 @@ def save_task_model(
     :param files: those of each head, named by :func:`~lusfx.task_model.card.head_file`, and of the novelty.
     :param evidence: what the report was drawn from; JSON values, no NaN.
     :returns: the model's digest.
-    :raises TaskModelError: if the target is anything else, the evidence is not JSON, or the disk refuses.
+    :raises TaskModelError: if the target is anything else, the evidence could not be read back, or the disk refuses.
     """
     directory = directory.absolute()
     evidence_json = _evidence_json(evidence)
+    check_evidence(evidence, facts.task.outcomes)
     temporary = directory.with_name(f".{directory.name[:80]}.new-{secrets.token_hex(6)}")
     try:
         check_replaceable(directory)

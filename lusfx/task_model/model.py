@@ -16,7 +16,6 @@ from lusfx.contracts import Aggregation, Bags, Features, Head, HeadSpec, Task
 from lusfx.errors import FingerprintMismatchError, LusfxError, TaskModelError
 from lusfx.novelty import Novelty
 from lusfx.task_model.card import (
-    EVIDENCE_FILE,
     NOVELTY_FILE,
     SHORT_DIGITS,
     OutcomeCard,
@@ -27,6 +26,7 @@ from lusfx.task_model.card import (
     read_card,
 )
 from lusfx.task_model.directory import checked_files
+from lusfx.task_model.evidence import EVIDENCE_FILE, check_evidence
 from lusfx.task_model.strict_json import strict_json
 from lusfx.task_model.task_card import CUSTOM, TaskCard
 from lusfx.task_model.units import UnitFeatures, raw_scores
@@ -206,7 +206,7 @@ def _assemble(
         aggregation=_aggregation(card.task, task),
         novelty=novelty,
         task=task,
-        evidence=strict_json(contents[EVIDENCE_FILE], EVIDENCE_FILE),
+        evidence=_evidence(card, contents[EVIDENCE_FILE]),
         digest=digest,
     )
 
@@ -223,6 +223,12 @@ def _plugin_task(card: TaskCard, tasks: Mapping[str, Task]) -> Task:
             f"the task model needs the code of the task '{card.name}', version {card.version}, {found}. See: lusfx plugins"
         )
     return task
+
+
+def _evidence(card: TaskModelCard, content: bytes) -> dict[str, Any]:
+    evidence = strict_json(content, EVIDENCE_FILE)
+    check_evidence(evidence, card.task.outcomes)
+    return evidence
 
 
 def _aggregation(card: TaskCard, task: Task | None) -> Aggregation | None:

@@ -113,6 +113,8 @@ class TaskCard(Spec):
             raise ValueError("the outcomes are not those of the classes")
         if self.unit != "clip" and (self.aggregate is not None or self.exam_summary is not None):
             raise ValueError("only the answers of clips are aggregated or summarised")
+        if self.exam_summary is not None and self.kind not in ("binary", "ordinal"):
+            raise ValueError("only the answers of a binary or an ordinal task are summarised")
         return self
 
     @classmethod

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.contracts import Aggregation, Bags, Features, Head
-from lusfx.errors import TaskModelError
+from lusfx.errors import PluginError, TaskModelError
 
 SCORE_DIGITS = 9
 
@@ -57,6 +57,7 @@ def raw_scores(head: Head, units: UnitFeatures, aggregation: Aggregation | None)
 
     :param aggregation: makes a unit's score of its frames' probabilities; None where the head scores units whole.
     :raises TaskModelError: if the head or the aggregation, which may be a plugin's, gives anything else.
+    :raises PluginError: if the aggregation fails.
     """
     if aggregation is None:
         scores = head.predict_proba(units.features)[:, 1]
@@ -64,12 +65,11 @@ def raw_scores(head: Head, units: UnitFeatures, aggregation: Aggregation | None)
         if not isinstance(units.features, Bags) or units.durations_s is None:
             raise TypeError("an aggregation needs the frames of each unit and how long they last")
         probabilities = head.predict_proba(units.features.rows)[:, 1]
-        probabilities.flags.writeable = False
         edges = units.features.starts.tolist()
         # Sums of the same durations in another order differ in their last digits; equal clips must have equal scores.
         scores = np.round(
             [
-                aggregation(probabilities[start:end], durations)
+                _aggregated(aggregation, probabilities[start:end], durations)
                 for start, end, durations in zip(edges[:-1], edges[1:], units.durations_s, strict=True)
             ],
             SCORE_DIGITS,
@@ -78,3 +78,16 @@ def raw_scores(head: Head, units: UnitFeatures, aggregation: Aggregation | None)
         source = "head" if aggregation is None else f"head with the aggregation {type(aggregation).__name__}"
         raise TaskModelError(f"the {source} gives scores that are not one probability a unit")
     return scores
+
+
+def _aggregated(
+    aggregation: Aggregation, probabilities: NDArray[np.float64], durations_s: NDArray[np.float64]
+) -> float:
+    """Call an aggregation, which may be a plugin's own, on arrays that it cannot change: other outcomes share them."""
+    given = probabilities.view(), durations_s.view()
+    for array in given:
+        array.flags.writeable = False
+    try:
+        return float(aggregation(*given))
+    except Exception as error:
+        raise PluginError(f"the aggregation {type(aggregation).__name__} failed: {type(error).__name__}") from error

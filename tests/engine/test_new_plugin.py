@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import itertools
 import json
 import keyword
@@ -275,7 +274,6 @@ def test_an_installed_plugin_is_found(installed: tuple[NewPlugin, Path]) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("lusfx.testing") is None, reason="there is no lusfx.testing yet")
 def test_an_installed_plugin_passes_its_own_tests(installed: tuple[NewPlugin, Path]) -> None:
     plugin, site = installed
     run("pytest", plugin.path, cwd=plugin.path.parent, PYTHONPATH=str(site))

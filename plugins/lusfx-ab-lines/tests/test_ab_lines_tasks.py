@@ -6,6 +6,27 @@ import pytest
 from lusfx_ab_lines import AB, ABLines, ALines, BLines, Severity, lusfx_register_tasks
 
 from lusfx.contracts import UNKNOWN, Gate, Task, check_task
+from lusfx.testing import TaskConformance
+
+
+class TestABLines(TaskConformance):
+    task = ABLines()
+
+
+class TestAB(TaskConformance):
+    task = AB()
+
+
+class TestALines(TaskConformance):
+    task = ALines()
+
+
+class TestBLines(TaskConformance):
+    task = BLines()
+
+
+class TestSeverity(TaskConformance):
+    task = Severity()
 
 
 @pytest.mark.parametrize("task", lusfx_register_tasks(), ids=lambda task: task.name)

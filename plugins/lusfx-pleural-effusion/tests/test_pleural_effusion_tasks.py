@@ -6,8 +6,17 @@ import pytest
 from lusfx_pleural_effusion import PleuralEffusion, PleuralEffusionAnyView, lusfx_register_tasks
 
 from lusfx.contracts import Gate, Task, check_task
+from lusfx.testing import TaskConformance
 
 TASKS = pytest.mark.parametrize("task", lusfx_register_tasks(), ids=lambda task: task.name)
+
+
+class TestPleuralEffusion(TaskConformance):
+    task = PleuralEffusion()
+
+
+class TestPleuralEffusionAnyView(TaskConformance):
+    task = PleuralEffusionAnyView()
 
 
 @TASKS

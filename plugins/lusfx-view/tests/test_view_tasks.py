@@ -6,6 +6,16 @@ import pytest
 from lusfx_view import VIEW_OF_ZONE, View, ViewByZone, lusfx_register_tasks
 
 from lusfx.contracts import Task, check_task
+from lusfx.testing import TaskConformance
+
+
+class TestView(TaskConformance):
+    task = View()
+
+
+class TestViewByZone(TaskConformance):
+    task = ViewByZone()
+    examples = ({"zone": "L1"}, {"zone": "R2"}, {"zone": "L3"}, {"zone": "r3"})
 
 
 @pytest.mark.parametrize("task", lusfx_register_tasks(), ids=lambda task: task.name)

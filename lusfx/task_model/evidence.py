@@ -1,0 +1,49 @@
+"""``evidence.json``: what the report was drawn from. What of it is read again is checked, by writing and by loading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lusfx.errors import TaskModelError
+
+EVIDENCE_FILE = "evidence.json"
+AUC = "roc_auc"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)  # other fields may be there: they are for people
+
+
+class _Figure(_Part):
+    value: float
+    low: float
+    high: float
+
+
+class _Outcome(_Part):
+    metrics: dict[str, _Figure]
+
+
+class _Evidence(_Part):
+    patients: list[str]
+    clips: list[str]
+    outcomes: dict[str, _Outcome]
+
+
+def check_evidence(evidence: Mapping[str, Any], outcomes: Iterable[str]) -> None:
+    """Refuse evidence without the patients and clips of training, which no evaluation may judge the model on, or without
+    the figures of each outcome.
+
+    :param outcomes: their names.
+    :raises TaskModelError: which repeats nothing of it, because it holds patient keys.
+    """
+    try:
+        found = _Evidence.model_validate(dict(evidence)).outcomes
+        sound = set(found) == set(outcomes) and all(AUC in outcome.metrics for outcome in found.values())
+    except ValidationError:
+        sound = False
+    if not sound:
+        raise TaskModelError(f"{EVIDENCE_FILE} must name the patients, the clips, and the figures of each outcome")

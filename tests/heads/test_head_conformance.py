@@ -1,0 +1,25 @@
+"""The built-in heads pass the kit that plugins' heads are held to."""
+
+from __future__ import annotations
+
+from lusfx.heads.attention import AttentionHeadSpec
+from lusfx.heads.lightgbm import LightGbmHeadSpec
+from lusfx.heads.linear import LogisticHeadSpec
+from lusfx.heads.mlp import MlpHeadSpec
+from lusfx.testing import HeadConformance
+
+
+class TestLogistic(HeadConformance):
+    spec = LogisticHeadSpec()
+
+
+class TestMlp(HeadConformance):
+    spec = MlpHeadSpec()
+
+
+class TestLightGbm(HeadConformance):
+    spec = LightGbmHeadSpec()
+
+
+class TestAttention(HeadConformance):
+    spec = AttentionHeadSpec()
