@@ -17,6 +17,10 @@ from click.testing import CliRunner
 from lusfx import hookspecs
 from lusfx.cli import COMMANDS, group
 from lusfx.contracts import Task, check_task
+from lusfx.engine import exam_summary
+from lusfx.engine.score_table import columns_of
+from lusfx.plugins import build_registry
+from lusfx.task_model.task_card import AGGREGATIONS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("plugins/*/*.md")])
@@ -147,3 +151,34 @@ def test_every_attribute_of_a_task_is_described() -> None:
     page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
     for name in (*Task.__annotations__, "label(cell)", "target(cells)", "pool(embeddings, times_s)"):
         assert f"| `{name}` |" in page
+
+
+def test_every_column_of_a_score_table_is_described() -> None:
+    page = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
+    for column in (*columns_of([], show_paths=True), *exam_summary.COLUMNS):
+        assert f"`{column}`" in page, column
+
+
+def test_every_reason_for_no_answer_is_described() -> None:
+    page = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
+    source = "".join(
+        path.read_text(encoding="utf-8")
+        for path in [*(ROOT / "lusfx" / "engine").glob("*.py"), *(ROOT / "lusfx" / "task_model").glob("*.py")]
+    )
+    codes = set(re.findall(r'NotAssessable\(\s*"([a-z-]+)"', source))
+    assert len(codes) >= 5
+    for code in codes:
+        assert f"| `{code}` |" in page, code
+
+
+def test_every_aggregation_is_described_with_its_defaults() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    for kind in AGGREGATIONS.values():
+        signature = str(inspect.signature(kind)).partition(" ->")[0].replace(": 'float' = ", "=")
+        assert f"| `{kind.__name__}{signature}` |" in page
+
+
+def test_every_head_and_its_settings_are_described() -> None:
+    page = (ROOT / "docs" / "task-models.md").read_text(encoding="utf-8")
+    for head in build_registry([]).heads.values():
+        assert f"**`{head.name}`**" in page
