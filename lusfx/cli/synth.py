@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from lusfx.cli import terminal
 
 
-@click.command(name="synth", short_help="Write a small archive of synthetic clips with labels.")
+@click.command(name="synth", short_help="Write an archive of synthetic clips with labels.")
 @click.argument("out", type=terminal.DIRECTORY)
 @click.option("--patients", type=click.IntRange(1, 100_000), default=24, show_default=True, help="Patients.")
 @click.option("--clips", type=click.IntRange(1, 100), default=3, show_default=True, help="Clips of each patient.")
@@ -17,17 +21,58 @@ from lusfx.cli import terminal
 @click.option(
     "--first-patient", type=click.IntRange(1), default=1, show_default=True, help="Number of the first patient."
 )
+@click.option(
+    "--site",
+    type=click.Choice(["local", "external"]),
+    default="local",
+    show_default=True,
+    help="Hospital: its own machines, patients and mix of diseases.",
+)
+@click.option(
+    "--format",
+    "clip_format",
+    type=click.Choice(["mp4", "dicom", "mixed"]),
+    default="mp4",
+    show_default=True,
+    help="Video files, DICOM in several transfer syntaxes, or both.",
+)
 @terminal.seed_option
-def command(out: Path, patients: int, clips: int, frames: int, first_patient: int, seed: int) -> None:
-    """Write synthetic clips and a label table into OUT: something to try lusfx on, and no substitute for real exams."""
+def command(
+    out: Path,
+    patients: int,
+    clips: int,
+    frames: int,
+    first_patient: int,
+    site: str,
+    clip_format: Literal["mp4", "dicom", "mixed"],
+    seed: int,
+) -> None:
+    """Write synthetic clips and label tables into OUT: something to try lusfx on, and no substitute for real exams."""
     from lusfx.synth import write_archive
 
-    write_archive(
-        out,
-        n_patients=patients,
-        clips_per_patient=clips,
-        n_frames=frames,
-        seed=seed,
-        first_patient=first_patient,
+    with _progress_bar(patients * clips) as progress:
+        write_archive(
+            out,
+            n_patients=patients,
+            clips_per_patient=clips,
+            n_frames=frames,
+            seed=seed,
+            first_patient=first_patient,
+            site=site,
+            clip_format=clip_format,
+            progress=progress,
+        )
+    click.echo(
+        f"{patients * clips} synthetic clips of {patients} synthetic patients of the site '{site}', "
+        "with labels.csv and frames.csv"
     )
-    click.echo(f"{patients * clips} synthetic clips of {patients} synthetic patients, with labels.csv")
+
+
+@contextmanager
+def _progress_bar(n_clips: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda written, total: None
+        return
+    with click.progressbar(length=n_clips, label="synth", file=sys.stderr) as bar:
+        yield lambda written, total: bar.update(1)

@@ -1,83 +1,183 @@
-"""A folder of synthetic clips with a label table, in the form of a real one."""
+"""A folder of synthetic clips with label tables, in the form of a real one."""
 
 from __future__ import annotations
 
 import csv
-from fractions import Fraction
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lusfx.errors import UsageError
-from lusfx.synth.simulation import LungPattern, PatientLook, simulate
+from lusfx.synth.case_mix import ZoneFindings, draw_case, draw_finding, draw_look, zone_of
+from lusfx.synth.dicom_file import Names, installed_syntaxes, write_dicom
+from lusfx.synth.simulation import PatientLook, SyntheticClip, simulate
+from lusfx.synth.site import Site, site_named
+from lusfx.synth.video_file import has_encoder, write_video
 
-ZONES = ("L1", "L2", "L3", "R1", "R2", "R3")
-FRAME_RATE_HZ = 20
-B_LINES_OF_SEVERITY = {0: (0, 0), 1: (1, 3), 2: (3, 6), 3: (7, 11)}
-"""Fewest B-lines, and one more than most, of each severity (after Soldati et al. 2020)."""
+ClipFormat = Literal["mp4", "dicom", "mixed"]
+CLIPS_AN_EXAM = 6
+LOOK_STREAM, CASE_STREAM = 0, 1
+"""Numbers that keep the random numbers of looks apart from those of diseases."""
+Cell = str | int
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedClip:
+    """A clip before it is drawn.
+
+    :param number: of the patient's clips, from 1; ``seed`` is of the drawing.
+    """
+
+    site: str
+    patient_id: str
+    exam_id: str
+    exam_number: int
+    number: int
+    look: PatientLook
+    finding: ZoneFindings
+    disease: str
+    seed: int
 
 
 def write_archive(
-    out: Path, *, n_patients: int, clips_per_patient: int = 3, n_frames: int = 24, seed: int = 0, first_patient: int = 1
+    out: Path,
+    *,
+    n_patients: int,
+    clips_per_patient: int = 3,
+    n_frames: int = 24,
+    seed: int = 0,
+    first_patient: int = 1,
+    site: str = "local",
+    clip_format: ClipFormat = "mp4",
+    progress: Progress | None = None,
 ) -> Path:
-    """Write synthetic clips (``clips/*.mp4``) and ``labels.csv``.
+    """Write synthetic clips (``clips/``), ``labels.csv`` and ``frames.csv``.
 
-    Every patient has its own look and its own severity, the two unrelated, so that only the lung tells the labels.
+    Every patient has its own look and its own disease, the two unrelated, so that only lung and pleura tell the labels. A
+    patient's clips depend on the seed, the site and the patient's number only.
 
     :param first_patient: number of the first patient; archives of other numbers have other patients.
-    :returns: the label table, with the columns path, patient_id, zone, a_lines, b_lines, severity.
-    :raises UsageError: no patient, clip or frame, or a negative seed or patient number.
+    :param site: name of one of :data:`lusfx.synth.SITES`.
+    :param clip_format: of the files; ``mixed`` writes a patient's clips as video or as DICOM, patient by patient.
+    :param progress: told after each clip how many are written, and of how many.
+    :returns: the label table of the clips.
+    :raises UsageError: no patient, clip or frame, a negative seed or patient number, an unknown site or format.
     """
     if min(n_patients, clips_per_patient, n_frames) < 1 or min(seed, first_patient) < 0:
         raise UsageError("An archive needs a patient, a clip and a frame at least; seed and numbers start at 0")
+    if clip_format not in {"mp4", "dicom", "mixed"}:
+        raise UsageError(f"there is no clip format '{clip_format}'; there are: mp4, dicom, mixed")
+    place = site_named(site)
     (out / "clips").mkdir(parents=True, exist_ok=True)
-    rows = []
+    clip_rows: list[dict[str, Cell]] = []
+    frame_rows: list[dict[str, Cell]] = []
+    n_clips = n_patients * clips_per_patient
     for patient in range(first_patient, first_patient + n_patients):
-        generator = np.random.default_rng([seed, patient])
-        look = PatientLook.draw(generator)
-        usual = patient % len(B_LINES_OF_SEVERITY)
-        for number in range(clips_per_patient):
-            severity = usual if generator.random() < 0.75 else int(generator.integers(len(B_LINES_OF_SEVERITY)))
-            n_b_lines = int(generator.integers(*B_LINES_OF_SEVERITY[severity])) if severity else 0
-            pattern = LungPattern(
-                a_lines=severity < 2, n_b_lines=n_b_lines, b_line_width=0.03 if severity < 3 else 0.07
-            )
-            frames = simulate(look, pattern, seed=int(generator.integers(1 << 31)), n_frames=n_frames)
-            path = f"clips/synthetic-{patient:04}-{number + 1}.mp4"
-            write_video(out / path, frames, FRAME_RATE_HZ)
-            rows.append(
-                {
-                    "path": path,
-                    "patient_id": f"synthetic-{patient:04}",
-                    "zone": ZONES[number % len(ZONES)],
-                    "a_lines": int(pattern.a_lines),
-                    "b_lines": int(n_b_lines > 0),
-                    "severity": severity,
-                }
-            )
-    table = out / "labels.csv"
-    with table.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        for planned in plan_patient(place, patient, clips_per_patient, seed):
+            clip = simulate(planned.look, planned.finding.findings, seed=planned.seed, n_frames=n_frames)
+            as_dicom = clip_format == "dicom" or (clip_format == "mixed" and patient % 2 == 0)
+            path = _write_clip(out, planned, clip, f"{seed}/{site}", patient, as_dicom=as_dicom)
+            clip_rows.append(_clip_row(path, planned, clip))
+            frame_rows += _frame_rows(path, planned, clip)
+            if progress is not None:
+                progress(len(clip_rows), n_clips)
+    _write_table(out / "frames.csv", frame_rows)
+    return _write_table(out / "labels.csv", clip_rows)
+
+
+def plan_patient(site: Site, patient: int, n_clips: int, seed: int) -> Iterator[PlannedClip]:
+    """What is to be drawn of a patient."""
+    place = tuple(site.name.encode())
+    look = draw_look(site, np.random.default_rng([seed, LOOK_STREAM, patient, *place]))
+    generator = np.random.default_rng([seed, CASE_STREAM, patient, *place])
+    case = draw_case(site, patient, seed, generator)
+    # The local site's patients have the plain names; one of another site is somebody else, whatever the number.
+    name = f"synthetic-{patient:04}" if site.name == "local" else f"synthetic-{site.name}-{patient:04}"
+    for number in range(n_clips):
+        exam = number // CLIPS_AN_EXAM + 1
+        finding = draw_finding(case, zone_of(patient, number), generator)
+        yield PlannedClip(
+            site=site.name,
+            patient_id=name,
+            exam_id=f"{name}-exam-{exam}",
+            exam_number=exam,
+            number=number + 1,
+            look=look,
+            finding=finding,
+            disease=case.disease,
+            seed=int(generator.integers(1 << 31)),
+        )
+
+
+def _write_clip(
+    out: Path, planned: PlannedClip, clip: SyntheticClip, origin: str, patient: int, *, as_dicom: bool
+) -> str:
+    """Write a clip's file; its path relative to the archive."""
+    name = f"{planned.patient_id}-{planned.number}"
+    path = f"clips/{name}.{'dcm' if as_dicom else 'mp4'}"
+    if as_dicom:
+        syntaxes = installed_syntaxes()
+        names = Names(origin, planned.patient_id, planned.exam_id, name, planned.exam_number, planned.number)
+        write_dicom(out / path, clip, names, syntaxes[(patient + planned.number) % len(syntaxes)])
+    else:
+        frames = clip.in_colour() if clip.look.device.tint else clip.frames
+        h264 = planned.number % 2 == 1 and has_encoder("libx264")
+        write_video(out / path, frames, clip.look.device.frame_rate_hz, "libx264" if h264 else "mpeg4")
+    return path
+
+
+def _clip_row(path: str, planned: PlannedClip, clip: SyntheticClip) -> dict[str, Cell]:
+    """One row of ``labels.csv``; blank where a question makes no sense."""
+    findings, truth = planned.finding.findings, clip.truth
+    lung = any(frame.lung for frame in truth)
+    severity = planned.finding.severity
+    return {
+        "path": path,
+        "patient_id": planned.patient_id,
+        "exam_id": planned.exam_id,
+        "zone": planned.finding.zone,
+        "view": findings.view,
+        "a_lines": int(any(frame.a_lines for frame in truth)) if lung else "",
+        "b_lines": int(any(frame.n_b_lines for frame in truth)) if lung else "",
+        "n_b_lines": max(frame.n_b_lines for frame in truth) if lung else "",
+        "severity": "" if severity is None else severity,
+        "effusion": int(any(frame.effusion for frame in truth)) if findings.view == "pleural" else "",
+        "consolidation": int(any(frame.consolidation for frame in truth)),
+        "sliding": int(findings.sliding) if lung and findings.view == "parenchymal" else "",
+        "site": planned.site,
+        "device": planned.look.device.name,
+        "probe": planned.look.probe,
+        "disease": planned.disease,
+    }
+
+
+def _frame_rows(path: str, planned: PlannedClip, clip: SyntheticClip) -> Iterator[dict[str, Cell]]:
+    """The rows of ``frames.csv``: 0 and 1 under the names of ``labels.csv``, counts under their own."""
+    findings = planned.finding.findings
+    for number, frame in enumerate(clip.truth):
+        yield {
+            "path": path,
+            "patient_id": planned.patient_id,
+            "exam_id": planned.exam_id,
+            "zone": planned.finding.zone,
+            "view": findings.view,
+            "frame": number,
+            "a_lines": int(frame.a_lines) if frame.lung else "",
+            "b_lines": int(frame.n_b_lines > 0) if frame.lung else "",
+            "n_b_lines": frame.n_b_lines if frame.lung else "",
+            "effusion": int(frame.effusion) if findings.view == "pleural" else "",
+            "consolidation": int(frame.consolidation),
+        }
+
+
+def _write_table(path: Path, rows: list[dict[str, Cell]]) -> Path:
+    columns: Mapping[str, Cell] = rows[0]
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(columns), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    return table
-
-
-def write_video(path: Path, frames: NDArray[np.uint8], frame_rate_hz: int) -> None:
-    """Write grey frames ``(n, height, width)`` as MPEG-4 video: the same bytes for the same frames."""
-    import av
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=frame_rate_hz)
-        stream.height, stream.width = frames.shape[1:]
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = Fraction(1, frame_rate_hz)
-        # With more threads the slices, and with them the pixels, depend on the number of cores.
-        stream.codec_context.thread_count = 1
-        stream.codec_context.qmin = stream.codec_context.qmax = 2
-        for frame in frames:
-            for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
+    return path

@@ -1,9 +1,7 @@
-"""Simulated B-mode cines of the lung, for tests and first runs. Synthetic, and called so wherever it appears.
+"""Simulated B-mode cines of the lung. Synthetic, and called so wherever they appear.
 
-Scatterers are drawn on a polar grid (beam lines x depth), blurred by a point-spread function that widens with depth, given
-the anatomy's echo strengths and attenuation, log-compressed, and scan-converted to a sector or a rectangle. What is drawn
-follows Lichtenstein and Meziere 2008 (doi 10.1378/chest.07-2800): A-lines are repetitions of the pleural line at multiples
-of its depth; B-lines begin at the pleura, reach the bottom without fading, erase A-lines, and move with the pleura.
+The intensities of wall, lung, organs and fluid are multiplied with the speckle of tissue that moves or stands still, noise is
+added, the sum is compressed to decibels, smoothed over time, mapped to grey and scan-converted.
 """
 
 from __future__ import annotations
@@ -14,176 +12,229 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.errors import UsageError
+from lusfx.synth.consolidation import Consolidation
+from lusfx.synth.costophrenic import VISIBLE_FLUID, Costophrenic
+from lusfx.synth.device import Device
+from lusfx.synth.findings import Findings
+from lusfx.synth.geometry import N_LINES, Floats, Grid, ProbeKind, Transducer, polar_grid, scan_map
+from lusfx.synth.lung import Lung, room_between_ribs
+from lusfx.synth.motion import PULSE_MM, Motion
+from lusfx.synth.overlay import draw_overlay
+from lusfx.synth.speckle import Noise, Tissue, smooth_curve
+from lusfx.synth.wall import Habitus, build_wall, intensity, ramp
 
-N_LINES = 96
-N_DEPTHS = 256
-DYNAMIC_RANGE_DB = 55.0
-BREATHS_HZ = 0.25
-EXCURSION = 0.08
-"""How far the lung slides to either side of its middle position, as a share of half the sector's width."""
-MARGIN_LINES = 16
-"""Beam lines of speckle on either side of those shown, for the lung to slide in from."""
-MARGIN = 0.04
-"""Empty border about the beam, as a share of the picture's side."""
-MARK = "SYNTHETIC"
-MARK_GREY = 190
+GREYS = 256
+HAND_LINES = 1.5
+"""Beam lines by which the hand that holds the transducer moves everything, at most."""
+EXCURSION_MM = {"parenchymal": (2.5, 6.0), "pleural": (5.0, 11.0)}
+"""How far lung slides to either side of its middle position: further at its base."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatientLook:
     """What stays the same for all clips of a patient, and says nothing of the disease.
 
-    :param convex: sector of a convex array, or else rectangle of a linear one.
-    :param depth_mm: depth shown; ``wall_mm`` is the depth of the pleura.
-    :param gain_db: added before compression; ``attenuation_db_mm`` is what time-gain compensation leaves.
+    :param device: the machine; ``probe`` is which of its transducers.
+    :param depth_mm: depth shown.
+    :param gain_db: added before compression; ``attenuation_db_mm`` is what time-gain compensation leaves of attenuation.
+    :param habitus: the chest wall.
     """
 
-    convex: bool
+    device: Device
+    probe: ProbeKind
     depth_mm: float
-    wall_mm: float
     gain_db: float
     attenuation_db_mm: float
+    habitus: Habitus
 
-    @classmethod
-    def draw(cls, generator: np.random.Generator) -> PatientLook:
-        """A patient and a machine's settings at random."""
-        return cls(
-            convex=bool(generator.random() < 0.8),
-            depth_mm=float(generator.uniform(80, 130)),
-            wall_mm=float(generator.uniform(16, 28)),
-            gain_db=float(generator.uniform(-4, 4)),
-            attenuation_db_mm=float(generator.uniform(0.10, 0.22)),
-        )
+    @property
+    def transducer(self) -> Transducer:
+        return self.device.transducer(self.probe)
 
 
 @dataclass(frozen=True, slots=True)
-class LungPattern:
-    """What the lung shows.
+class FrameTruth:
+    """What is to be seen in one frame.
 
-    :param a_lines: whether the pleural line repeats.
-    :param n_b_lines: B-lines in view; ``b_line_width`` is their half width as a share of the sector's.
+    :param lung: whether there is any aerated lung, without which nobody can look for A-lines or B-lines.
+    :param n_b_lines: B-lines that have appeared and are not hidden beneath a rib.
     """
 
-    a_lines: bool
+    lung: bool
     n_b_lines: int
-    b_line_width: float = 0.03
+    a_lines: bool
+    effusion: bool
+    consolidation: bool
 
 
-def simulate(
-    look: PatientLook,
-    pattern: LungPattern,
-    *,
-    seed: int,
-    n_frames: int = 24,
-    frame_rate_hz: float = 20,
-    side_px: int = 224,
-) -> NDArray[np.uint8]:
+@dataclass(frozen=True, slots=True)
+class SyntheticClip:
+    """A drawn cine and what it shows.
+
+    :param frames: ``(n, height, width)`` grey; ``truth`` has one element each.
+    :param overlay: ``(height, width, 3)`` what is drawn beside the beam, in colour.
+    :param inside: ``(height, width)``, True where the beam is.
+    :param px_per_mm: the same across and down; ``face_px`` is column and row of the middle of the transducer's face.
+    """
+
+    look: PatientLook
+    findings: Findings
+    frames: NDArray[np.uint8]
+    truth: tuple[FrameTruth, ...]
+    overlay: NDArray[np.uint8]
+    inside: NDArray[np.bool_]
+    px_per_mm: float
+    face_px: tuple[float, float]
+
+    def in_colour(self) -> NDArray[np.uint8]:
+        """The frames as the machine shows them ``(n, height, width, 3)``: tinted, with the overlay's colours."""
+        tint = np.array(self.look.device.tint or (255, 255, 255), np.uint16)
+        greys = np.where(self.inside, self.frames, 0).astype(np.uint16)
+        coloured: NDArray[np.uint8] = (greys[..., None] * tint // 255).astype(np.uint8)
+        coloured[:, ~self.inside] = self.overlay[~self.inside]
+        return coloured
+
+
+def simulate(look: PatientLook, findings: Findings, *, seed: int, n_frames: int = 24) -> SyntheticClip:
     """Draw a cine.
 
-    :param side_px: height and width; below about 125 there is no room beside the beam for the word *synthetic*.
-    :returns: ``(n_frames, side_px, side_px)`` grey; the same for the same arguments.
-    :raises UsageError: no frame, no pixel, no positive frame rate, or a negative seed.
+    :param seed: of everything that the look and the findings leave open: positions, movement, speckle.
+    :returns: the same for the same arguments.
+    :raises UsageError: no frame, or a negative seed.
     """
-    from scipy import ndimage
-
-    if min(n_frames, side_px) < 1 or frame_rate_hz <= 0 or seed < 0:
-        raise UsageError("A cine needs at least one frame, one pixel, a positive frame rate and a seed of at least 0")
-    generator = np.random.default_rng(seed)
-    depths_mm = np.linspace(0, look.depth_mm, N_DEPTHS)[:, None]
-    across = np.linspace(-1, 1, N_LINES)[None, :]
-    phase = generator.uniform(0, 2 * np.pi)
-    b_positions = generator.uniform(-0.8, 0.8, pattern.n_b_lines)
-    speckle = _speckle(generator)
-    rows, columns, inside = _scan_conversion(look, side_px)
-    frames = np.repeat(_overlay(side_px, inside)[None], n_frames, axis=0)
+    if n_frames < 1 or seed < 0:
+        raise UsageError("A cine needs at least one frame and a seed of at least 0")
+    device, transducer = look.device, look.transducer
+    grid = polar_grid(transducer, look.depth_mm)
+    scan = scan_map(transducer, look.depth_mm, device.placement)
+    overlay = draw_overlay(device, scan, look.depth_mm)
+    scene = _Scene(look, findings, grid, np.random.default_rng(seed))
+    grey_map = _grey_map(device)
+    frames = np.empty((n_frames, *scan.inside.shape), np.uint8)
+    frames[:] = np.rint(overlay @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    truth, before = [], None
     for i in range(n_frames):
-        breath = np.sin(2 * np.pi * BREATHS_HZ * i / frame_rate_hz + phase)
-        wall = speckle[:, MARGIN_LINES : MARGIN_LINES + N_LINES]
-        slide = EXCURSION * breath  # beneath the pleura, scatterers and B-lines move with the lung
-        first = MARGIN_LINES - round(slide * (N_LINES - 1) / 2)
-        lung = speckle[:, first : first + N_LINES]
-        echo_db = _echo_db(look, pattern, depths_mm, across, b_positions + slide)
-        scatter = np.where(depths_mm < look.wall_mm, wall, lung)
-        noise = generator.normal(0, 0.6, scatter.shape)
-        level_db = echo_db + 20 * np.log10(scatter) + noise + look.gain_db
-        polar = np.clip((level_db + DYNAMIC_RANGE_DB) / DYNAMIC_RANGE_DB, 0, 1) * 235
-        image = ndimage.map_coordinates(polar, [rows, columns], order=1)
-        frames[i][inside] = image.astype(np.uint8)
-    return frames
+        level_db, seen = scene.frame(i / device.frame_rate_hz)
+        if before is not None:
+            level_db += np.float32(device.persistence) * (before - level_db)
+        before = level_db
+        steps = scan.convert(level_db) * np.float32((GREYS - 1) / device.dynamic_range_db) + np.float32(GREYS - 1)
+        frames[i][scan.inside] = grey_map[np.clip(steps, 0, GREYS - 1).astype(np.uint8)]
+        truth.append(seen)
+    return SyntheticClip(look, findings, frames, tuple(truth), overlay, scan.inside, scan.px_per_mm, scan.face_px)
 
 
-def _speckle(generator: np.random.Generator) -> NDArray[np.float64]:
-    """Envelope of random scatterers under a point-spread function that widens with depth; mean 1."""
-    from scipy import ndimage
-
-    shape = (N_DEPTHS, N_LINES + 2 * MARGIN_LINES)
-    field = generator.normal(size=shape) + 1j * generator.normal(size=shape)
-    near = ndimage.gaussian_filter(field, (1.0, 0.8))
-    far = ndimage.gaussian_filter(field, (1.2, 3.0))
-    share = np.linspace(0, 1, N_DEPTHS)[:, None]
-    envelope = np.abs((1 - share) * near / np.std(near) + share * far / np.std(far))
-    normalised: NDArray[np.float64] = np.maximum(envelope / envelope.mean(), 1e-2)
-    return normalised
+def _grey_map(device: Device) -> NDArray[np.uint8]:
+    """Grey of each step of the dynamic range."""
+    share = np.linspace(0, 1, GREYS)
+    greys: NDArray[np.uint8] = np.rint(248 * share**device.gamma).astype(np.uint8)
+    return greys
 
 
-def _echo_db(
-    look: PatientLook,
-    pattern: LungPattern,
-    depths_mm: NDArray[np.float64],
-    across: NDArray[np.float64],
-    b_positions: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Mean echo level (decibel) before speckle: chest wall, pleural line, what lies beneath it."""
-    curve_mm = look.wall_mm + 1.5 * across**2
-    beneath = depths_mm > curve_mm
-    layers = 6 * np.sin(2 * np.pi * depths_mm / 5.5)
-    level = np.where(beneath, -34.0, -20.0 + layers)
-    level = level - look.attenuation_db_mm * depths_mm
-    level = np.maximum(level, _line(depths_mm - curve_mm, 0.9, -3.0))
-    erased = np.zeros_like(across, dtype=np.bool_)
-    for position in b_positions:
-        offset = np.abs(across - position) / pattern.b_line_width
-        erased |= offset < 1.2
-        ray = np.where(beneath, -13.0 - 9.0 * offset**2, -np.inf)
-        level = np.maximum(level, ray)
-    if pattern.a_lines:
-        for order in (2, 3, 4):
-            repeated = _line(depths_mm - order * curve_mm, 1.1, -9.0 - 5.0 * (order - 2))
-            level = np.maximum(level, np.where(erased, -np.inf, repeated))
-    return level
+class _Scene:
+    """Everything of a clip that is drawn once."""
+
+    def __init__(self, look: PatientLook, findings: Findings, grid: Grid, generator: np.random.Generator) -> None:
+        self._look, self._findings, self._grid = look, findings, grid
+        device, grain = look.device, look.device.grain
+        pleural = findings.view == "pleural"
+        self._motion = Motion.draw(generator)
+        low, high = EXCURSION_MM[findings.view]
+        self._half_mm = grid.transducer.half_width_mm(look.habitus.wall_mm)
+        self._excursion_mm = float(generator.uniform(low, high)) if findings.sliding else 0.0
+        self._pulse_mm = PULSE_MM if findings.pulse or findings.sliding else 0.0
+        ribs = bool(generator.random() < (0.35 if pleural else 0.65))
+        wall = build_wall(grid, grain, look.habitus, generator, ribs=ribs, tilt_mm=float(generator.normal(0, 1.6)))
+        self._attenuation = intensity(-look.attenuation_db_mm * grid.depth_mm)
+        still, self._lung_tissue = Tissue(grid, grain, generator), Tissue(grid, grain, generator)
+        self._clutter = _clutter(grid, generator)
+        speckle = still.shifted(0)
+        self._wall = wall.speckled * speckle + wall.specular * (0.5 + 0.5 * speckle) + self._clutter * speckle
+        self._costophrenic = Costophrenic(grid, wall, findings, generator) if pleural else None
+        self._organ_tissue = Tissue(grid, grain, generator) if pleural else None
+        surface, room = wall.pleura_mm, room_between_ribs(grid, wall.window)
+        if self._costophrenic is not None:
+            surface = self._costophrenic.surface_mm()
+            room = (min(-0.85, self._costophrenic.edge - 0.1), self._costophrenic.edge - 0.06)
+        self._lung = Lung(
+            grid,
+            grain,
+            wall,
+            findings,
+            generator,
+            surface_mm=surface,
+            room=room,
+            compensation=intensity(look.attenuation_db_mm * grid.depth_mm),
+        )
+        self._patch = (
+            Consolidation(grid, generator, surface_mm=surface, thickness_mm=findings.consolidation_mm, room=room)
+            if findings.consolidation_mm
+            else None
+        )
+        self._shadow = wall.shadow
+        self._contact = _contact(grid, generator)
+        self._noise = Noise(generator)
+        self._noise_floor = intensity(device.noise_db + device.noise_slope_db_mm * grid.depth_mm)
+        self._hand_lines = float(generator.uniform(0, HAND_LINES))
+        self._gain_db = look.gain_db + float(generator.normal(0, 0.7))
+
+    def frame(self, time_s: float) -> tuple[Floats, FrameTruth]:
+        """Level in decibels below white ``(n_depths, n_lines)``, and what it shows."""
+        breath, pulse = self._motion.breath(time_s), self._motion.pulse(time_s)
+        slide = (self._excursion_mm * breath + self._pulse_mm * pulse) / self._half_mm
+        lines = slide * (N_LINES - 1) / 2
+        view = self._costophrenic.frame(breath, pulse) if self._costophrenic is not None else None
+        cover = view.lung if view is not None else np.ones(N_LINES, np.float32)
+        seen = self._lung.frame(slide, self._motion.phase(time_s), cover)
+        speckled, specular, a_lines = seen.speckled, seen.specular, seen.a_lines
+        if self._patch is not None:
+            within, tissue, bright, covered = self._patch.frame(lines)
+            speckled = speckled * (1 - within) * (1 - 0.7 * covered) + tissue * self._shadow
+            specular = specular * (1 - within) + bright * self._shadow
+        speckle = self._lung_tissue.shifted(lines)
+        deep = speckled * speckle + specular * (0.5 + 0.5 * speckle)
+        lung_in_view, fluid = True, 0.0
+        if view is not None and self._organ_tissue is not None:
+            speckle = self._organ_tissue.shifted(lines, 2.0 * breath)
+            organ = view.speckled * speckle + view.specular * (0.2 + 0.8 * speckle)
+            deep = deep * view.lung + organ * (1 - view.lung)
+            lung_in_view, fluid = bool(view.lung.mean() > 0.06), view.fluid
+        total = (self._wall + deep) * self._attenuation * self._contact + self._noise_floor * self._noise.next()
+        total = _moved_aside(total, self._hand_lines * self._motion.hand(time_s))
+        level: Floats = np.float32(10) * np.log10(total) + np.float32(self._gain_db)
+        return level, FrameTruth(
+            lung=lung_in_view,
+            n_b_lines=seen.n_b_lines if lung_in_view else 0,
+            a_lines=a_lines and lung_in_view,
+            effusion=fluid > VISIBLE_FLUID,
+            consolidation=bool(self._findings.consolidation_mm) or self._findings.atelectasis,
+        )
 
 
-def _line(distance_mm: NDArray[np.float64], half_width_mm: float, peak_db: float) -> NDArray[np.float64]:
-    return peak_db - 6.0 * (distance_mm / half_width_mm) ** 2
+def _moved_aside(field: Floats, lines: float) -> Floats:
+    """A field ``(n_depths, n_lines)`` moved right by up to a few beam lines, its sides drawn out."""
+    places = np.clip(np.arange(N_LINES, dtype=np.float32) - np.float32(lines), 0, N_LINES - 1)
+    left = np.minimum(places.astype(np.intp), N_LINES - 2)
+    share = places - left
+    moved: Floats = field[:, left] * (1 - share) + field[:, left + 1] * share
+    return moved
 
 
-def _scan_conversion(
-    look: PatientLook, side_px: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """For each pixel of the beam, where on the polar grid it lies (row, column), and which pixels those are."""
-    y, x = np.mgrid[:side_px, :side_px] / (side_px - 1)
-    if look.convex:
-        half_angle, face = np.radians(33), 0.42  # radius of the transducer's face, in depths shown
-        scale = (1 - 2 * MARGIN) / (1 + face * (1 - np.cos(half_angle)))
-        down = (y - MARGIN) / scale + face * np.cos(half_angle)
-        sideways = (x - 0.5) / scale
-        depth = np.hypot(down, sideways) - face
-        across = np.arctan2(sideways, down) / half_angle
-    else:
-        depth, across = (y - MARGIN) / (1 - 2 * MARGIN), (x - 0.5) / (0.5 - 2 * MARGIN)
-    inside = (depth >= 0) & (depth <= 1) & (np.abs(across) <= 1)
-    return depth[inside] * (N_DEPTHS - 1), (across[inside] + 1) / 2 * (N_LINES - 1), inside
+def _clutter(grid: Grid, generator: np.random.Generator) -> Floats:
+    """Ring-down of the transducer, and haze of reverberations in its first centimetres."""
+    depth = grid.depth_mm
+    bars = 1 + 0.6 * np.sin(2 * np.pi * depth / np.float32(generator.uniform(1.0, 2.2)))
+    ring = intensity(generator.uniform(-26, -14) - 3.0 * depth) * bars
+    haze = intensity(generator.uniform(-52, -40) - 0.45 * depth) * bars
+    total: Floats = ring + haze
+    return total
 
 
-def _overlay(side_px: int, inside: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The word *synthetic*, upright along the left border, where no beam is: ``(side_px, side_px)`` grey."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font = ImageFont.load_default_imagefont()  # the same pixels with and without FreeType
-    left, top, right, bottom = (int(edge) for edge in font.getbbox(MARK))
-    word = Image.new("L", (right - left, bottom - top))
-    ImageDraw.Draw(word).text((-left, -top), MARK, fill=MARK_GREY, font=font)
-    picture = Image.new("L", (side_px, side_px))
-    picture.paste(word.rotate(90, expand=True), (2, 2))
-    overlay = np.array(picture)
-    return overlay if not overlay[inside].any() else np.zeros_like(overlay)
+def _contact(grid: Grid, generator: np.random.Generator) -> Floats:
+    """What is left of each line where the sides of the transducer touch the skin badly ``(n_lines,)``."""
+    loss = 0.8 * smooth_curve(generator, 6)
+    for side in (-1, 1):
+        if generator.random() < 0.75:
+            start, most = generator.uniform(0.35, 0.9), generator.uniform(4, 24)
+            loss = loss - np.float32(most) * ramp(side * grid.across - np.float32(start + 0.2), 0.5)
+    return intensity(loss)

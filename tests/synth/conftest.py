@@ -8,32 +8,31 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lusfx.synth import PatientLook
+from lusfx.synth import DEVICES, Habitus, PatientLook, SyntheticClip
 
-Profile = Callable[[NDArray[np.uint8], PatientLook], tuple[NDArray[np.float64], NDArray[np.float64]]]
-
-
-@pytest.fixture(params=[True, False], ids=["convex", "linear"])
-def look(request: pytest.FixtureRequest) -> PatientLook:
-    """A patient under each of the two transducers."""
-    return PatientLook(convex=request.param, depth_mm=110, wall_mm=22, gain_db=0, attenuation_db_mm=0.15)
+HABITUS = Habitus(wall_mm=22, fat_share=0.4, n_fascia=3, echo_db=-40, texture_db=3, bend=0.2, seed=5)
+Ruler = Callable[[SyntheticClip, float, float], NDArray[np.float64]]
 
 
 @pytest.fixture
-def linear_look() -> PatientLook:
-    """A linear array's picture: columns are beam lines."""
-    return PatientLook(convex=False, depth_mm=110, wall_mm=22, gain_db=0, attenuation_db_mm=0.15)
+def convex() -> PatientLook:
+    """A patient beneath a convex array."""
+    return PatientLook(DEVICES["synthetic-console"], "convex", 110, 0, 0.02, HABITUS)
 
 
 @pytest.fixture
-def axial_profile() -> Profile:
-    """Depths (mm) and mean grey along the beam's axis, where rows are depths whatever the transducer."""
+def linear() -> PatientLook:
+    """The same beneath a linear array, whose columns are beam lines."""
+    return PatientLook(DEVICES["synthetic-console"], "linear", 75, 2, 0.02, HABITUS)
 
-    def measure(frames: NDArray[np.uint8], look: PatientLook) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        middle = frames.shape[2] // 2
-        grey = frames[:, :, middle - 20 : middle + 21].mean(axis=(0, 2))
-        rows = np.nonzero(grey)[0]
-        grey = grey[rows[0] : rows[-1] + 1]
-        return np.linspace(0, look.depth_mm, len(grey)), grey
 
-    return measure
+@pytest.fixture
+def between() -> Ruler:
+    """Grey levels between two depths (mm below the face's middle) in the columns of a linear beam: ``(n, rows, columns)``."""
+
+    def cut(clip: SyntheticClip, shallow_mm: float, deep_mm: float) -> NDArray[np.float64]:
+        first, last = (round(clip.face_px[1] + depth * clip.px_per_mm) for depth in (shallow_mm, deep_mm))
+        columns = np.nonzero(clip.inside.any(axis=0))[0]
+        return clip.frames[:, first:last, columns[0] + 2 : columns[-1] - 1].astype(np.float64)
+
+    return cut

@@ -1,208 +1,272 @@
-"""Synthetic frames show what lung ultrasound shows: repetitions, B-lines, sliding; and the same for the same seed."""
+"""Synthetic frames show what lung ultrasound shows: repetitions, B-lines, sliding, fluid; and the same for the same seed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import signal
 
 from lusfx.errors import UsageError
-from lusfx.synth import LungPattern, PatientLook, simulate
+from lusfx.preprocess.beam import find_beam
+from lusfx.synth import DEVICES, Findings, Habitus, PatientLook, SyntheticClip, simulate, simulation
+from lusfx.synth.consolidation import Consolidation
+from lusfx.synth.costophrenic import Costophrenic
+from lusfx.synth.geometry import Grid, polar_grid
+from lusfx.synth.overlay import MARK, MARK_GREY
+from lusfx.synth.wall import ChestWall, build_wall
 
-A_LINES = LungPattern(a_lines=True, n_b_lines=0)
-BARE = LungPattern(a_lines=False, n_b_lines=0)
-ONE_B_LINE = LungPattern(a_lines=False, n_b_lines=1)
-BREATH = {"n_frames": 20, "frame_rate_hz": 5}
-"""Frames of one whole breath."""
-PROMINENCE = 40
-"""Grey levels by which an A-line stands out of an axial profile, and speckle does not."""
-
-
-def rows_of(look: PatientLook, shallow_mm: float, deep_mm: float, side_px: int = 224) -> slice:
-    """Rows between two depths of a linear array's picture, which has a border of 4 per cent."""
-    first, last = (round((0.04 + 0.92 * depth / look.depth_mm) * (side_px - 1)) for depth in (shallow_mm, deep_mm))
-    return slice(first, last)
+Ruler = Callable[[SyntheticClip, float, float], NDArray[np.float64]]
+HEALTHY = Findings(a_lines=3)
+WHITE = Findings(b_lines=9, b_line_mm=7, irregularity=0.7)
+SEEDS = range(6)
 
 
-def b_line_columns(frames: NDArray[np.uint8], look: PatientLook) -> NDArray[np.intp]:
-    """Column of the one B-line in each frame, to the nearest pixel."""
-    deep = frames[:, rows_of(look, 40, 105)].mean(axis=1)
-    return signal.convolve(deep, np.ones((1, 5)), mode="same").argmax(axis=1)
+def axial(clip: SyntheticClip, look: PatientLook) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Depths (mm) and mean grey along the beam's axis."""
+    middle = round(clip.face_px[0])
+    rows = np.nonzero(clip.inside[:, middle])[0]
+    grey = clip.frames[:, rows, middle - 4 : middle + 5].mean(axis=(0, 2))
+    return (rows - clip.face_px[1]) / clip.px_per_mm, grey
 
 
-def lung_shift(first: NDArray[np.uint8], second: NDArray[np.uint8], largest: int = 20) -> int:
-    """Columns by which a picture's speckle has moved to the right: the best of the correlations."""
-    inner = slice(largest, first.shape[1] - largest)
-    correlations = [
-        np.corrcoef(first[:, inner].ravel(), np.roll(second, -shift, axis=1)[:, inner].ravel())[0, 1]
-        for shift in range(-largest, largest + 1)
-    ]
-    return int(np.argmax(correlations)) - largest
+def test_a_seed_gives_the_same_cine(convex: PatientLook) -> None:
+    first, again = (simulate(convex, HEALTHY, seed=3, n_frames=3) for _ in range(2))
+    np.testing.assert_array_equal(first.frames, again.frames)
+    assert first.truth == again.truth
+    assert (simulate(convex, HEALTHY, seed=4, n_frames=3).frames != first.frames).any()
 
 
-@pytest.mark.parametrize("side_px", [64, 193, 224, 256])
-def test_frames_are_grey_and_square(look: PatientLook, side_px: int) -> None:
-    frames = simulate(look, A_LINES, seed=1, n_frames=3, side_px=side_px)
-    assert frames.shape == (3, side_px, side_px)
-    assert frames.dtype == np.uint8
-    assert frames.min() == 0
-    assert 150 < frames.max() <= 235
+def test_frames_follow_one_another_whatever_their_number(convex: PatientLook) -> None:
+    short, long = (simulate(convex, HEALTHY, seed=3, n_frames=n) for n in (2, 5))
+    np.testing.assert_array_equal(short.frames, long.frames[:2])
 
 
-def test_a_seed_gives_the_same_pixels_and_another_seed_others(look: PatientLook) -> None:
-    pattern = LungPattern(a_lines=True, n_b_lines=2)
-    first, again, other = (simulate(look, pattern, seed=seed, n_frames=3) for seed in (5, 5, 6))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_lines_lie_at_multiples_of_the_pleuras_depth(convex: PatientLook, seed: int) -> None:
+    clip = simulate(convex, HEALTHY, seed=seed, n_frames=6)
+    depths, grey = axial(clip, convex)
+    wall = convex.habitus.wall_mm
+    for order in (1, 2, 3):
+        near = np.abs(depths - order * wall) < 5
+        assert abs(depths[near][grey[near].argmax()] - order * wall) < 1.5, order
+    between = grey[np.abs(depths - 2.5 * wall) < 3].mean()
+    assert grey[np.abs(depths - 2 * wall) < 1].max() > between + 20
 
 
-def test_nothing_depends_on_numpys_global_generator(look: PatientLook) -> None:
-    before = np.random.get_state()[1].copy()
-    simulate(look, A_LINES, seed=1, n_frames=1)
-    assert np.array_equal(np.random.get_state()[1], before)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_only_the_a_lines_asked_for_are_drawn(convex: PatientLook, seed: int) -> None:
+    def stands_out(n: int, order: int) -> float:
+        depths, grey = axial(simulate(convex, Findings(a_lines=n), seed=seed, n_frames=6), convex)
+        distance = np.abs(depths - order * convex.habitus.wall_mm)
+        return float(grey[distance < 1].mean() - grey[(distance > 4) & (distance < 7)].mean())
+
+    assert stands_out(1, 2) > stands_out(0, 2) + 15
+    assert stands_out(2, 3) > stands_out(1, 3) + 15
 
 
-def test_more_frames_begin_with_the_same_ones(look: PatientLook) -> None:
-    assert np.array_equal(simulate(look, A_LINES, seed=3, n_frames=2), simulate(look, A_LINES, seed=3, n_frames=6)[:2])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_b_lines_reach_the_bottom_without_fading(linear: PatientLook, between: Ruler, seed: int) -> None:
+    clip = simulate(linear, Findings(b_lines=1, b_line_mm=4), seed=seed, n_frames=4)
+    if not all(truth.n_b_lines for truth in clip.truth):
+        pytest.skip("this one is not to be seen all the time")
+    column = int(between(clip, 30, 70).mean(axis=(0, 1)).argmax())
+    ray = np.s_[:, :, max(column - 3, 0) : column + 4]
+    upper, bottom = between(clip, 28, 40)[ray].mean(), between(clip, 60, 73)[ray].mean()
+    assert bottom > 0.85 * upper
+    assert bottom > between(clip, 60, 73).mean() + 25  # not so the lung beside it
 
 
-def beam_of(look: PatientLook, side_px: int = 224) -> NDArray[np.bool_]:
-    """The beam's pixels: gain this high leaves none of them black, and none dimmer than the word outside."""
-    white: NDArray[np.bool_] = simulate(replace(look, gain_db=200), BARE, seed=1, n_frames=1, side_px=side_px)[0] > 230
-    return white
+def test_b_lines_erase_a_lines(convex: PatientLook) -> None:
+    both = replace(WHITE, a_lines=3)
+    assert all(truth.a_lines for truth in simulate(convex, HEALTHY, seed=1, n_frames=2).truth)
+    assert not any(truth.a_lines for truth in simulate(convex, both, seed=1, n_frames=2).truth)
 
 
-def test_the_beam_has_its_transducers_shape(look: PatientLook) -> None:
-    beam = beam_of(look)
-    assert np.abs(beam.astype(int) - beam[:, ::-1]).sum() < 0.01 * beam.sum()  # symmetric
-    widths = beam.sum(axis=1)[beam.any(axis=1)]
-    if look.convex:
-        assert widths[20] < 0.6 * widths.max()
-    else:
-        assert len(set(widths)) == 1
+@pytest.mark.parametrize("n", [0, 1, 3, 6])
+def test_b_lines_that_are_seen_are_counted(convex: PatientLook, n: int) -> None:
+    counts = [truth.n_b_lines for seed in SEEDS for truth in simulate(convex, Findings(b_lines=n), seed=seed).truth]
+    assert max(counts) == n
+    assert np.mean(counts) >= 0.6 * n
 
 
-def test_outside_the_beam_stands_the_word_synthetic_and_nothing_else(look: PatientLook) -> None:
-    beam = beam_of(look)
-    frames = simulate(look, LungPattern(a_lines=True, n_b_lines=3), seed=2, n_frames=4)
-    assert frames[:, beam].mean() > 30
-    outside = np.where(beam, 0, frames)
-    assert (outside == outside[0]).all()
-    rows, columns = np.nonzero(outside[0])
-    assert len(rows) > 100  # the word, upright in the upper left corner
-    assert 45 < rows.max() < 70
-    assert columns.max() < 16
+def test_b_lines_come_and_go_with_the_breath(convex: PatientLook) -> None:
+    counts = [truth.n_b_lines for truth in simulate(convex, Findings(b_lines=6), seed=2, n_frames=120).truth]
+    assert len(set(counts)) > 1
 
 
-def test_a_picture_with_no_room_for_the_word_beside_the_beam_goes_without(linear_look: PatientLook) -> None:
-    frame = simulate(linear_look, A_LINES, seed=1, n_frames=1, side_px=64)[0]
-    assert not frame[~beam_of(linear_look, side_px=64)].any()
+@pytest.mark.parametrize("seed", SEEDS)
+def test_more_and_wider_b_lines_are_brighter(convex: PatientLook, seed: int) -> None:
+    def grey(findings: Findings) -> float:
+        clip = simulate(convex, findings, seed=seed, n_frames=2)
+        depths, profile = axial(clip, convex)
+        return float(profile[(depths > 40) & (depths < 100)].mean())
+
+    assert grey(WHITE) > grey(Findings()) + 20
 
 
-@pytest.mark.parametrize("wall_mm", [16.0, 21.0, 26.0])
-def test_a_lines_lie_at_multiples_of_the_pleural_depth(look: PatientLook, axial_profile: Any, wall_mm: float) -> None:
-    patient = replace(look, wall_mm=wall_mm)
-    depths_mm, grey = axial_profile(simulate(patient, A_LINES, seed=4, **BREATH), patient)
-    beneath = depths_mm > 0.8 * wall_mm
-    peaks, _ = signal.find_peaks(grey[beneath], prominence=PROMINENCE, distance=5)
-    found_mm = depths_mm[beneath][peaks]
-    expected_mm = wall_mm * np.arange(1, 5)
-    expected_mm = expected_mm[expected_mm < patient.depth_mm - 3]
-    assert found_mm == pytest.approx(expected_mm, abs=1.5)
+@pytest.fixture
+def moved(linear: PatientLook, between: Ruler) -> Callable[..., float]:
+    """How much the grey between two depths changes over two breaths, beside what the hand's unrest does."""
+
+    def measure(
+        findings: Findings, seed: int, shallow_mm: float, deep_mm: float, monkeypatch: pytest.MonkeyPatch
+    ) -> float:
+        monkeypatch.setattr(simulation, "HAND_LINES", 0.0)
+        look = replace(linear, device=replace(linear.device, noise_db=-120, noise_slope_db_mm=0, persistence=0))
+        frames = between(simulate(look, findings, seed=seed, n_frames=120), shallow_mm, deep_mm)
+        return float(frames.std(axis=0).mean())
+
+    return measure
 
 
-def test_a_lines_fade_with_each_repetition(look: PatientLook, axial_profile: Any) -> None:
-    depths_mm, grey = axial_profile(simulate(look, A_LINES, seed=4, **BREATH), look)
-    heights = [grey[np.abs(depths_mm - order * look.wall_mm) < 1.5].max() for order in (1, 2, 3, 4)]
-    assert heights == sorted(heights, reverse=True)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_lung_that_slides_moves_and_the_wall_and_other_lung_stand_still(
+    moved: Callable[..., float], seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall, lung = (2, 18), (25, 40)
+    assert moved(Findings(), seed, *lung, monkeypatch) > 2
+    assert moved(Findings(), seed, *wall, monkeypatch) < 0.5
+    assert moved(Findings(sliding=False), seed, *lung, monkeypatch) < 0.5
 
 
-def test_lung_without_a_lines_shows_no_repetition(look: PatientLook, axial_profile: Any) -> None:
-    depths_mm, grey = axial_profile(simulate(look, BARE, seed=4, **BREATH), look)
-    peaks, _ = signal.find_peaks(grey[depths_mm > 1.2 * look.wall_mm], prominence=PROMINENCE)
-    assert len(peaks) == 0
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_b_line_begins_at_the_pleura_and_reaches_the_bottom_undimmed(linear_look: PatientLook, seed: int) -> None:
-    frames = simulate(linear_look, ONE_B_LINE, seed=seed, n_frames=6)
-    column = b_line_columns(frames, linear_look)[0]
-    ray = slice(column - 2, column + 3)
-    beside = np.r_[20 : column - 14, column + 14 : 204]
-
-    def grey(shallow_mm: float, deep_mm: float, columns: slice | NDArray[np.intp]) -> float:
-        return float(frames[0, rows_of(linear_look, shallow_mm, deep_mm)][:, columns].mean())
-
-    for shallow_mm in (26, 46, 66, 86):
-        assert grey(shallow_mm, shallow_mm + 20, ray) > grey(shallow_mm, shallow_mm + 20, beside) + 50
-    assert grey(86, 106, ray) == pytest.approx(grey(26, 46, ray), rel=0.15)
-    assert grey(4, 18, ray) == pytest.approx(grey(4, 18, beside), rel=0.15)  # none of it in the chest wall
-
-
-def test_b_lines_erase_a_lines(linear_look: PatientLook) -> None:
-    with_a_lines, without = (
-        simulate(linear_look, LungPattern(a_lines, n_b_lines=1), seed=8, n_frames=4).astype(int)
-        for a_lines in (True, False)
+def test_lung_pulse_is_a_small_movement(moved: Callable[..., float], monkeypatch: pytest.MonkeyPatch) -> None:
+    still, pulse, sliding = (
+        moved(findings, 1, 25, 40, monkeypatch)
+        for findings in (Findings(sliding=False), Findings(sliding=False, pulse=True), Findings())
     )
-    difference = np.abs(with_a_lines - without)[:, rows_of(linear_look, 40, 48)]  # about the first repetition
-    for frame, column in zip(difference, b_line_columns(without.astype(np.uint8), linear_look), strict=True):
-        assert frame[:, column - 1 : column + 2].max() == 0
-        assert frame[:, np.r_[25 : column - 12, column + 12 : 200]].max(axis=0).min() > 30
+    assert still < pulse < sliding
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_b_lines_slide_with_the_lung_and_the_chest_wall_stands_still(linear_look: PatientLook, seed: int) -> None:
-    # B-lines and lung are looked at apart: one seed has the same breath, whatever the pattern.
-    columns = b_line_columns(simulate(linear_look, ONE_B_LINE, seed=seed, **BREATH), linear_look)
-    lung = simulate(linear_look, BARE, seed=seed, **BREATH)
-    left, right = int(columns.argmin()), int(columns.argmax())
-    moved = int(columns[right] - columns[left])
-    assert 10 <= moved <= 18
-    beneath, wall = rows_of(linear_look, 28, 60), rows_of(linear_look, 2, 18)
-    assert lung_shift(lung[left, beneath], lung[right, beneath]) == pytest.approx(moved, abs=2)
-    assert lung_shift(lung[left, wall], lung[right, wall]) == 0
+def test_the_hand_is_never_quite_at_rest(linear: PatientLook, between: Ruler) -> None:
+    frames = between(simulate(linear, Findings(sliding=False), seed=1, n_frames=120), 2, 18)
+    assert 0.2 < frames.std(axis=0).mean() < 15
 
 
-def test_the_lung_has_no_seam_where_it_slides_in(linear_look: PatientLook) -> None:
-    """Neighbouring columns are alike everywhere: the speckle is wider than a beam line."""
-    lung = simulate(replace(linear_look, gain_db=12), BARE, seed=2, **BREATH)[:, rows_of(linear_look, 60, 105), 20:204]
-    lung = lung.astype(float)
-    steps = np.abs(np.diff(lung, axis=2)).mean(axis=1)
-    assert steps.max() < 2.5 * np.median(steps)
+@pytest.fixture
+def scene(convex: PatientLook, generator: np.random.Generator) -> tuple[Grid, ChestWall]:
+    grid = polar_grid(convex.transducer, convex.depth_mm)
+    return grid, build_wall(grid, convex.device.grain, convex.habitus, generator, ribs=False, tilt_mm=0)
 
 
-def test_more_severe_lung_is_whiter(look: PatientLook) -> None:
-    patterns = [BARE, LungPattern(False, 2), LungPattern(False, 4), LungPattern(False, 9, b_line_width=0.07)]
-    white = []
-    for pattern in patterns:
-        frames = np.concatenate([simulate(look, pattern, seed=seed, n_frames=2) for seed in range(6)])
-        white.append((frames[:, 150:200] > 110).mean())
-    assert all(after > 1.3 * before for before, after in pairwise(white)), white
+def test_the_lungs_edge_is_a_curtain(scene: tuple[Grid, ChestWall], generator: np.random.Generator) -> None:
+    view = Costophrenic(*scene, Findings(view="pleural"), generator)
+    out, middle, breathed_in = (view.frame(breath, 0).lung.sum() for breath in (-1, 0, 1))
+    assert out < middle < breathed_in
 
 
-def test_gain_and_attenuation_act_as_their_names_say(linear_look: PatientLook) -> None:
+def test_fluid_is_dark_and_grows(convex: PatientLook) -> None:
+    def dark_of(seed: int, effusion_mm: float, floating: bool) -> float:
+        """Share of the left half, from the wall to 6 cm, that is much darker than the organ on the right."""
+        findings = Findings(view="pleural", effusion_mm=effusion_mm, atelectasis=floating)
+        clip = simulate(replace(convex, gain_db=3), findings, seed=seed, n_frames=4)
+        first, last = (round(clip.face_px[1] + depth * clip.px_per_mm) for depth in (25, 60))
+        middle = round(clip.face_px[0])
+        grey = clip.frames.mean(axis=0)
+        organ = np.median(grey[first:last, middle + 10 : middle + 40])
+        part = np.s_[first:last, middle - 60 : middle + 10]
+        return float((grey[part] < 0.55 * organ)[clip.inside[part]].mean())
+
+    def dark(effusion_mm: float, floating: bool = False) -> float:
+        return float(np.mean([dark_of(seed, effusion_mm, floating) for seed in SEEDS]))
+
+    none, little, much = dark(0), dark(12), dark(40)
+    assert none + 0.02 < little < much - 0.02
+    assert dark(40, floating=True) > none + 0.1
+
+
+@pytest.mark.parametrize("effusion_mm", [0.0, 10.0, 25.0, 50.0])
+def test_effusion_is_true_of_the_frames_that_show_it(convex: PatientLook, effusion_mm: float) -> None:
+    findings = Findings(view="pleural", effusion_mm=effusion_mm)
+    seen = [truth.effusion for seed in range(10) for truth in simulate(convex, findings, seed=seed, n_frames=2).truth]
+    assert np.mean(seen) == 0 if effusion_mm == 0 else np.mean(seen) > (0.5 if effusion_mm < 15 else 0.9)
+
+
+def test_lung_without_air_leaves_none_to_look_for_lines_in(convex: PatientLook) -> None:
+    findings = Findings(view="pleural", effusion_mm=45, atelectasis=True)
+    for truth in simulate(convex, findings, seed=1, n_frames=2).truth:
+        assert not truth.lung
+        assert truth.consolidation
+        assert (truth.n_b_lines, truth.a_lines) == (0, False)
+
+
+def test_consolidation_has_a_torn_border(scene: tuple[Grid, ChestWall], generator: np.random.Generator) -> None:
+    grid, wall = scene
+    patch = Consolidation(grid, generator, surface_mm=wall.pleura_mm, thickness_mm=30, room=(-0.5, 0.5))
+    within, *_, covered = patch.frame(0)
+    assert within[grid.depth_mm[:, 0] < 20].max() < 0.2
+    reach = (within > 0.5).sum(axis=0) * grid.step_mm
+    assert 20 < reach.max() < 45
+    assert np.abs(np.diff(reach[covered > 0.6])).mean() > 0.5
+
+
+def test_gain_and_attenuation_act_as_their_names_say(convex: PatientLook) -> None:
     def grey(look: PatientLook, shallow_mm: float, deep_mm: float) -> float:
-        return float(simulate(look, BARE, seed=1, n_frames=1)[0, rows_of(look, shallow_mm, deep_mm), 20:204].mean())
+        depths, profile = axial(simulate(look, WHITE, seed=1, n_frames=2), look)
+        return float(profile[(depths > shallow_mm) & (depths < deep_mm)].mean())
 
-    louder, dimmer = replace(linear_look, gain_db=3), replace(linear_look, attenuation_db_mm=0.22)
-    assert grey(louder, 2, 18) > grey(linear_look, 2, 18) + 8
-    assert grey(linear_look, 60, 100) - grey(dimmer, 60, 100) > 10
-    assert abs(grey(linear_look, 2, 6) - grey(dimmer, 2, 6)) < 4
-
-
-def test_looks_differ_and_keep_the_pleura_and_a_repetition_in_view() -> None:
-    looks = [PatientLook.draw(np.random.default_rng(seed)) for seed in range(200)]
-    assert len({look.wall_mm for look in looks}) == 200
-    assert 0.65 < np.mean([look.convex for look in looks]) < 0.95
-    assert all(2 * look.wall_mm < look.depth_mm - 10 for look in looks)
+    assert grey(replace(convex, gain_db=6), 4, 18) > grey(convex, 4, 18) + 8
+    healthy = simulate(convex, Findings(), seed=1, n_frames=2)
+    dimmer = simulate(replace(convex, attenuation_db_mm=0.15), Findings(), seed=1, n_frames=2)
+    assert dimmer.frames.mean() < healthy.frames.mean() - 2
 
 
-@pytest.mark.parametrize("wrong", [{"n_frames": 0}, {"side_px": 0}, {"frame_rate_hz": 0}, {"seed": -1}])
-def test_senseless_cines_are_refused(linear_look: PatientLook, wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("probe", ["convex", "linear", "phased"])
+@pytest.mark.parametrize("findings", [HEALTHY, Findings(view="pleural", effusion_mm=20)], ids=["lung", "fluid"])
+def test_the_beam_is_found_on_every_machine(device: str, probe: Any, findings: Findings) -> None:
+    depth = 70 if probe == "linear" else 110
+    look = PatientLook(DEVICES[device], probe, depth, 0, 0.04, Habitus(20, 0.4, 3, -40, 3, 0.3, 1))
+    clip = simulate(look, findings, seed=2, n_frames=6)
+    beam = find_beam(list(clip.frames), None, 0.8)
+    assert (beam.mask & clip.inside).sum() / (beam.mask | clip.inside).sum() > 0.88
+    assert beam.shape.value == {"convex": "sector"}.get(probe, probe)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("probe", ["convex", "linear", "phased"])
+def test_every_frame_says_that_it_is_synthetic(device: str, probe: Any) -> None:
+    from PIL import Image, ImageDraw, ImageFont
+
+    look = PatientLook(DEVICES[device], probe, 75, 0, 0.02, Habitus(20, 0.4, 3, -40, 3, 0.3, 1))
+    clip = simulate(look, HEALTHY, seed=1, n_frames=3)
+    word = Image.new("L", clip.inside.shape[::-1])
+    ImageDraw.Draw(word).text((2, 1), MARK, fill=MARK_GREY, font=ImageFont.load_default_imagefont())
+    letters = np.asarray(word) > 0
+    assert not (letters & clip.inside).any()
+    assert (clip.frames[:, letters] == MARK_GREY).all()
+    assert not clip.overlay[clip.inside].any()
+    assert (clip.frames[:, ~clip.inside] == clip.frames[0, ~clip.inside]).all()
+
+
+def test_colour_keeps_the_pattern(convex: PatientLook) -> None:
+    clip = simulate(convex, HEALTHY, seed=1, n_frames=2)
+    coloured = clip.in_colour()
+    assert coloured.shape == (*clip.frames.shape, 3)
+    red, blue = coloured[..., 0].astype(int), coloured[..., 2].astype(int)
+    assert (red[:, clip.inside] >= blue[:, clip.inside]).all()  # this machine's white is warm
+    assert (red - blue).max() > 100  # its logo
+
+
+@pytest.mark.parametrize("wrong", [{"n_frames": 0}, {"seed": -1}])
+def test_senseless_cines_are_refused(convex: PatientLook, wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="at least"):
-        simulate(linear_look, BARE, **{"seed": 1, **wrong})
+        simulate(convex, HEALTHY, **{"seed": 1, **wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"a_lines": 9},
+        {"b_lines": -1},
+        {"irregularity": 1.5},
+        {"effusion_mm": 10.0},
+        {"view": "pleural", "atelectasis": True},
+    ],
+)
+def test_senseless_findings_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Findings(**wrong)
