@@ -14,6 +14,7 @@ from lusfx.errors import LusfxError
 from lusfx.version import __version__
 
 COMMANDS = {
+    "demo": "Do all of it on synthetic patients, and write a page about it.",
     "extract": "Encode what the cache lacks.",
     "train-task": "Train a head for a task on cached features.",
     "score": "Answer tasks for clips, and write a table of scores.",
@@ -26,7 +27,7 @@ COMMANDS = {
     "heads": "List the kinds of heads.",
     "plugins": "List the plugins, and what is wrong with those that failed.",
     "new-plugin": "Write a task plugin, with tests and texts, to go on from.",
-    "synth": "Write a small archive of synthetic clips with labels.",
+    "synth": "Write an archive of synthetic clips with labels.",
     "doctor": "Check this installation and this machine.",
 }
 """Every command with its help; ``train-task`` lives in ``lusfx/cli/train_task.py`` as ``command``, and so on."""

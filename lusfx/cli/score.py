@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Answer a task everywhere, also where the task that it requires says otherwise or has no model here.",
 )
+@click.option("--report", type=terminal.FILE, help="Write an HTML report here: counts and shares, no pictures.")
 @terminal.device_option
 @terminal.threads_option
 @terminal.paths_option
@@ -38,6 +39,7 @@ def command(
     out: Path,
     encoder: str | None,
     no_gates: bool,
+    report: Path | None,
     device: Device,
     threads: int,
     show_paths: bool,
@@ -66,6 +68,7 @@ def command(
             device=device,
             threads=threads,
             show_paths=show_paths,
+            report=report,
             progress=progress,
             stop=stop,
         )

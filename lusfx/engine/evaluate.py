@@ -17,10 +17,10 @@ from lusfx.engine.labels import LabelledUnits, labels_of, read_labels
 from lusfx.engine.samples import Samples, make_samples
 from lusfx.engine.task_figures import task_figures
 from lusfx.engine.task_report import evaluation_page
-from lusfx.errors import LeakError, TableError
+from lusfx.errors import LeakError, TableError, UsageError
 from lusfx.metrics import Interval, Performance, performance, summary
 from lusfx.plugins import load_registry
-from lusfx.report import render
+from lusfx.report import write_page
 from lusfx.site_key import SiteKey
 from lusfx.splits import some_keys
 from lusfx.task_model import OutcomeCard, TaskModel, load_task_model
@@ -100,6 +100,7 @@ def evaluate(
     labels: Path | str,
     cache: Path | str,
     *,
+    task: Task | None = None,
     seed: int = 0,
     report: Path | None = None,
     site_key: SiteKey | None = None,
@@ -107,14 +108,19 @@ def evaluate(
     """Judge a task model on a label table's cached units. A gate is not asked: every labelled unit counts.
 
     :param model: task model directory.
+    :param task: the task that the model answers, where no plugin provides it; it says how labels are read.
     :param report: where to write an HTML report, if anywhere.
     :raises LeakError: if a patient or a clip was in training: the figures would be too good.
     :raises TableError: if units have no patient, so that no interval could be given, or none can be assessed.
     """
     registry = load_registry()
-    loaded = load_task_model(Path(model), registry.heads.as_mapping(), registry.tasks.as_mapping())
+    tasks = registry.tasks.as_mapping() if task is None else {task.name: task}
+    loaded = load_task_model(Path(model), registry.heads.as_mapping(), tasks)
     card = loaded.card.task
-    task = registry.task(card.name)
+    if task is None:
+        task = registry.task(card.name)
+    elif task.name != card.name:
+        raise UsageError(f"{loaded.name} answers '{card.name}', and the task given is '{task.name}'")
     opened = Cache.open(Path(cache))
     store = opened.find(loaded.card.features.fingerprint)
     labelled = labels_of(task, read_labels(Path(labels), opened, store, site_key or SiteKey.load()))
@@ -150,7 +156,7 @@ def evaluate(
         [*_warnings(loaded, task, outcomes), *samples.warnings(), *labelled.warnings()],
     )
     if report is not None:
-        report.write_text(render(evaluation_page(result)), encoding="utf-8")
+        write_page(evaluation_page(result), report)
     return result
 
 
@@ -203,6 +209,8 @@ def _warnings(model: TaskModel, task: Task, outcomes: Sequence[OutcomeEvaluation
             f"the model was trained for version {model.card.task.version} of the task, labels are read by {task.version}"
         )
     for outcome in outcomes:
-        if len(np.unique(outcome.targets)) < 2:
+        if not len(outcome.targets):
+            warnings.append(f"'{outcome.name}': no labelled unit answers it: there are no figures")
+        elif len(np.unique(outcome.targets)) < 2:
             warnings.append(f"'{outcome.name}': the labelled units are all of one class: there is no AUC")
     return warnings

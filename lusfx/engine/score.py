@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from lusfx.engine import exam_summary
 from lusfx.engine.answers import Panel
 from lusfx.engine.encoders import feature_spec, open_encoder
 from lusfx.engine.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
+from lusfx.engine.score_report import ScoreTally, score_page
 from lusfx.engine.score_table import NOT_ASSESSABLE, SCORED, Place, ScoreTable, columns_of
-from lusfx.errors import UsageError
+from lusfx.errors import RunInterruptedError, UsageError
 from lusfx.plugins import load_registry
+from lusfx.report import write_page
 from lusfx.site_key import SiteKey
 from lusfx.tables import Cell, check_table_name, write_table
 from lusfx.task_model import TaskModel, load_task_model
@@ -32,6 +35,7 @@ class ScoreResult:
     :param rows: number of rows by status: ``scored``, ``not assessable``, ``failed``, ``skipped``, ``not reached``.
     :param reasons: number of rows without an answer, by code.
     :param problems: what went wrong after the table was written.
+    :param tally: the rows by model, answer and probability.
     """
 
     out: Path
@@ -41,6 +45,7 @@ class ScoreResult:
     rows: Mapping[str, int]
     reasons: Mapping[str, int]
     problems: Sequence[str]
+    tally: ScoreTally | None = field(default=None, repr=False)
 
     def summary(self) -> str:
         """One line that adds up."""
@@ -75,6 +80,7 @@ def score(
     threads: int = 0,
     batch_size: int = BATCH_SIZE,
     show_paths: bool = False,
+    report: Path | None = None,
     site_key: SiteKey | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
@@ -90,7 +96,9 @@ def score(
     :param with_gates: whether a task that requires another's answer is asked only where it has it; the other's model must
         then be among ``models``.
     :param show_paths: add a column ``path``; a path can name a patient.
+    :param report: where to write an HTML report, if anywhere; it has no pictures and names no file.
     :raises FingerprintMismatchError: if the encoder's features are not those that a model was trained on.
+    :raises RunInterruptedError: if ``stop`` is set while the table is written.
     """
     out = Path(out)
     check_table_name(out)
@@ -123,18 +131,24 @@ def score(
         store = holder.find(fingerprint)
         members = holder.memberships()
         places = [Place(key, members.get(key, Membership())) for key in sorted(store.keys())]
-    table = ScoreTable(places, panel, store)
+    started = time.monotonic()
+    table, tally = ScoreTable(places, panel, store), ScoreTally(loaded)
     statuses: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    write_table(out, columns_of(loaded, show_paths), _counted(table.rows(), statuses, reasons))
+    # Stopped while it encoded, a run scores what it has; stopped from here on, it leaves no table.
+    rows = table.rows() if stop is None or stop.is_set() else _until(stop, table.rows())
+    write_table(out, columns_of(loaded, show_paths), tally.watched(_counted(rows, statuses, reasons)))
     exams = None
     if any(model.card.task.exam_summary is not None for model in loaded):
         exams = out.with_name(f"{out.stem}-exams{out.suffix}")
         write_table(exams, exam_summary.COLUMNS, table.exam_rows)
     problems = registry.scores_written(out)
-    return ScoreResult(
-        out, exams, extraction, [model.name for model in loaded], dict(statuses), dict(reasons), problems
+    result = ScoreResult(
+        out, exams, extraction, [model.name for model in loaded], dict(statuses), dict(reasons), problems, tally
     )
+    if report is not None:
+        write_page(score_page(result, tally, table.exam_rows, time.monotonic() - started), report)
+    return result
 
 
 def _places(extraction: ExtractResult, members: Mapping[str, Membership], show_paths: bool) -> list[Place]:
@@ -150,15 +164,21 @@ def _places(extraction: ExtractResult, members: Mapping[str, Membership], show_p
 
 
 def _common_features(models: Sequence[TaskModel]) -> tuple[str, str]:
-    """The name of the encoder and the fingerprint that all models need."""
+    """The first model's name for the encoder, and the fingerprint that all models need."""
     if not models:
         raise UsageError("name at least one task model")
-    names = {model.card.features.encoder for model in models}
     fingerprints = {model.card.features.fingerprint for model in models}
     if len(fingerprints) > 1:
         held = ", ".join(f"{model.name} needs {model.card.features.fingerprint[:12]}" for model in models)
         raise UsageError(f"the models are bound to different features: {held}. Score them in separate runs")
-    return names.pop(), fingerprints.pop()
+    return models[0].card.features.encoder, fingerprints.pop()
+
+
+def _until(stop: threading.Event, rows: Iterator[dict[str, Cell]]) -> Iterator[dict[str, Cell]]:
+    for row in rows:
+        if stop.is_set():
+            raise RunInterruptedError("stopped while scoring: no table was written. Run it again")
+        yield row
 
 
 def _counted(

@@ -10,7 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.metrics import Interval, Performance, calibration_bins, mean_roc, pairs, roc_auc, within_folds
-from lusfx.report import Figure, Page, Table, calibration_figure, roc_figure, score_figure
+from lusfx.report import (
+    Facts,
+    Figure,
+    Gallery,
+    Page,
+    Part,
+    Section,
+    Table,
+    Text,
+    calibration_figure,
+    roc_figure,
+    score_figure,
+)
 from lusfx.task_model import TaskCard
 
 if TYPE_CHECKING:
@@ -18,6 +30,7 @@ if TYPE_CHECKING:
     from lusfx.engine.training_result import OutcomeResult, TrainingResult
 
 SHORT = 12
+FIGURE_HEADER = ("figure", "value", "interval")
 LIMITS = (
     "Clips of one data set resemble each other in device, operator and patients. Cross-validation within it says how the "
     "head does on further patients of the same kind, not on another hospital's: judge it there with lusfx evaluate.",
@@ -73,17 +86,15 @@ def training_page(result: TrainingResult) -> Page:
     return Page(
         title=card.question,
         lead=(
-            f"Cross-validated by patient, the task model reaches {what} of {headline} on {len(samples)} {card.unit}s "
-            f"of {samples.n_patients} patients, in the mean of {result.n_repeats} repeats with other folds."
+            f"Cross-validated by patient, the task model reaches {what} of {stated(headline)} on {len(samples)} "
+            f"{card.unit}s of {samples.n_patients} patients, in the mean of {result.n_repeats} repeats with other folds."
         ),
         warnings=result.warnings,
-        figures=[figure for view in views for figure in _figures(view, card)],
-        tables=[
-            *_figures_tables(views, result.figures, card),
-            *[operating_point_table(view, card) for view in views],
-            _repeat_table(result.outcomes),
-            *[_search_table(outcome) for outcome in result.outcomes if outcome.learnt.merits],
-            Table("What it was made from", ("fact", "value"), _facts(result)),
+        sections=[
+            *_result_sections(views, result.figures, card),
+            Section("The same cross-validation with other folds", [_repeat_table(result.outcomes)]),
+            *_search_section(result.outcomes),
+            Section("What it was made from", [Table("", ("fact", "value"), _facts(result))]),
         ],
         limits=LIMITS,
     )
@@ -104,71 +115,131 @@ def evaluation_page(result: EvaluationResult) -> Page:
         )
         for outcome, stated in zip(result.outcomes, card.outcomes, strict=True)
     ]
+    samples = result.samples
+    headline = result.figures.get("mean_roc_auc", result.outcomes[0].metrics["roc_auc"])
+    what = "AUC" if card.task.kind == "binary" else f"Mean AUC over {len(views)} outcomes"
+    facts = [
+        ("task model", result.model.name),
+        (f"{card.task.unit}s judged", str(len(samples))),
+        ("patients", str(samples.n_patients)),
+        *[(f"'{view.name}'", f"{int(view.targets.sum())} of {len(view.targets)} {card.task.unit}s") for view in views],
+        (f"{card.task.unit}s whose label is not known", str(result.n_not_known)),
+        *[(f"{card.task.unit}s not assessable: {code}", str(count)) for code, count in sorted(samples.reasons.items())],
+        ("trained on", f"{card.training.n_units} {card.task.unit}s of {card.training.n_patients} other patients"),
+    ]
     return Page(
         title=card.task.question,
-        lead=f"{result.summary()}. None of these patients was in its training.",
+        lead=(
+            f"{what} {stated(headline)} on {len(samples)} {card.task.unit}s of {samples.n_patients} patients. None of these "
+            "patients was in its training."
+        ),
         warnings=result.warnings,
-        figures=[figure for view in views for figure in _figures(view, card.task)],
-        tables=[
-            *_figures_tables(views, result.figures, card.task),
-            *[operating_point_table(view, card.task) for view in views],
+        sections=[
+            *_result_sections(views, result.figures, card.task),
+            Section("What it was judged on", [Table("", ("fact", "value"), facts)]),
         ],
         limits=LIMITS[1:],
     )
 
 
-def _titled(title: str, name: str, card: TaskCard) -> str:
-    """A title that says which outcome it is about, where there is more than one."""
-    return title if card.kind == "binary" else f"{name}: {title}"
+def stated(figure: Interval) -> str:
+    """A figure with its interval, for people; in words where there is none."""
+    if np.isnan(figure.value):
+        return "not defined"
+    return f"{figure.value:.3f}" if np.isnan(figure.low) else str(figure)
 
 
-def _figures(view: OutcomeView, card: TaskCard) -> list[Figure]:
+def _result_sections(views: Sequence[OutcomeView], figures: Mapping[str, Interval], card: TaskCard) -> list[Section]:
+    """The task as a whole where it has several outcomes, then a section an outcome."""
+    sections = []
+    if figures:
+        rows = _interval_rows(figures)
+        note = "Intervals: 95%, bootstrapped over patients."
+        sections.append(Section("The task as a whole", [Table("", FIGURE_HEADER, rows, note)]))
+    for view in views:
+        title = "Figures" if card.kind == "binary" else view.name
+        sections.append(Section(title, [_tiles(view, card), *_figures(view, card), *_tables(view, card)]))
+    return sections
+
+
+def _tiles(view: OutcomeView, card: TaskCard) -> Facts:
+    return Facts(
+        [
+            (f"{view.metrics['roc_auc'].value:.3f}".replace("nan", "–"), "area under the ROC curve"),
+            *[
+                (
+                    f"{value.sensitivity.value:.2f} / {value.specificity.value:.2f}".replace("nan", "–"),
+                    f"sensitivity / specificity at '{name}'",
+                )
+                for name, value in view.performances.items()
+            ],
+            (f"{int(view.targets.sum())} of {len(view.targets)}", f"{card.unit}s that are '{view.name}'"),
+        ]
+    )
+
+
+def _figures(view: OutcomeView, card: TaskCard) -> list[Part]:
+    if len(np.unique(view.targets)) < 2:
+        return [Text([f"The labelled {card.unit}s are all of one class: there are no curves to draw."])]
     average = view.probabilities.mean(axis=0)
     points = {name: (1 - value.specificity.value, value.sensitivity.value) for name, value in view.performances.items()}
     classes = card.classes if card.kind == "binary" else ("no", "yes")
     return [
-        Figure(
-            _titled("ROC curve", view.name, card),
-            roc_figure(*mean_roc(view.targets, view.probabilities, view.folds), points),
-            "Dots: operating points, at thresholds that were chosen on other patients.",
-        ),
-        Figure(
-            _titled("Calibration", view.name, card),
-            calibration_figure(calibration_bins(view.targets, average)),
-            f"{card.unit.capitalize()}s in bins of equal size; bars: 95% Wilson intervals, taken as independent.",
-        ),
-        Figure(
-            _titled("Scores by class", view.name, card),
-            score_figure(view.targets, average, classes, view.thresholds, card.unit),
-            f"{card.unit.capitalize()}s of patients that the head was not trained on. Dashed: thresholds.",
-        ),
+        Gallery(
+            [
+                Figure(
+                    "ROC curve",
+                    roc_figure(*mean_roc(view.targets, view.probabilities, view.folds), points),
+                    "Marks: operating points, at thresholds that were chosen on other patients.",
+                ),
+                Figure(
+                    "Calibration",
+                    calibration_figure(calibration_bins(view.targets, average)),
+                    f"{card.unit.capitalize()}s in bins of equal size; bars: 95% Wilson intervals, taken as independent.",
+                ),
+                Figure(
+                    "Scores by class",
+                    score_figure(view.targets, average, classes, view.thresholds, card.unit),
+                    f"{card.unit.capitalize()}s of patients that the head was not trained on. Lines: thresholds.",
+                ),
+            ]
+        )
     ]
 
 
-def _figures_tables(views: Sequence[OutcomeView], figures: Mapping[str, Interval], card: TaskCard) -> list[Table]:
-    title, header = "Figures with 95% patient-bootstrap intervals", ("figure", "value", "interval")
-    tables = [Table(title, header, _interval_rows(figures))] if figures else []
-    return tables + [Table(_titled(title, view.name, card), header, _interval_rows(view.metrics)) for view in views]
+def _tables(view: OutcomeView, card: TaskCard) -> list[Table]:
+    share = float(view.targets.mean()) if len(view.targets) else float("nan")
+    by_chance = ("average precision of chance: the share that is yes", _number(share), "")
+    return [
+        Table(
+            "Figures with 95% patient-bootstrap intervals", FIGURE_HEADER, [*_interval_rows(view.metrics), by_chance]
+        ),
+        operating_point_table(view),
+    ]
 
 
 def _interval_rows(figures: Mapping[str, Interval]) -> list[tuple[str, str, str]]:
     return [
-        (FIGURE_NAMES[name], f"{figure.value:.3f}", f"{figure.low:.3f} to {figure.high:.3f}")
+        (FIGURE_NAMES[name], _number(figure.value), f"{_number(figure.low)} to {_number(figure.high)}")
         for name, figure in figures.items()
     ]
 
 
-def operating_point_table(view: OutcomeView, card: TaskCard) -> Table:
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.3f}"
+
+
+def operating_point_table(view: OutcomeView) -> Table:
     """Thresholds with what they achieve."""
     return Table(
-        _titled("Operating points", view.name, card),
+        "Operating points",
         ("name", "threshold", "sensitivity", "specificity"),
         [
             (
                 name,
-                f"{threshold:.3f}",
-                str(view.performances[name].sensitivity),
-                str(view.performances[name].specificity),
+                f"{threshold:.3f}" if threshold <= 1 else "never reached",
+                stated(view.performances[name].sensitivity),
+                stated(view.performances[name].specificity),
             )
             for name, threshold in view.thresholds.items()
         ],
@@ -179,7 +250,7 @@ def _repeat_table(outcomes: Sequence[OutcomeResult]) -> Table:
     n_repeats = len(outcomes[0].validation.probabilities)
     rows = [(str(repeat + 1), *(f"{_auc_of(o, repeat):.3f}" for o in outcomes)) for repeat in range(n_repeats)]
     names = ["AUC"] if len(outcomes) == 1 else [f"AUC of {outcome.name}" for outcome in outcomes]
-    return Table("The same cross-validation with other folds", ("repeat", *names), rows)
+    return Table("", ("repeat", *names), rows)
 
 
 def _auc_of(outcome: OutcomeResult, repeat: int) -> float:
@@ -187,13 +258,15 @@ def _auc_of(outcome: OutcomeResult, repeat: int) -> float:
     return within(outcome.targets, outcome.validation.probabilities[repeat])
 
 
-def _search_table(outcome: OutcomeResult) -> Table:
-    ranked = sorted(outcome.learnt.merits.items(), key=lambda item: -item[1])
-    return Table(
-        f"Heads that were searched for '{outcome.name}', on all patients",
-        ("head", "out-of-fold AUC"),
-        [(name, f"{merit:.3f}") for name, merit in ranked],
-    )
+def _search_section(outcomes: Sequence[OutcomeResult]) -> list[Section]:
+    """The heads that were tried, where any were."""
+    tables = []
+    for outcome in outcomes:
+        ranked = sorted(outcome.learnt.merits.items(), key=lambda item: -item[1])
+        rows = [(name, _number(merit)) for name, merit in ranked]
+        if rows:
+            tables.append(Table(f"For '{outcome.name}', on all patients", ("head", "out-of-fold AUC"), rows))
+    return [Section("Heads that were searched", tables)] if tables else []
 
 
 def _facts(result: TrainingResult) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Plots as inline SVG that reads in light and in dark: lines and text take the page's colour."""
+"""Plots as inline SVG that reads in light and in dark: lines and text take the page's colours."""
 
 from __future__ import annotations
 
@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
 INK = "#010203"
 """Stands for the page's text colour while drawing; no other element has it."""
-BLUE, ORANGE = "#3b7dd8", "#e07b00"
-"""Told apart by all common kinds of colour vision (Okabe and Ito's blue and vermilion, lightened)."""
+BLUE, ORANGE = "#010204", "#010205"
+"""Stand for two colours of the page that are told apart by all common kinds of colour vision."""
+COLOURS = {INK: "currentColor", BLUE: "var(--blue)", ORANGE: "var(--orange)"}
+LINES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
+MARKERS = ("o", "s", "^", "D", "v")
+N_BINS = 20
+
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""False and true positive rates, from (0, 0) to (1, 1)."""
 
 
 class Bin(Protocol):
@@ -40,27 +47,43 @@ def roc_figure(
 ) -> str:
     """ROC curve as SVG.
 
-    :param operating_points: name -> (1 - specificity, sensitivity).
+    :param operating_points: name -> (1 - specificity, sensitivity); one that is not finite is left out.
     """
     figure, axes = _square_axes("1 - specificity", "sensitivity")
-    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
     axes.plot(false_rate, true_rate, color=BLUE, linewidth=2, drawstyle="steps-post")
-    for name, (x, y) in operating_points.items():
-        axes.plot([x], [y], marker="o", color=ORANGE, markersize=7)
-        axes.annotate(name, (x, y), xytext=(8, -10), textcoords="offset points", color=INK)
+    points = {name: point for name, point in operating_points.items() if np.isfinite(point).all()}
+    for number, (name, (x, y)) in enumerate(points.items()):
+        marker = MARKERS[number % len(MARKERS)]
+        axes.plot([x], [y], marker=marker, color=ORANGE, markersize=8, linestyle="none", label=name)
+    if points:  # names beside the points would lie on one another where the points are close
+        axes.legend(frameon=False, labelcolor=INK, loc="lower right")
     return _svg(figure, "ROC curve")
+
+
+def roc_comparison_figure(curves: Mapping[str, Curve]) -> str:
+    """One or two ROC curves as SVG, by name."""
+    figure, axes = _square_axes("1 - specificity", "sensitivity")
+    for (name, (false_rate, true_rate)), colour, line in zip(curves.items(), (BLUE, ORANGE), ("-", "--"), strict=False):
+        axes.plot(false_rate, true_rate, line, color=colour, linewidth=2, drawstyle="steps-post", label=name)
+    axes.legend(frameon=False, labelcolor=INK, loc="lower right")
+    return _svg(figure, "ROC curves")
 
 
 def calibration_figure(bins: Sequence[Bin]) -> str:
     """Observed share against predicted probability, with intervals, as SVG."""
     figure, axes = _square_axes("predicted probability", "observed share")
-    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-    x = [point.predicted for point in bins]
-    y = [point.observed for point in bins]
-    below = [point.observed - point.low for point in bins]
-    above = [point.high - point.observed for point in bins]
-    axes.errorbar(x, y, yerr=np.maximum([below, above], 0), fmt="o-", color=BLUE, ecolor=BLUE, capsize=3, linewidth=1.5)
+    _draw_bins(axes, bins, BLUE, "o-", "")
     return _svg(figure, "calibration plot")
+
+
+def calibration_comparison_figure(series: Mapping[str, Sequence[Bin]]) -> str:
+    """One or two calibration plots in one, as SVG, by name."""
+    figure, axes = _square_axes("predicted probability", "observed share")
+    for (name, bins), colour, line in zip(series.items(), (BLUE, ORANGE), ("o-", "s--"), strict=False):
+        _draw_bins(axes, bins, colour, line, name)
+    # The diagonal leaves this corner free of all but the worst of calibrations.
+    axes.legend(frameon=False, labelcolor=INK, loc="upper left")
+    return _svg(figure, "calibration plots")
 
 
 def score_figure(
@@ -74,23 +97,60 @@ def score_figure(
 
     :param unit: what is counted: ``clip``, say.
     """
+    edges = np.linspace(0, 1, N_BINS + 1)
+    counts = {classes[number]: np.histogram(probabilities[targets == number], edges)[0] for number in (0, 1)}
+    return histogram_figure(counts, thresholds, unit)
+
+
+def histogram_figure(counts: Mapping[str, NDArray[np.int64]], thresholds: Mapping[str, float], unit: str) -> str:
+    """Histogram of probabilities from counts in bins of equal width, thresholds drawn, as SVG.
+
+    :param counts: by name, of one or two classes; blank where there is one and it needs no name.
+    :param thresholds: those above 1, which no probability reaches, are left out.
+    :param unit: what is counted: ``clip``, say.
+    """
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _axes((4, 4), "probability", f"{unit}s")
-    edges = np.linspace(0, 1, 21).tolist()
-    for number, colour in ((0, BLUE), (1, ORANGE)):
-        axes.hist(probabilities[targets == number], edges, color=colour, alpha=0.6, label=classes[number])
-    for place, (name, threshold) in enumerate(sorted(thresholds.items(), key=lambda item: item[1])):
-        if threshold <= 1:
-            axes.axvline(threshold, color=INK, linewidth=1, linestyle="--")
-            axes.text(
-                threshold, 1.02 + 0.07 * place, name, transform=axes.get_xaxis_transform(), color=INK, ha="center"
-            )
+    for (name, values), colour in zip(counts.items(), (BLUE, ORANGE), strict=False):
+        edges = np.linspace(0, 1, len(values) + 1)
+        axes.stairs(values, edges, fill=True, color=colour, alpha=0.35)
+        axes.stairs(values, edges, color=colour, linewidth=1.5, label=name or None)
+    # Named in the legend: names at the lines would lie on one another where thresholds are close.
+    reached = sorted(((value, name) for name, value in thresholds.items() if value <= 1))
+    for number, (threshold, name) in enumerate(reached):
+        line = LINES[number % len(LINES)]
+        axes.axvline(threshold, color=INK, linewidth=1.2, linestyle=line, label=f"{name}, {threshold:.2f}")
     axes.set_xlim(0, 1)
-    axes.legend(frameon=False, labelcolor=INK)
-    return _svg(figure, "scores by class")
+    axes.set_ylim(0, max(1.0, 1.05 * max(float(values.max(initial=0)) for values in counts.values())))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    if reached or any(counts):
+        figure.legend(frameon=False, labelcolor=INK, loc="outside lower center", ncols=2)
+    return _svg(figure, "histogram of probabilities")
+
+
+def _draw_bins(axes: Axes, bins: Sequence[Bin], colour: str, line: str, name: str) -> None:
+    x = [point.predicted for point in bins]
+    y = [point.observed for point in bins]
+    below = [point.observed - point.low for point in bins]
+    above = [point.high - point.observed for point in bins]
+    axes.errorbar(
+        x,
+        y,
+        yerr=np.maximum([below, above], 0),
+        fmt=line,
+        color=colour,
+        ecolor=colour,
+        elinewidth=0.8,
+        capsize=2,
+        linewidth=1.5,
+        label=name or None,
+    )
 
 
 def _square_axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     figure, axes = _axes((4, 4), x_label, y_label)
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     axes.set_aspect("equal")
@@ -125,4 +185,8 @@ def _svg(figure: Figure, description: str) -> str:
     text = re.sub(
         r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-label="{description}">', text, count=1
     )
-    return text.replace(INK, "currentColor").replace("xlink:href", "href")
+    text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
+    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1; font-family: inherit", text)
+    for stand_in, colour in COLOURS.items():
+        text = text.replace(stand_in, colour)
+    return text.replace("xlink:href", "href")

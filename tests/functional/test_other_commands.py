@@ -134,19 +134,50 @@ def test_cache_commands(lusfx: Lusfx, archive: Any) -> None:
     assert lusfx("cache", "verify", "--cache", archive.cache).code == 0
 
 
-def test_model_commands(lusfx: Lusfx, archive: Any, tmp_path: Path) -> None:
-    pytest.importorskip("lusfx_blues", reason="the plugin lusfx-blues is not installed")
-    lusfx(
-        "train-task", "b-lines", "--labels", archive.labels, "--cache", archive.cache, "--out", "m",
-        "--head", "lightgbm", "--folds", 3,
+def test_a_model_is_shown_and_verified(lusfx: Lusfx, exams: Any, tmp_path: Path) -> None:
+    pytest.importorskip("lusfx_ab_lines", reason="the plugin lusfx-ab-lines is not installed")
+    trained = lusfx(
+        "train-task", "ab-lines", "--labels", exams.labels, "--cache", exams.cache, "--out", "m",
+        "--head", "lightgbm", "--set", "rounds=5", "--folds", 2, "--repeats", 1, "--json",
     )  # fmt: skip
-    shown = lusfx("model", "show", "m")
-    assert "trained on 24 clips of 12 patients" in shown.out
-    assert lusfx("model", "verify", "m").code == 0
-    report = tmp_path / "m" / "report.html"
+    assert trained.code == 0, trained.err
+    (result,) = trained.json
+    shown = lusfx("model", "show", "m").out.splitlines()
+    assert shown[0].startswith(f"{result['model']}: A-lines and B-lines")
+    assert shown[1] == "multi-label, one answer a clip: A-lines, B-lines"
+    assert shown[2].endswith(f", {result['fingerprint'][:12]}, mean")
+    assert shown[3] == "answered only where view is parenchymal"
+    assert shown[4] == f"not answered farther than {result['familiar_limit']:.2f} from the training set"
+    assert shown[5].startswith("trained on 32 clips of 16 patients, ")
+    assert shown[6].startswith("A-lines: 16 of 32; cross-validated AUC ")
+    assert shown[6].endswith("; head lightgbm, calibration platt")
+    assert shown[7].startswith("  balanced: yes from ")
+    assert shown[7].endswith(", decides the answer")
+
+    told = lusfx("model", "show", "m", "--json").json
+    assert told["digest"] == result["digest"]
+    assert told["metrics"] == {o["outcome"]: o["cross_validated"] for o in result["outcomes"]}
+    assert lusfx("model", "verify", "m").out == "the task model is sound\n"
+    assert lusfx("model", "verify", "m", "--json").json == {"sound": True, "problems": []}
+
+    report, head = tmp_path / "m" / "report.html", tmp_path / "m" / "2-head.lightgbm.txt"
     report.write_bytes(report.read_bytes()[:-1])
-    assert lusfx("model", "verify", "m", "--json").json["sound"] is False
+    head.unlink()
+    told = lusfx("model", "verify", "m", "--json")
+    assert told.code == 1
+    assert told.json["sound"] is False
+    assert [problem.partition(" ")[0] for problem in told.json["problems"]] == ["2-head.lightgbm.txt", "report.html"]
+    assert lusfx("model", "verify", "m").out.splitlines()[-1] == "the task model cannot be used"
     assert lusfx("model", "show", "m").code == 1
+
+
+def test_a_model_of_the_first_format_is_to_be_trained_again(lusfx: Lusfx, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "task_model.json").write_text('{"format": "lusfx-task-model", "format_version": 1}')
+    shown = lusfx("model", "show", "old")
+    assert shown.code == 1
+    assert shown.err == "Error: the task model has format version 1, and this lusfx reads 2. Train it again\n"
+    assert lusfx("model", "verify", "old").code == 1
 
 
 def test_the_python_functions_have_the_commands_names() -> None:
