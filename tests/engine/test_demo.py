@@ -11,14 +11,14 @@ import pytest
 from numpy.typing import NDArray
 
 from lusfx.contracts import check_task
-from lusfx.engine.demo import DemoStoppedError, run_demo
 from lusfx.engine.demo import hospital as hospital_module
+from lusfx.engine.demo import run_demo
 from lusfx.engine.demo.folder import MARKER, DemoFolder
 from lusfx.engine.demo.hospital import CLIPS_A_PATIENT, LABELS, PatientSet, patient_sets, simulate_set
 from lusfx.engine.demo.result import Stage
 from lusfx.engine.demo.saving import Saving
 from lusfx.engine.demo.tasks import demo_tasks
-from lusfx.errors import LusfxError, UsageError
+from lusfx.errors import LusfxError, RunInterruptedError, UsageError
 from lusfx.tables import read_table
 
 
@@ -132,9 +132,9 @@ class TestPatients:
             nonlocal calls
             calls += 1
             if calls == 2:
-                raise DemoStoppedError("stopped")
+                raise RunInterruptedError("stopped")
 
-        with pytest.raises(DemoStoppedError):
+        with pytest.raises(RunInterruptedError):
             simulate_set(tmp_path, self.SMALL, 0, stop_at_the_second)
         assert simulate_set(tmp_path, self.SMALL, 0, lambda: None) == 1
 
@@ -154,8 +154,8 @@ def test_the_questions_are_sound_and_read_the_table(tmp_path: Path) -> None:
 
 
 def test_a_stop_is_an_error_that_says_what_to_do_next() -> None:
-    assert issubclass(DemoStoppedError, LusfxError)
-    assert DemoStoppedError.exit_code == 130
+    assert issubclass(RunInterruptedError, LusfxError)
+    assert RunInterruptedError.exit_code == 130
 
 
 def test_how_much_faster_is_told_only_where_something_was_found() -> None:

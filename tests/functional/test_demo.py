@@ -18,7 +18,8 @@ import pytest
 from click.testing import CliRunner
 
 from lusfx.cli import group
-from lusfx.engine.demo import DemoStoppedError, hospital, run_demo
+from lusfx.engine.demo import hospital, run_demo
+from lusfx.errors import RunInterruptedError
 from lusfx.site_key import SiteKey
 from lusfx.task_model import UnitFeatures
 
@@ -196,7 +197,7 @@ def test_a_stopped_demo_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest
         if text.startswith("encoding: 20 "):
             stop.set()
 
-    with pytest.raises(DemoStoppedError, match="Run the same command again"):
+    with pytest.raises(RunInterruptedError, match="Run the same command again"):
         run_demo(tmp_path / "out", n_patients=PATIENTS, progress=stop_in_the_middle, stop=stop)
     told: list[Any] = []
     again = threading.Event()
@@ -206,7 +207,7 @@ def test_a_stopped_demo_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest
         if stage.name == "encode":
             again.set()
 
-    with pytest.raises(DemoStoppedError):
+    with pytest.raises(RunInterruptedError):
         run_demo(tmp_path / "out", n_patients=PATIENTS, on_stage=end_after_encoding, stop=again)
     draw, encode = told
     assert f"{2 * PATIENTS} of them found" in draw.said

@@ -28,7 +28,7 @@ from lusfx.engine.score import ScoreResult, score
 from lusfx.engine.task_report import stated
 from lusfx.engine.train import train_task
 from lusfx.engine.training_result import TrainingResult
-from lusfx.errors import LusfxError, TrainingRefusedError, UsageError
+from lusfx.errors import RunInterruptedError, TrainingRefusedError, UsageError
 from lusfx.plugins import Registry, load_registry
 from lusfx.report import write_page
 from lusfx.task_model import TaskModel, load_task_model
@@ -42,12 +42,6 @@ MANY = 64
 N_REPEATS = 1
 SAVING_FRAMES = 32
 DRAW, ENCODE = "draw", "encode"
-
-
-class DemoStoppedError(LusfxError):
-    """The demo was asked to stop. What it had made is kept."""
-
-    exit_code = 130
 
 
 @dataclass(slots=True)
@@ -64,7 +58,7 @@ class _Demo:
     def check(self) -> None:
         """End here if asked to."""
         if self.stop.is_set():
-            raise DemoStoppedError("stopped. Run the same command again to go on from here")
+            raise RunInterruptedError("stopped. Run the same command again to go on from here")
 
     def done(self, name: str, started: float, said: str, first_s: float | None = None) -> None:
         """Put a stage on record."""
@@ -217,7 +211,7 @@ def run_demo(
     :param n_patients: to train on; half as many are in each of the two test sets.
     :param on_stage: called after each stage; ``progress`` with a sentence now and then.
     :param stop: set it to end the run early.
-    :raises DemoStoppedError: if it was stopped; the same call goes on from there.
+    :raises RunInterruptedError: if it was stopped; the same call goes on from there.
     :raises UsageError: if the directory holds something else.
     """
     if n_patients < FEWEST_PATIENTS:
