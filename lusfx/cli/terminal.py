@@ -25,7 +25,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
 
 cache_option = click.option("--cache", required=True, type=DIRECTORY, help="Cache directory.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 fingerprint_option = click.option(
     "--fingerprint", help="Which features, by their fingerprint or its beginning; needed if the cache holds several."
 )

@@ -1,0 +1,110 @@
+"""What the how-to guides say of plugins, site keys and workers is so."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+import lusfx
+from lusfx.cache import Cache
+from lusfx.plugins import build_registry
+from lusfx.site_key import SECRET_BYTES, SiteKey
+from lusfx.synth import write_archive
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def python_blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_hospitals_own_wiring_loads_and_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = (block for block in python_blocks("how-to-write-a-plugin.md") if "LUSFX_API_VERSION" in block)
+    (tmp_path / "hospital_wiring.py").write_text(block, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = build_registry([EntryPoint("hospital", "hospital_wiring", "lusfx")])
+    assert registry.failures == []
+
+    wiring = sys.modules["hospital_wiring"]
+    monkeypatch.setattr(wiring, "MIRROR", tmp_path)
+    monkeypatch.setattr(wiring, "INBOX", tmp_path / "inbox")
+    assert registry.resolve_weights("timm/net") is None
+    (tmp_path / "net.safetensors").touch()
+    assert registry.resolve_weights("timm/net") == tmp_path / "net.safetensors"
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "scores.csv").write_text("unit\n")
+    assert registry.scores_written(tmp_path / "scores.csv") == []
+    assert (tmp_path / "inbox" / "scores.csv").is_file()
+
+
+def test_whoever_has_the_key_finds_a_patients_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = python_blocks("how-to-score-an-archive.md")
+    exec(block, {})
+    assert capsys.readouterr().out.strip() == SiteKey.load().patient("4711")
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that was made with one key: of three patients by a manifest, half of it DICOM."""
+    folder = tmp_path_factory.mktemp("moved")
+    labels = write_archive(folder / "exams", n_patients=3, clips_per_patient=1, n_frames=2, clip_format="mixed")
+    lusfx.extract([labels], folder / "first", site_key=SiteKey(bytes(SECRET_BYTES)))
+    shutil.copytree(folder / "first", folder / "second")
+    return folder
+
+
+def patients(cache: Path) -> set[str | None]:
+    return {member.patient for member in Cache.open(cache).memberships().values()}
+
+
+def test_a_cache_that_moves_without_its_key_is_used_and_loses_the_link(moved: Path) -> None:
+    """The table of docs/how-to-deploy.md: nothing is encoded; a manifest puts new pseudonyms on record, DICOM files do not."""
+    cache, old, new = moved / "second", SiteKey(bytes(SECRET_BYTES)), SiteKey(bytes(range(SECRET_BYTES)))
+    names = [f"synthetic-{number:04}" for number in (1, 2, 3)]
+    assert patients(cache) == {old.patient(name) for name in names}
+
+    result = lusfx.extract([moved / "exams" / "clips"], cache, site_key=new)
+    assert (result.counts["cached"], result.counts["encoded"]) == (3, 0)
+    assert patients(cache) == {old.patient(name) for name in names}
+
+    result = lusfx.extract([moved / "exams" / "labels.csv"], cache, site_key=new)
+    assert (result.counts["cached"], result.counts["encoded"]) == (3, 0)
+    assert patients(cache) == {new.patient(name) for name in names}
+
+
+@pytest.mark.slow
+def test_workers_share_a_cache(tmp_path: Path) -> None:
+    """As the SLURM array runs them: a process a folder, at once, on a cache that none of them has made before."""
+    for number in (1, 2, 3):
+        write_archive(
+            tmp_path / "archive" / str(number), n_patients=2, clips_per_patient=1, n_frames=4, first_patient=10 * number
+        )
+    environment = os.environ | {"LUSFX_SITE_KEY": str(tmp_path / "site.key")}
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "lusfx",
+        "extract",
+        "--cache",
+        str(tmp_path / "cache"),
+        "--threads",
+        "1",
+    ]
+    workers = [
+        subprocess.Popen([*command, str(folder)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for folder in sorted((tmp_path / "archive").iterdir())
+    ]
+    for worker in workers:
+        said = worker.communicate(timeout=120)
+        assert worker.returncode == 0, said
+    (store,) = Cache.open(tmp_path / "cache").stores()
+    assert len(store.keys()) == 6
