@@ -151,7 +151,9 @@ def test_a_model_of_the_first_format_is_to_be_trained_again(logistic: Path, mode
     old = {"format": "lusfx-task-model", "format_version": 1, "head": {"name": "logistic"}, "canary": "canary"}
     (logistic / "task_model.json").write_text(json.dumps(old))
     refusal = models.refusal(logistic)
-    assert refusal.startswith("the task model has format version 1, and this lusfx reads 2. Train it again, into another")
+    assert refusal.startswith(
+        "the task model has format version 1, and this lusfx reads 2. Train it again, into another"
+    )
     assert "canary" not in refusal
 
 
