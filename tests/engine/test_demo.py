@@ -67,6 +67,13 @@ class TestFolder:
         assert (tmp_path / "out" / "site.key").exists()
         assert not (tmp_path / "home").exists()
 
+    def test_one_seed_gives_one_set_of_pseudonyms(self, tmp_path: Path) -> None:
+        one, same, other = (
+            DemoFolder.open(tmp_path / name, 32, seed).site_key().patient("synthetic-0001")
+            for name, seed in (("one", 0), ("same", 0), ("other", 1))
+        )
+        assert one == same != other
+
 
 def test_too_few_patients_and_a_negative_seed_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     for wanted in ({"n_patients": 23}, {"seed": -1}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -75,8 +76,15 @@ class DemoFolder:
         self.save()
 
     def site_key(self) -> SiteKey:
-        """The demo's own: its patients are nobody, and the user's key is for those who are somebody."""
-        return SiteKey.load(self.directory / "site.key")
+        """The demo's own: its patients are nobody, and the user's key is for those who are somebody.
+
+        Made of the seed, because folds follow pseudonyms: one seed, one demo.
+        """
+        file = self.directory / "site.key"
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(hashlib.sha256(f"{FORMAT} {self.seed}".encode()).hexdigest() + "\n", encoding="ascii")
+        return SiteKey.load(file)
 
     @property
     def cache(self) -> Path:
