@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.errors import LeakError, TrainingRefusedError
+from lusfx.patients import dealt, numbered
 
 NAMED = 3
 """How many offenders a message names."""
@@ -38,13 +39,17 @@ def patient_folds(targets: NDArray[np.int64], groups: NDArray[np.str_], n_folds:
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
+    patient_of_row = numbered(groups)
     for attempt in range(TRIES):
         splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed + attempt)
-        folds = [Fold(train, test) for train, test in splitter.split(targets, targets, groups)]
+        folds = [Fold(train, test) for train, test in splitter.split(targets, targets, patient_of_row)]
         if all(len(np.unique(targets[rows])) == 2 for fold in folds for rows in (fold.train, fold.test)):
             return folds
     # It weighs rows, and can put two patients together of whom each could have served a fold, one with many rows say.
-    return _dealt_folds(targets, groups, n_folds, seed)
+    fold_of_row = dealt(targets, groups, n_folds, np.random.default_rng(seed))
+    return [
+        Fold(np.nonzero(fold_of_row != number)[0], np.nonzero(fold_of_row == number)[0]) for number in range(n_folds)
+    ]
 
 
 def inner_folds(targets: NDArray[np.int64], groups: NDArray[np.str_], n_folds: int, seed: int) -> list[Fold]:
@@ -60,24 +65,6 @@ def inner_folds(targets: NDArray[np.int64], groups: NDArray[np.str_], n_folds: i
             "patients, or lower --folds"
         )
     return patient_folds(targets, groups, min(n_folds, available), seed)
-
-
-def _dealt_folds(targets: NDArray[np.int64], groups: NDArray[np.str_], n_folds: int, seed: int) -> list[Fold]:
-    """Patients shuffled in three stacks, with yes alone, with both, with no alone; laid end to end and dealt round.
-
-    Those with yes lie together, and so do those with no: hence ``n_folds`` or more of either reach every fold.
-    """
-    patients, patient_of_row = np.unique(groups, return_inverse=True)
-    has_yes = np.bincount(patient_of_row, weights=targets == 1, minlength=len(patients)) > 0
-    has_no = np.bincount(patient_of_row, weights=targets == 0, minlength=len(patients)) > 0
-    stack = np.where(has_yes, np.where(has_no, 1, 0), 2)
-    order = np.lexsort((np.random.default_rng(seed).random(len(patients)), stack))
-    fold_of_patient = np.empty(len(patients), np.int64)
-    fold_of_patient[order] = np.arange(len(patients)) % n_folds
-    fold_of_row = fold_of_patient[patient_of_row]
-    return [
-        Fold(np.nonzero(fold_of_row != number)[0], np.nonzero(fold_of_row == number)[0]) for number in range(n_folds)
-    ]
 
 
 def check_split(fold: Fold, groups: NDArray[np.str_], contents: NDArray[np.str_]) -> None:

@@ -23,6 +23,7 @@ from lusfx.engine.training_result import OutcomeResult, TrainingResult
 from lusfx.errors import UsageError
 from lusfx.metrics import Interval, performance, summary
 from lusfx.novelty import Novelty, familiar_limit, fit_novelty
+from lusfx.patients import numbered
 from lusfx.plugins import Registry, load_registry
 from lusfx.report import render
 from lusfx.site_key import SiteKey
@@ -274,6 +275,6 @@ class Trainer:
 
         centres, groups = samples.units.centres, samples.groups
         distances = np.full(len(samples), np.nan)
-        for train, test in GroupKFold(self.n_folds).split(centres, groups=groups):
+        for train, test in GroupKFold(self.n_folds).split(centres, groups=numbered(groups)):
             distances[test] = fit_novelty(centres[train], groups[train]).distance(centres[test])
         return fit_novelty(centres, groups), familiar_limit(distances, card.abstain.familiar)

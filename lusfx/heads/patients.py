@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lusfx.contracts import TrainingSet
 from lusfx.errors import TrainingRefusedError
+from lusfx.patients import dealt
 
 
 def held_out_patients(training: TrainingSet, one_in: int, seed: int) -> NDArray[np.bool_]:
@@ -27,11 +28,7 @@ def patients_of_rarer_class(training: TrainingSet) -> int:
 
 
 def patient_folds(training: TrainingSet, n_folds: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Deal the patients into folds so that each fold has both classes.
-
-    Patients are shuffled within three stacks, those with class 1 alone, with both, and with class 0 alone, laid end to
-    end and dealt round. Those with class 1 lie together, and so do those with class 0, hence any ``n_folds`` or more
-    of either reach every fold.
+    """Deal the patients into folds so that each fold has both classes (see :func:`lusfx.patients.dealt`).
 
     :param n_folds: 2 to :func:`patients_of_rarer_class`.
     :returns: ``(n,)`` the fold of each row.
@@ -43,11 +40,4 @@ def patient_folds(training: TrainingSet, n_folds: int, generator: np.random.Gene
             f"holding out patients in {n_folds} folds needs that many patients of each class, and one class has "
             f"{available}. Label more patients, or choose a head that holds none out."
         )
-    patients, patient_of_row = np.unique(training.groups, return_inverse=True)
-    has_class_1 = np.bincount(patient_of_row, weights=training.targets, minlength=len(patients)) > 0
-    has_class_0 = np.bincount(patient_of_row, weights=1 - training.targets, minlength=len(patients)) > 0
-    stack = np.where(has_class_1, np.where(has_class_0, 1, 0), 2)
-    order = np.lexsort((generator.random(len(patients)), stack))
-    fold_of_patient = np.empty(len(patients), dtype=np.int64)
-    fold_of_patient[order] = np.arange(len(patients)) % n_folds
-    return fold_of_patient[patient_of_row]
+    return dealt(training.targets, training.groups, n_folds, generator)

@@ -26,6 +26,7 @@ from lusfx.metrics.statistic import (
     specificity,
     within_folds,
 )
+from lusfx.patients import numbered
 
 Probabilities = NDArray[np.float64]
 
@@ -72,7 +73,8 @@ def patient_bootstrap(
     :param answers: ``(n,)``, or what else the statistic takes; with one statistic a repeat, one of them a repeat.
     :param groups: ``(n,)`` patient keys; a patient drawn twice counts twice with all clips.
     """
-    patients, rows = np.unique(groups, return_inverse=True)
+    patient_of_row = numbered(groups)
+    n_patients = int(patient_of_row.max(initial=-1)) + 1
     generator = np.random.default_rng(seed)
     if isinstance(statistic, Statistic):
         repeats = [statistic.prepare(targets, answers)]
@@ -80,9 +82,9 @@ def patient_bootstrap(
         repeats = [each.prepare(targets, repeat) for each, repeat in zip(statistic, answers, strict=True)]
     values = np.empty(n_resamples)
     for i in range(n_resamples):
-        drawn = np.bincount(generator.integers(0, len(patients), len(patients)), minlength=len(patients))
+        drawn = np.bincount(generator.integers(0, n_patients, n_patients), minlength=n_patients)
         repeat = generator.integers(len(repeats)) if len(repeats) > 1 else 0
-        values[i] = repeats[repeat](drawn.astype(np.float64)[rows])
+        values[i] = repeats[repeat](drawn.astype(np.float64)[patient_of_row])
     values = values[~np.isnan(values)]
     value = float(np.mean([weighted(np.ones(len(targets))) for weighted in repeats]))
     if len(values) == 0:
