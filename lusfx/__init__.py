@@ -1,6 +1,6 @@
 """lusfx: encode a lung-ultrasound exam once, and answer every question from the cached features.
 
-The commands are functions, too: :func:`extract`, :func:`train_task`, :func:`score`, :func:`evaluate`.
+The commands are functions, too: :func:`extract`, :func:`train_task`, :func:`score`, :func:`evaluate`, :func:`pretrain`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from lusfx.version import __version__
 
-__all__ = ["__version__", "evaluate", "extract", "score", "train_task"]
+__all__ = ["__version__", "evaluate", "extract", "pretrain", "score", "train_task"]
 
 if TYPE_CHECKING:
     from lusfx.engine.evaluate import evaluate
     from lusfx.engine.extract import extract
+    from lusfx.engine.pretrain import pretrain
     from lusfx.engine.score import score
     from lusfx.engine.train import train_task
 
-FUNCTIONS = {"extract": "extract", "train_task": "train", "score": "score", "evaluate": "evaluate"}
+FUNCTIONS = {
+    "extract": "extract",
+    "train_task": "train",
+    "score": "score",
+    "evaluate": "evaluate",
+    "pretrain": "pretrain",
+}
 """Where each function lives in ``lusfx.engine``; imported when first used, since they bring numpy and h5py."""
 
 

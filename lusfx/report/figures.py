@@ -57,7 +57,7 @@ def roc_figure(
         axes.plot([x], [y], marker=marker, color=ORANGE, markersize=8, linestyle="none", label=name)
     if points:  # names beside the points would lie on one another where the points are close
         axes.legend(frameon=False, labelcolor=INK, loc="lower right")
-    return _svg(figure, "ROC curve")
+    return as_svg(figure, "ROC curve")
 
 
 def roc_comparison_figure(curves: Mapping[str, Curve]) -> str:
@@ -66,14 +66,14 @@ def roc_comparison_figure(curves: Mapping[str, Curve]) -> str:
     for (name, (false_rate, true_rate)), colour, line in zip(curves.items(), (BLUE, ORANGE), ("-", "--"), strict=False):
         axes.plot(false_rate, true_rate, line, color=colour, linewidth=2, drawstyle="steps-post", label=name)
     axes.legend(frameon=False, labelcolor=INK, loc="lower right")
-    return _svg(figure, "ROC curves")
+    return as_svg(figure, "ROC curves")
 
 
 def calibration_figure(bins: Sequence[Bin]) -> str:
     """Observed share against predicted probability, with intervals, as SVG."""
     figure, axes = _square_axes("predicted probability", "observed share")
     _draw_bins(axes, bins, BLUE, "o-", "")
-    return _svg(figure, "calibration plot")
+    return as_svg(figure, "calibration plot")
 
 
 def calibration_comparison_figure(series: Mapping[str, Sequence[Bin]]) -> str:
@@ -83,7 +83,7 @@ def calibration_comparison_figure(series: Mapping[str, Sequence[Bin]]) -> str:
         _draw_bins(axes, bins, colour, line, name)
     # The diagonal leaves this corner free of all but the worst of calibrations.
     axes.legend(frameon=False, labelcolor=INK, loc="upper left")
-    return _svg(figure, "calibration plots")
+    return as_svg(figure, "calibration plots")
 
 
 def score_figure(
@@ -111,7 +111,7 @@ def histogram_figure(counts: Mapping[str, NDArray[np.int64]], thresholds: Mappin
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _axes((4, 4), "probability", f"{unit}s")
+    figure, axes = new_axes((4, 4), "probability", f"{unit}s")
     for (name, values), colour in zip(counts.items(), (BLUE, ORANGE), strict=False):
         edges = np.linspace(0, 1, len(values) + 1)
         axes.stairs(values, edges, fill=True, color=colour, alpha=0.35)
@@ -126,7 +126,7 @@ def histogram_figure(counts: Mapping[str, NDArray[np.int64]], thresholds: Mappin
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     if reached or any(counts):
         figure.legend(frameon=False, labelcolor=INK, loc="outside lower center", ncols=2)
-    return _svg(figure, "histogram of probabilities")
+    return as_svg(figure, "histogram of probabilities")
 
 
 def _draw_bins(axes: Axes, bins: Sequence[Bin], colour: str, line: str, name: str) -> None:
@@ -149,7 +149,7 @@ def _draw_bins(axes: Axes, bins: Sequence[Bin], colour: str, line: str, name: st
 
 
 def _square_axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    figure, axes = _axes((4, 4), x_label, y_label)
+    figure, axes = new_axes((4, 4), x_label, y_label)
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
@@ -157,7 +157,8 @@ def _square_axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _axes(size_inches: tuple[float, float], x_label: str, y_label: str) -> tuple[Figure, Axes]:
+def new_axes(size_inches: tuple[float, float], x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    """An empty plot in the page's colours."""
     from matplotlib.figure import Figure
 
     figure = Figure(size_inches, layout="constrained")
@@ -173,7 +174,7 @@ def _axes(size_inches: tuple[float, float], x_label: str, y_label: str) -> tuple
     return figure, axes
 
 
-def _svg(figure: Figure, description: str) -> str:
+def as_svg(figure: Figure, description: str) -> str:
     """The figure as one ``<svg>`` element, the same for the same data."""
     import matplotlib as mpl
 

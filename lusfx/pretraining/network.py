@@ -1,0 +1,196 @@
+"""The network that is pretrained: a timm backbone, which becomes the encoder, and a projector, which is thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.errors import EncoderError, MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+CLASSIFIER_KEYS = ("classifier.", "fc.", "head.fc.", "head.")
+"""Where timm's classifiers keep the weights that a backbone without one has no place for."""
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainingNetwork:
+    """A backbone with its projector.
+
+    :param module: float32 grey frames ``(n, 1, size, size)`` from 0 to 1 -> projections ``(n, projector[-1])``.
+    :param backbone: the part that is kept; takes what :meth:`embed` normalises.
+    :param dim: length of an embedding.
+    :param mean: subtracted from the grey value, one a channel; ``std`` divides after that.
+    """
+
+    module: torch.nn.Module
+    backbone: torch.nn.Module
+    dim: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def backbone_weights(self) -> dict[str, NDArray[np.generic]]:
+        """Copies of the backbone's weights, under timm's names."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.backbone.state_dict().items()}
+
+    def embed(self, frames: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float32]:
+        """Embeddings as the finished encoder would give them: float32, with the running statistics of batch normalisation.
+
+        :param frames: ``(n, size, size)``.
+        :returns: ``(n, dim)``.
+        """
+        import torch
+
+        device = next(self.backbone.parameters()).device
+        was_training = self.module.training
+        self.module.eval()
+        try:
+            with torch.inference_mode():
+                parts = [
+                    self.module.features(grey(frames[start : start + batch], device)).float().cpu().numpy()
+                    for start in range(0, len(frames), batch)
+                ]
+        finally:
+            self.module.train(was_training)
+        return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
+
+
+def require_timm(what: str) -> None:
+    """Say in words, and before any work, that torch or timm is missing.
+
+    :raises MissingExtraError: if one is not installed.
+    """
+    try:
+        import timm  # noqa: F401 - imported where it is used
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtraError(what, "timm") from None
+
+
+def grey(frames: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    """Stored frames ``(n, size, size)`` as float32 ``(n, 1, size, size)`` from 0 to 1 on a device."""
+    import torch
+
+    return torch.from_numpy(np.array(frames)).to(device).unsqueeze(1).to(torch.float32) / 255
+
+
+def make_network(
+    architecture: str, projector: Sequence[int], size: int, seed: int, weights: Path | None
+) -> PretrainingNetwork:
+    """Build a network on the CPU.
+
+    :param architecture: timm's name.
+    :param projector: widths of the projector's layers; between two a batch normalisation and a ReLU, after the last nothing.
+    :param size: side of the frames in pixels.
+    :param seed: of the random weights; the caller's generator is left alone.
+    :param weights: safetensors file that the backbone begins with; None for random weights.
+    :raises UsageError: if timm has no such model, or it takes no frames of this size.
+    :raises EncoderError: if the weights do not fit.
+    """
+    import timm
+    import torch
+
+    if not timm.is_model(architecture):
+        raise UsageError(f"timm knows no model '{architecture}'")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        backbone = timm.create_model(architecture, pretrained=False, num_classes=0)
+        configuration: dict[str, Any] = dict(backbone.pretrained_cfg)
+        if weights is not None:
+            backbone.load_state_dict(read_weights(weights, architecture, backbone.state_dict()))
+        dim = _dim(backbone, architecture, size)
+        module = _module(backbone, _projector(dim, projector), _normalisation(configuration))
+    mean, std = _normalisation(configuration)
+    return PretrainingNetwork(module, backbone, dim, mean, std)
+
+
+def read_weights(file: Path, architecture: str, expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of a safetensors file; a classifier's are left out, and nothing else may be missing or left over.
+
+    :raises EncoderError: naming the first that do not fit.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(file)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise EncoderError(f"the weights file is no safetensors file ({type(error).__name__})") from None
+    weights = {key: value for key, value in tensors.items() if key in expected or not key.startswith(CLASSIFIER_KEYS)}
+    missing, left_over = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+    if missing or left_over:
+        raise EncoderError(
+            f"the weights file does not fit timm/{architecture}: {len(missing)} keys missing ({', '.join(missing[:3])}), "
+            f"{len(left_over)} left over ({', '.join(left_over[:3])})"
+        )
+    for key, value in weights.items():
+        if value.shape != expected[key].shape:
+            raise EncoderError(f"the weights file does not fit timm/{architecture}: {key} has another shape")
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise EncoderError(f"the weights file: {key} has a value that is not finite")
+    return weights
+
+
+def _normalisation(configuration: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    mean, std = (tuple(map(float, configuration.get(name) or ())) for name in ("mean", "std"))
+    return (mean, std) if len(mean) == len(std) == 3 else (IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _dim(backbone: torch.nn.Module, architecture: str, size: int) -> int:
+    import torch
+
+    backbone.eval()
+    try:
+        with torch.inference_mode():
+            shape = backbone(torch.zeros(1, 3, size, size)).shape
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise UsageError(f"timm/{architecture} takes no frames of {size} px ({type(error).__name__})") from None
+    if len(shape) != 2:
+        raise UsageError(f"timm/{architecture} gives no single vector a frame")
+    return int(shape[1])
+
+
+def _projector(dim: int, widths: Sequence[int]) -> torch.nn.Module:
+    """Linear layers with batch normalisation and ReLU between them (Chen 2020, Zbontar 2021, Bardes 2022).
+
+    A layer before a batch normalisation has no bias: the normalisation would take it off again.
+    """
+    from torch import nn
+
+    layers: list[nn.Module] = []
+    for before, after in zip([dim, *widths[:-2]], widths[:-1], strict=True):
+        layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
+    layers.append(nn.Linear(widths[-2] if len(widths) > 1 else dim, widths[-1]))
+    return nn.Sequential(*layers)
+
+
+def _module(
+    backbone: torch.nn.Module, projector: torch.nn.Module, normalisation: tuple[tuple[float, ...], tuple[float, ...]]
+) -> torch.nn.Module:
+    import torch
+
+    class BackboneAndProjector(torch.nn.Module):  # type: ignore[misc] # torch is not followed by mypy
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone = backbone
+            self.projector = projector
+            for name, values in zip(("mean", "std"), normalisation, strict=True):
+                self.register_buffer(name, torch.tensor(values).reshape(1, -1, 1, 1), persistent=False)
+
+        def features(self, frames: torch.Tensor) -> torch.Tensor:
+            normalised = ((frames - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+            embeddings: torch.Tensor = self.backbone(normalised)
+            return embeddings
+
+        def forward(self, frames: torch.Tensor) -> torch.Tensor:
+            projections: torch.Tensor = self.projector(self.features(frames))
+            return projections
+
+    return BackboneAndProjector()

@@ -1,0 +1,94 @@
+"""What decides the result of a pretraining run. A run goes on only under the settings that it began with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lusfx.errors import UsageError
+
+Method = Literal["simclr", "barlow-twins", "vicreg"]
+Augmentation = Literal["byol", "ultrasound"]
+OptimiserName = Literal["lars", "adamw"]
+
+LARS_RATE_A_256 = 0.3
+"""LARS's rate grows with the batch: 0.3 for 256 pairs (Chen et al. 2020, arXiv 2002.05709)."""
+ADAMW_RATE = 1e-3
+MOST_WARMUP_EPOCHS = 10
+WEIGHT_DECAY: Mapping[str, float] = {"lars": 1e-6, "adamw": 1e-2}
+
+
+class PretrainingSettings(BaseModel):
+    """Settings of a run.
+
+    :param delta_s: the two frames of a pair are at most so many seconds apart in their clip; at 0 both are one frame.
+    :param architecture: timm's name of the backbone.
+    :param weights_sha256: digest of the file that the backbone begins with; None where it begins with random weights.
+    :param size: side of the frames in pixels.
+    :param batch_size: pairs that are compared with each other, those of all processes together.
+    :param accumulate: batches an optimiser step.
+    :param lr: highest learning rate; None for the optimiser's own (see :meth:`complete`).
+    :param warmup_epochs: over which the rate rises to it, before it falls along a cosine; None for a tenth of the epochs.
+    :param pairs_per_clip: pairs that a clip gives in an epoch.
+    :param frames_per_clip: frames that are kept of a clip at most, evenly spaced.
+    :param max_frames: frames that are kept at most.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    method: Method = "simclr"
+    augmentation: Augmentation = "ultrasound"
+    delta_s: float = Field(default=1.0, ge=0, le=3600)
+    architecture: str = Field(default="mobilenetv3_small_100", min_length=1, max_length=100)
+    weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(default=128, ge=32, le=512)
+    epochs: int = Field(default=100, ge=1, le=100_000)
+    batch_size: int = Field(default=64, ge=2, le=65_536)
+    accumulate: int = Field(default=1, ge=1, le=1024)
+    optimiser: OptimiserName = "adamw"
+    lr: float | None = Field(default=None, gt=0, le=1e6)
+    weight_decay: float | None = Field(default=None, ge=0, le=1e3)
+    warmup_epochs: int | None = Field(default=None, ge=0, le=100_000)
+    pairs_per_clip: int = Field(default=4, ge=1, le=10_000)
+    frames_per_clip: int = Field(default=32, ge=1, le=2000)
+    max_frames: int = Field(default=200_000, ge=1, le=100_000_000)
+    seed: int = Field(default=0, ge=0, lt=1 << 31)
+
+    @classmethod
+    def complete(cls, values: Mapping[str, Any]) -> PretrainingSettings:
+        """Check values and put the optimiser's own where none were given.
+
+        :raises UsageError: naming the first that makes no sense.
+        """
+        try:
+            given = cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = str(first["loc"][0]).replace("_", "-") if first["loc"] else "settings"
+            raise UsageError(f"{place}: {first['msg']}") from None
+        lr = given.lr
+        if lr is None:
+            pairs = given.batch_size * given.accumulate
+            lr = ADAMW_RATE if given.optimiser == "adamw" else LARS_RATE_A_256 * pairs / 256
+        decay = WEIGHT_DECAY[given.optimiser] if given.weight_decay is None else given.weight_decay
+        warmup = given.warmup_epochs
+        if warmup is None:
+            warmup = min(given.epochs // 10, MOST_WARMUP_EPOCHS)
+        if warmup >= given.epochs:
+            raise UsageError(f"warmup-epochs: {warmup} do not fit a run of {given.epochs} epochs")
+        return given.model_copy(update={"lr": lr, "weight_decay": decay, "warmup_epochs": warmup})
+
+    def check_same(self, others: Mapping[str, Any]) -> None:
+        """Refuse to go on with a run of other settings.
+
+        :param others: those that the run began with, as JSON values.
+        :raises UsageError: naming the first that differs.
+        """
+        for name, value in self.model_dump(mode="json").items():
+            if others.get(name) != value:
+                raise UsageError(
+                    f"--out holds a run with {name.replace('_', '-')} {others.get(name)}, not {value}. Give the settings "
+                    "that it began with to go on with it, or another --out"
+                )

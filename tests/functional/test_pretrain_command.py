@@ -1,0 +1,146 @@
+"""``lusfx pretrain``: what it prints, how it ends, and that a kill costs minutes and no bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="pretraining needs torch")
+pytest.importorskip("timm", reason="pretraining needs timm")
+
+Lusfx = Callable[..., Any]
+TINY = [
+    "--architecture",
+    "mobilenetv3_small_050",
+    "--size",
+    "64",
+    "--batch-size",
+    "8",
+    "--device",
+    "cpu",
+    "--threads",
+    "1",
+]
+
+
+@pytest.fixture
+def sources(archive: Any) -> Path:
+    """The label table of a synthetic archive, which names the clips and their patients."""
+    path: Path = archive.labels
+    return path
+
+
+def start(sources: Path, out: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a run without waiting for its end."""
+    command = [sys.executable, "-m", "lusfx", "pretrain", str(sources), "--out", str(out), *TINY, *options]
+    surroundings = os.environ | {"PYTHONWARNINGS": "error"} | environment
+    return subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def n_checkpoints(out: Path) -> int:
+    return len(list((out / "checkpoints").glob("*.json")))
+
+
+def result_of(out: Path) -> tuple[bytes, str]:
+    card = json.loads((out / "encoder" / "encoder.json").read_text())
+    return (out / "encoder" / "weights.safetensors").read_bytes(), card["identity"]["weights_sha256"]
+
+
+@pytest.mark.slow
+def test_a_run_prints_one_line_and_gives_an_encoder(lusfx: Lusfx, sources: Path) -> None:
+    run = lusfx("pretrain", sources, "--out", "run", *TINY, "--epochs", 1)
+    assert run.code == 0
+    assert run.out.count("\n") == 1
+    assert run.out.startswith("simclr on mobilenetv3_small_050: epoch 1 of 1, loss ")
+    extracted = lusfx("extract", sources, "--encoder", "run/encoder", "--cache", "other-cache", "--json")
+    assert extracted.code == 0
+    assert extracted.json["encoder"] == "mobilenetv3_small_050-simclr"
+    again = lusfx("pretrain", sources, "--out", "run", *TINY, "--epochs", 2)
+    assert (again.code, again.out) == (2, "")
+    assert "epochs 1, not 2" in again.err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--method", "moco"], 2, "--method"),
+        (["--architecture", "no_such_net"], 2, "timm knows no model"),
+        (["--probe-task", "b-lines"], 2, "go together"),
+        (["--weights", "nowhere.safetensors"], 2, "cannot be read"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(
+    lusfx: Lusfx, sources: Path, tmp_path: Path, options: list[str], code: int, said: str
+) -> None:
+    run = lusfx("pretrain", sources, "--out", "run", *TINY, *options)
+    assert run.code == code
+    assert said in run.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_with_its_state_on_disk(sources: Path, tmp_path: Path, number: signal.Signals) -> None:
+    process = start(sources, tmp_path / "run", "--epochs", "500", "--json")
+    wait_for(lambda: n_checkpoints(tmp_path / "run") == 2, process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    result = json.loads(out)
+    assert result["interrupted"]
+    newest = max((tmp_path / "run" / "checkpoints").glob("*.json"))
+    assert json.loads(newest.read_text())["state"]["state"]["images"] == result["images"]
+
+
+@pytest.mark.slow
+def test_killed_runs_end_as_one_that_was_not(sources: Path, tmp_path: Path) -> None:
+    straight = start(sources, tmp_path / "straight", "--epochs", "6")
+    _, err = straight.communicate(timeout=200)
+    assert straight.returncode == 0, err
+    out = tmp_path / "killed"
+    for kill_after in (1, 2):
+        process = start(sources, out, "--epochs", "6")
+        wait_for(lambda: n_checkpoints(out) >= kill_after, process)  # noqa: B023 - used within the round
+        process.kill()
+        process.communicate()
+    assert not (out / "encoder").exists()
+    last = start(sources, out, "--epochs", "6")
+    _, err = last.communicate(timeout=200)
+    assert last.returncode == 0, err
+    assert result_of(out) == result_of(tmp_path / "straight")
+
+
+@pytest.mark.slow
+def test_two_processes_as_torchrun_starts_them(sources: Path, tmp_path: Path) -> None:
+    """The first decodes, writes and speaks; the other is silent."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    started = [
+        start(sources, tmp_path / "run", "--epochs", "1", RANK=str(rank), LOCAL_RANK=str(rank), **place)
+        for rank in (0, 1)
+    ]
+    said = [process.communicate(timeout=200) for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    assert "epoch 1 of 1" in said[0][0]
+    assert said[1][0] == ""
+    assert (tmp_path / "run" / "encoder" / "encoder.json").exists()

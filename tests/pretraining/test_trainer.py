@@ -1,0 +1,272 @@
+"""Training lowers the loss, goes on to the bit where it stopped, knows a collapse, and is the same on two processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="pretraining needs torch")
+pytest.importorskip("timm", reason="pretraining needs timm")
+
+from lusfx.pretraining.losses import LOSSES  # noqa: E402 - after the skip
+from lusfx.pretraining.network import make_network  # noqa: E402
+from lusfx.pretraining.pairs import ClipFrames  # noqa: E402
+from lusfx.pretraining.processes import Processes  # noqa: E402
+from lusfx.pretraining.settings import PretrainingSettings  # noqa: E402
+from lusfx.pretraining.trainer import DivergedError, Trainer  # noqa: E402
+
+SIZE, N_CLIPS, N_FRAMES = 32, 16, 3
+
+
+def frames_of_clips() -> np.ndarray:
+    """Clips that differ: each a pattern of its own in a beam that fills most of the frame, and a little noise a frame."""
+    generator = np.random.default_rng(3)
+    patterns = np.kron(generator.integers(40, 220, (N_CLIPS, 1, 4, 4)), np.ones((1, 1, SIZE // 4, SIZE // 4)))
+    noisy = patterns + generator.normal(0, 10, (N_CLIPS, N_FRAMES, SIZE, SIZE))
+    return np.clip(noisy, 1, 255).astype(np.uint8).reshape(-1, SIZE, SIZE)
+
+
+def settings_of(**changed: Any) -> PretrainingSettings:
+    values = {
+        "architecture": "mobilenetv3_small_050",
+        "size": SIZE,
+        "epochs": 2,
+        "batch_size": 8,
+        "augmentation": "byol",
+        "pairs_per_clip": 2,
+    }
+    return PretrainingSettings.complete(values | changed)
+
+
+def trainer_of(
+    directory: Path,
+    settings: PretrainingSettings,
+    frames: np.ndarray | None = None,
+    among: Processes | None = None,
+    **kept: Any,
+) -> Trainer:
+    network = make_network(
+        settings.architecture, LOSSES[settings.method].projector, settings.size, settings.seed, weights=None
+    )
+    clips = [ClipFrames(N_FRAMES * number, np.arange(N_FRAMES) / 10) for number in range(N_CLIPS)]
+    among = among or Processes(0, 1, torch.device("cpu"))
+    return Trainer(network, settings, frames_of_clips() if frames is None else frames, clips, among, directory, **kept)
+
+
+def after(n_steps: int) -> Callable[[], bool]:
+    """Says stop after so many steps."""
+    asked = iter(range(1, 1_000_000))
+    return lambda: next(asked) >= n_steps
+
+
+def never() -> bool:
+    return False
+
+
+def end_state(trainer: Trainer) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in trainer.network.module.state_dict().items()}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in another order differ in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("method", ["simclr", "barlow-twins", "vicreg"])
+def test_training_lowers_the_loss(tmp_path: Path, method: str) -> None:
+    trainer = trainer_of(tmp_path, settings_of(method=method, epochs=4, warmup_epochs=0))
+    assert trainer.run(never)
+    history = trainer.state.history
+    assert [record["epoch"] for record in history] == [0, 1, 2, 3, 4]
+    assert history[0]["loss"] is None
+    assert history[-1]["loss"] < history[1]["loss"]
+    assert all(record["std"] > 0 and record["rank"] >= 1 for record in history)
+    assert trainer.state.images == 4 * 2 * N_CLIPS * 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "stops"),
+    [
+        ({}, [3]),
+        ({"optimiser": "lars", "method": "vicreg"}, [1, 1, 2]),
+        ({"accumulate": 3, "augmentation": "ultrasound", "delta_s": 0.2}, [2]),
+    ],
+)
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(
+    tmp_path: Path, changed: dict[str, Any], stops: list[int]
+) -> None:
+    settings = settings_of(**changed)
+    straight = trainer_of(tmp_path / "straight", settings)
+    assert straight.run(never)
+    for steps in stops:
+        assert not trainer_of(tmp_path / "stopped", settings).run(after(steps))
+    last = trainer_of(tmp_path / "stopped", settings)
+    assert last.state.step == sum(stops)
+    assert last.run(never)
+    assert end_state(last) == end_state(straight)
+    assert last.state.history == straight.state.history
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: Path) -> None:
+    settings = settings_of()
+    straight = trainer_of(tmp_path / "straight", settings)
+    straight.run(never)
+    for _ in range(2):
+        trainer_of(tmp_path / "stopped", settings).run(after(1))
+    newest = max((tmp_path / "stopped").glob("*.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    last = trainer_of(tmp_path / "stopped", settings)
+    assert (last.state.step, last.n_damaged_checkpoints) == (1, 1)
+    last.run(never)
+    assert end_state(last) == end_state(straight)
+
+
+def test_checkpoints_are_also_written_by_the_clock(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, settings_of(), checkpoint_s=0.0)
+    seen: list[set[str]] = []
+    trainer.run(never, lambda _: seen.append({path.name for path in tmp_path.glob("*.json")}))
+    assert any("step-0000000001.json" in names for names in seen)
+
+
+def test_a_finished_run_stays_as_it_is(tmp_path: Path) -> None:
+    trainer_of(tmp_path, settings_of()).run(never)
+    again = trainer_of(tmp_path, settings_of())
+    assert again.finished
+    assert len(again.state.history) == 3
+
+
+def test_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    trainer_of(tmp_path, settings_of(epochs=1)).run(never)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_constant_images_are_called_a_collapse(tmp_path: Path) -> None:
+    frames = np.full((N_CLIPS * N_FRAMES, SIZE, SIZE), 90, np.uint8)
+    trainer = trainer_of(tmp_path, settings_of(epochs=1), frames)
+    trainer.run(never)
+    assert trainer.state.history[-1]["collapsed"] is True
+
+
+@pytest.mark.parametrize("absurd", [{"lr": 1.0}, {"lr": 0.1, "weight_decay": 9.0}])
+def test_settings_that_make_all_frames_alike_are_called_a_collapse(tmp_path: Path, absurd: dict[str, Any]) -> None:
+    trainer = trainer_of(tmp_path, settings_of(epochs=3, warmup_epochs=0, **absurd))
+    trainer.run(never)
+    assert trainer.state.history[0]["collapsed"] is False
+    assert trainer.state.history[-1]["collapsed"] is True
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(tmp_path: Path) -> None:
+    settings = settings_of()
+    trainer_of(tmp_path, settings).run(after(1))
+    trainer = trainer_of(tmp_path, settings)
+    trainer._loss = lambda z_a, _z_b, _weights: z_a.sum() * float("nan")  # type: ignore[assignment]
+    with pytest.raises(DivergedError, match="Lower --lr"):
+        trainer.run(never)
+    assert trainer_of(tmp_path, settings).state.step == 1
+
+
+def test_progress_tells_loss_rate_and_time_left(tmp_path: Path) -> None:
+    told: list[Any] = []
+    trainer_of(tmp_path, settings_of(accumulate=2)).run(never, told.append)
+    assert [progress.step for progress in told] == [1, 2, 3, 4]
+    assert {progress.steps for progress in told} == {4}
+    assert all(progress.loss > 0 and progress.images_per_s > 0 for progress in told)
+    assert told[-1].seconds_left == 0
+
+
+def test_the_rate_rises_and_falls(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, settings_of(epochs=4, warmup_epochs=1, lr=1e-3))
+    rates: list[float] = []
+    trainer.run(never, lambda _: rates.append(trainer._optimiser.param_groups[0]["lr"]))
+    peak = int(np.argmax(rates))
+    assert rates[:peak] == sorted(rates[:peak])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert rates[peak] == 1e-3
+
+
+def test_the_probe_is_asked_before_and_after_each_epoch(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, settings_of(), probe=lambda _: {"b-lines": 0.75, "none": float("nan")})
+    trainer.run(never)
+    assert [record["probe"] for record in trainer.state.history] == [{"b-lines": 0.75, "none": None}] * 3
+
+
+WORKER = """
+import json, sys
+from pathlib import Path
+import importlib.util
+spec = importlib.util.spec_from_file_location("trainer_tests", sys.argv[1])
+tests = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tests)
+import torch
+from lusfx.pretraining.processes import processes
+torch.set_num_threads(1)
+out = Path(sys.argv[2])
+with processes("cpu") as among:
+    trainer = tests.trainer_of(out / "checkpoints", tests.settings_of(**json.loads(sys.argv[3])), among=among)
+    losses = []
+    finished = trainer.run(tests.after(int(sys.argv[4])), lambda progress: losses.append(progress.loss))
+    weights = {k: v.double().sum().item() for k, v in trainer.network.module.state_dict().items()}
+    if among.is_first:
+        out.joinpath(f"{sys.argv[5]}.json").write_text(json.dumps({"losses": losses, "finished": finished, "weights": weights}))
+"""
+
+
+def train_on(n_processes: int, out: Path, changed: dict[str, Any], steps: int, name: str) -> dict[str, Any]:
+    """Train on so many CPU processes, started as torchrun would."""
+    out.mkdir(exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = [sys.executable, "-W", "error", "-c", WORKER, __file__, str(out), json.dumps(changed), str(steps), name]
+    started = []
+    for rank in range(n_processes):
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": n_processes, "MASTER_PORT": port}
+        environment = os.environ | {key: str(value) for key, value in place.items()} | {"MASTER_ADDR": "127.0.0.1"}
+        started.append(subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True))
+    for process in started:
+        _, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+    result: dict[str, Any] = json.loads((out / f"{name}.json").read_text())
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"lr": 1e-4},
+        {"method": "barlow-twins", "lr": 1e-4},
+        {"method": "vicreg", "lr": 1e-4, "accumulate": 2, "augmentation": "ultrasound"},
+    ],
+)
+def test_two_processes_train_as_one(tmp_path: Path, changed: dict[str, Any]) -> None:
+    """Losses are the same until the weights move; AdamW then divides small gradients' rounding errors by their own size."""
+    one = train_on(1, tmp_path / "one", changed, 1000, "run")
+    two = train_on(2, tmp_path / "two", changed, 1000, "run")
+    assert len(one["losses"]) >= 4
+    np.testing.assert_allclose(two["losses"][0], one["losses"][0], rtol=1e-6)
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path) -> None:
+    changed = {"lr": 1e-4}
+    straight = train_on(1, tmp_path / "one", changed, 1000, "run")
+    before = train_on(2, tmp_path / "two", changed, 3, "first")
+    assert not before["finished"]
+    rest = train_on(1, tmp_path / "two", changed, 1000, "rest")
+    np.testing.assert_allclose(before["losses"] + rest["losses"], straight["losses"], rtol=1e-4)
