@@ -1,7 +1,7 @@
 """A small cache of made-up embeddings with a label table that a task can learn from: a second's work, and no clip is encoded.
 
-The embeddings are noise, a shift a patient, and along one direction an outcome a step where its answer is yes. What is learnt
-from them says that a task works, and nothing about lungs.
+The embeddings are noise, a shift a patient, and along the dimensions of an outcome a step where its answer is yes. What is
+learnt from them says that a task works, and nothing about lungs.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def make_small_cache(
     :param examples: rows of the table's label cells, each class at least once; by default those of :func:`example_rows`.
     :param n_patients: at least one a class and fold; each has one exam.
     :param dim: length of the embeddings; more than the task has outcomes.
-    :param signal: step of an embedding along an outcome's direction where it is yes, in standard deviations of the noise.
+    :param signal: step of an embedding along each of an outcome's dimensions where it is yes, in standard deviations of the
+        noise.
     :param first_patient: number of the first patient; other numbers are other patients with other clips.
     """
     rows = list(examples) or example_rows(task)
@@ -150,7 +151,9 @@ def _clip(
 ) -> ClipEmbeddings:
     """One clip; of the longer ones the third frame could not be read."""
     embeddings = generator.normal(size=(n_frames, len(shift))) + shift
-    embeddings[:, : len(steps)] += steps
+    embeddings += np.resize(
+        steps, len(shift)
+    )  # each outcome in many dimensions: a head that shrinks needs more than one
     status = np.full(n_frames, FrameStatus.OK, np.uint8)
     if n_frames > 7:
         status[2], embeddings[2] = FrameStatus.UNREADABLE, np.nan
