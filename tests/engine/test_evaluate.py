@@ -159,7 +159,7 @@ def test_the_summary_of_one_outcome_and_of_several(judge: Judge, trained: Callab
     )
     assert plain.figures == {}
     assert "\n" not in signs.summary()
-    assert f"mean AUC {signs.figures['mean_roc_auc']} on 30 clips of 10 patients (A-lines 0." in signs.summary()
+    assert f"mean AUC {signs.figures['mean_roc_auc']} on 30 clips of 10 patients (A-lines " in signs.summary()
     assert f"; B-lines {signs.outcomes[1].metrics['roc_auc']})" in signs.summary()
     mean = np.mean([outcome.metrics["roc_auc"].value for outcome in signs.outcomes])
     assert signs.figures["mean_roc_auc"].value == pytest.approx(mean)
