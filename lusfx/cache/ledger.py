@@ -20,6 +20,7 @@ from typing import Any
 
 from lusfx.cache import sealed
 from lusfx.config import canonical_json
+from lusfx.durable import sync_directory
 from lusfx.errors import CacheError
 from lusfx.version import __version__
 
@@ -129,7 +130,7 @@ class RunLedger:
             sealed.make_directory(runs)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
             descriptor = os.open(path, flags, sealed.FILE_MODE)
-            sealed.sync_directory(runs)
+            sync_directory(runs)
         except OSError as error:
             raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
         ledger = cls(path, descriptor)

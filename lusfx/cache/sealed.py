@@ -10,13 +10,13 @@ Layout of the seal, little endian: magic (16 bytes), version (4), body length (8
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import secrets
 import struct
 from pathlib import Path
 
+from lusfx.durable import sync_directory
 from lusfx.errors import CacheError, CorruptRecordError
 
 SEAL_BYTES = 512
@@ -95,17 +95,3 @@ def make_directory(path: Path) -> None:
         make_directory(path.parent)
     path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
     sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make what was made or renamed in a directory durable. Windows has no such call, and needs none."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems cannot sync a directory, and say so like this
-            raise
-    finally:
-        os.close(descriptor)

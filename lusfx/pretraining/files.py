@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lusfx.durable import sync_directory
 from lusfx.errors import LusfxError
 
 FILE_MODE = 0o600
@@ -52,20 +53,6 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):  # on a disk that is gone the first error says so
             temporary.unlink(missing_ok=True)
-
-
-def sync_directory(path: Path) -> None:
-    """Make what was made or renamed in a directory durable. Windows has no such call, and needs none."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems cannot sync a directory, and say so like this
-            raise
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

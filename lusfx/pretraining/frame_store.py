@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.durable import sync_directory
 from lusfx.pretraining.files import (
     FILE_MODE,
     PretrainingError,
     cannot_write,
     make_private_directory,
-    sync_directory,
 )
 
 FRAMES_FILE = "frames.u8"

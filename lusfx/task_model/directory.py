@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lusfx.durable import sync_directory
 from lusfx.errors import TaskModelError
 from lusfx.task_model.card import (
     CARD_FILE,
@@ -149,7 +150,7 @@ def _make_durable(directory: Path) -> None:
         path.chmod(FILE_MODE)
         with path.open("r+b") as file:
             os.fsync(file.fileno())
-    _sync_directory(directory)
+    sync_directory(directory)
 
 
 def _take_the_name(temporary: Path, directory: Path) -> None:
@@ -165,7 +166,7 @@ def _take_the_name(temporary: Path, directory: Path) -> None:
         if had_old:
             aside.rename(directory)
         raise
-    _sync_directory(directory.parent)
+    sync_directory(directory.parent)
     if had_old:
         _remove_old(aside)
 
@@ -178,13 +179,3 @@ def _remove_old(aside: Path) -> None:
         for name in names:
             (aside / name).unlink()
         aside.rmdir()
-
-
-def _sync_directory(path: Path) -> None:
-    if os.name == "nt":  # which has no such call, and needs none
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
