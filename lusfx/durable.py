@@ -1,10 +1,70 @@
-"""Durable: what was put in place stays there when the power goes."""
+"""Durable: what was put in place is whole, its owner's alone, and stays there when the power goes."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+TEMPORARY_PREFIX = ".tmp-"
+"""Begins the name of a file that is being written. What a killed program leaves bears it."""
+FILE_MODE = 0o600
+DIRECTORY_MODE = 0o700
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[int]:
+    """A descriptor to write to, whose file takes the place of ``path`` when the block ends, or never.
+
+    Temporary file in the same directory, fsync, rename, fsync of the directory. Whatever ends the block early leaves an old
+    file as it was, and nothing else behind.
+
+    :raises OSError: if the disk is full, read-only or gone. Its message may name the file: see that nobody's name is told.
+    """
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
+    try:
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), FILE_MODE)
+        try:
+            yield descriptor
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)  # noqa: PTH105 - the one system call that replaces atomically
+        sync_directory(path.parent)
+    finally:
+        with contextlib.suppress(OSError):  # on a disk that is gone or read-only the first error says so
+            temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, *parts: bytes) -> None:
+    """Put a file in place whole and durable, or not at all.
+
+    :raises OSError: as :func:`whole_file` does.
+    """
+    with whole_file(path) as descriptor:
+        for part in parts:
+            write_all(descriptor, part)
+
+
+def write_all(descriptor: int, part: bytes) -> None:
+    """Write every byte: a system call may take fewer than it was given."""
+    view = memoryview(part)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory that only its owner can enter, and those above it that are missing; durable on return."""
+    if path.is_dir():
+        return
+    if path.parent != path:  # a Windows drive that is not there is its own parent
+        make_directory(path.parent)
+    path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import math
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from lusfx.durable import whole_file
 from lusfx.errors import TableError, UsageError
 
 SUFFIXES = (".csv", ".parquet")
@@ -84,22 +83,15 @@ def write_table(path: Path, columns: Mapping[str, ColumnType], rows: Iterable[Ma
     :param columns: their types, in order; what a row lacks is blank, and so is NaN.
     """
     check_table_name(path)
-    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as stream:
+        with whole_file(path) as descriptor, os.fdopen(descriptor, "w+b", closefd=False) as stream:
             if path.suffix.lower() == ".parquet":
                 _write_parquet(stream, columns, rows)
             else:
                 _write_csv(stream, columns, rows)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
     except OSError as error:
         raise TableError(f"the table cannot be written: {os.strerror(error.errno or 0)}") from None
-    finally:
-        with contextlib.suppress(OSError):  # whose message would name the folder
-            temporary.unlink(missing_ok=True)
 
 
 def _csv_records(path: Path) -> Iterator[dict[str, str]]:

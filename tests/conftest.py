@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from lusfx.config import EncoderIdentity, FeatureSpec, PreprocessSpec
 from lusfx.site_key import SECRET_BYTES, SiteKey
 
+SECRET = bytes(range(SECRET_BYTES))
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -26,7 +28,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def site_key() -> SiteKey:
     """A site key that is not the user's own."""
-    return SiteKey(bytes(range(SECRET_BYTES)))
+    return SiteKey(SECRET)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +60,7 @@ def make_feature_spec(**preprocess: object) -> FeatureSpec:
 
 @dataclass(frozen=True)
 class Archive:
-    """A synthetic archive and a cache that holds all of it, both the test's own."""
+    """Clips with their label table, and a cache that holds all of them."""
 
     folder: Path
     labels: Path
@@ -66,29 +68,50 @@ class Archive:
 
 
 @pytest.fixture(scope="session")
-def made_archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    """Twelve synthetic patients with two clips each, written and extracted once for all tests. Not to be changed."""
+def make_archive(tmp_path_factory: pytest.TempPathFactory, site_key: SiteKey) -> Callable[..., Archive]:
+    """Makes an archive: ``write`` is given a folder, writes clips there and returns the path of their label table."""
     from lusfx.engine.extract import extract
-    from lusfx.synth import write_archive
 
-    folder = tmp_path_factory.mktemp("archive")
-    labels = write_archive(folder / "exams", n_patients=12, clips_per_patient=2, n_frames=4, seed=7)
-    key = SiteKey(bytes(range(SECRET_BYTES)))
-    result = extract([labels], folder / "cache", site_key=key)
-    assert result.counts == {"encoded": 24}
-    return Archive(folder / "exams", labels, folder / "cache")
+    def make(write: Callable[[Path], Path], n_clips: int) -> Archive:
+        folder = tmp_path_factory.mktemp("archive")
+        labels = write(folder / "exams")
+        result = extract([labels], folder / "cache", site_key=site_key)
+        assert result.counts == {"encoded": n_clips}
+        return Archive(folder / "exams", labels, folder / "cache")
+
+    return make
 
 
 @pytest.fixture
-def archive(made_archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
-    """A copy of the synthetic archive and its cache that the test may change; the site key is the one it was made with."""
-    shutil.copytree(made_archive.folder, tmp_path / "exams")
-    shutil.copytree(made_archive.cache, tmp_path / "cache")
-    key_file = tmp_path / "site.key"
-    key_file.write_text(bytes(range(SECRET_BYTES)).hex())
-    key_file.chmod(0o600)
-    monkeypatch.setenv("LUSFX_SITE_KEY", str(key_file))
-    return Archive(tmp_path / "exams", tmp_path / "exams" / "labels.csv", tmp_path / "cache")
+def own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Archive], Archive]:
+    """Copies an archive, so that the test may change it; the site key is then the one it was made with."""
+
+    def copy(made: Archive) -> Archive:
+        shutil.copytree(made.folder, tmp_path / "exams")
+        shutil.copytree(made.cache, tmp_path / "cache")
+        key_file = tmp_path / "site.key"
+        key_file.write_text(SECRET.hex())
+        key_file.chmod(0o600)
+        monkeypatch.setenv("LUSFX_SITE_KEY", str(key_file))
+        return Archive(tmp_path / "exams", tmp_path / "exams" / made.labels.name, tmp_path / "cache")
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def made_archive(make_archive: Callable[..., Archive]) -> Archive:
+    """Twelve synthetic patients with two clips each, written and extracted once for all tests. Not to be changed."""
+    from lusfx.synth import write_archive
+
+    return make_archive(
+        lambda folder: write_archive(folder, n_patients=12, clips_per_patient=2, n_frames=4, seed=7), n_clips=24
+    )
+
+
+@pytest.fixture
+def archive(made_archive: Archive, own_copy: Callable[[Archive], Archive]) -> Archive:
+    """A copy of the synthetic archive and its cache that the test may change."""
+    return own_copy(made_archive)
 
 
 @pytest.fixture

@@ -18,9 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lusfx.cache import sealed
 from lusfx.config import canonical_json
-from lusfx.durable import sync_directory
+from lusfx.durable import FILE_MODE, make_directory, sync_directory, write_all
 from lusfx.errors import CacheError
 from lusfx.version import __version__
 
@@ -127,9 +126,9 @@ class RunLedger:
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
         path = runs / (run_id + LEDGER_SUFFIX)
         try:
-            sealed.make_directory(runs)
+            make_directory(runs)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            descriptor = os.open(path, flags, sealed.FILE_MODE)
+            descriptor = os.open(path, flags, FILE_MODE)
             sync_directory(runs)
         except OSError as error:
             raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
@@ -183,7 +182,7 @@ class RunLedger:
     def _write(self, facts: dict[str, Any]) -> None:
         text = canonical_json(facts).encode("ascii")
         try:
-            sealed.write_all(self._descriptor, text + b"\t" + _check_of(text) + b"\n")
+            write_all(self._descriptor, text + b"\t" + _check_of(text) + b"\n")
         except OSError as error:
             raise CacheError(f"the run ledger cannot be written: {os.strerror(error.errno or 0)}") from None
         self._unsynced += 1

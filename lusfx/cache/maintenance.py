@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lusfx.cache import sealed
 from lusfx.cache.ledger import read_ledger
 from lusfx.cache.store import CLIP_SUFFIX, SPEC, Cache, Store
 from lusfx.config import FeatureSpec
+from lusfx.durable import TEMPORARY_PREFIX, make_directory
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
 
 QUARANTINE = "quarantine"
@@ -153,7 +153,7 @@ def repair(cache: Cache) -> list[Finding]:
         source = cache.directory / finding.file
         fingerprint = finding.file.partition("/")[0]
         try:
-            sealed.make_directory(quarantine)
+            make_directory(quarantine)
             os.replace(source, quarantine / f"{fingerprint[:12]}-{source.name}")  # noqa: PTH105 - replaces on Windows too
         except FileNotFoundError:
             continue  # set aside meanwhile by another process
@@ -245,7 +245,7 @@ def gc(cache: Cache, *, fingerprints: Sequence[str] = (), dry_run: bool = False)
     :param fingerprints: beginnings of fingerprints whose embeddings are no longer wanted.
     """
     unwanted = sorted({cache.directory_of(beginning) for beginning in fingerprints})
-    doomed = [path for path in cache.directory.rglob(f"{sealed.TEMPORARY_PREFIX}*") if _abandoned(path)]
+    doomed = [path for path in cache.directory.rglob(f"{TEMPORARY_PREFIX}*") if _abandoned(path)]
     doomed += sorted((cache.directory / QUARANTINE).glob("*"))
     for directory in unwanted:
         doomed += sorted(path for path in directory.rglob("*") if not path.is_dir())

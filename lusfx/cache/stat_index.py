@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from lusfx.cache.sealed import FILE_MODE
+from lusfx.durable import FILE_MODE
 from lusfx.site_key import SiteKey
 
 FILE_NAME = "stat-index.sqlite"

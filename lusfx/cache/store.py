@@ -17,6 +17,7 @@ from lusfx.cache.ledger import LEDGER_SUFFIX, Membership, RunLedger, read_ledger
 from lusfx.cache.stat_index import FILE_NAME as STAT_INDEX
 from lusfx.cache.stat_index import StatIndex
 from lusfx.config import FeatureSpec, canonical_json
+from lusfx.durable import TEMPORARY_PREFIX
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipEmbeddings
@@ -143,7 +144,7 @@ class Cache:
             if not marker.exists():
                 if not create:
                     raise CacheError("there is no cache in this directory. Run: lusfx extract SOURCES --cache DIR")
-                if not all(name.startswith(sealed.TEMPORARY_PREFIX) for name in present):
+                if not all(name.startswith(TEMPORARY_PREFIX) for name in present):
                     raise CacheError("the directory is neither empty nor a cache; name another one")
                 sealed.write_whole(marker, canonical_json({"format": FORMAT, "version": VERSION}).encode())
             facts = json.loads(marker.read_bytes())

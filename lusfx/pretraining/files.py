@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lusfx.durable import sync_directory
+from lusfx import durable
+from lusfx.durable import DIRECTORY_MODE, FILE_MODE, TEMPORARY_PREFIX
 from lusfx.errors import LusfxError
 
-FILE_MODE = 0o600
-DIRECTORY_MODE = 0o700
-TEMPORARY_PREFIX = ".tmp-"
 LOCK_FILE = "lock"
 
 
@@ -36,29 +33,21 @@ def make_private_directory(directory: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Put a file in place whole and durable, or not at all: temporary file, fsync, rename, fsync of the directory.
+    """Put a file in place whole and durable, or not at all.
 
     :raises PretrainingError: if the disk is full, read-only or gone; nothing is left behind.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        sync_directory(path.parent)
+        durable.write_whole(path, content)
     except OSError as error:
         raise cannot_write(error) from None
-    finally:
-        with contextlib.suppress(OSError):  # on a disk that is gone the first error says so
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def held_alone(directory: Path) -> Iterator[None]:
+def held_alone(directory: Path, option: str = "--out") -> Iterator[None]:
     """Keep other runs out of a directory for so long; a killed run holds nothing. Windows has no such lock.
 
+    :param option: that names the directory, for messages.
     :raises PretrainingError: if another run holds it.
     """
     try:
@@ -74,7 +63,9 @@ def held_alone(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PretrainingError("another run is at work in --out. Wait for its end, or take another --out") from None
+            raise PretrainingError(
+                f"another run is at work in {option}. Wait for its end, or take another {option}"
+            ) from None
         except OSError as error:
             if error.errno not in (
                 errno.ENOSYS,

@@ -19,13 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.durable import sync_directory
-from lusfx.pretraining.files import (
-    FILE_MODE,
-    PretrainingError,
-    cannot_write,
-    make_private_directory,
-)
+from lusfx.durable import FILE_MODE, sync_directory
+from lusfx.pretraining.files import PretrainingError, cannot_write, make_private_directory
 
 FRAMES_FILE = "frames.u8"
 INDEX_FILE = "clips.jsonl"

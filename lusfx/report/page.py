@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import os
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from lusfx.durable import write_whole
 from lusfx.errors import UsageError
 from lusfx.report.cines import CineBrowser
 from lusfx.version import __version__
@@ -160,16 +159,10 @@ def write_page(page: Page, path: Path) -> None:
     :raises UsageError: if it cannot be written there.
     """
     content = render(page).encode("utf-8")
-    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(content)
-        temporary.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise UsageError(f"the report cannot be written: {os.strerror(error.errno or 0)}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _policy(script: str) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lusfx.cache import Cache, Store, sealed, verify
+from lusfx.cache import Cache, Store, verify
 from lusfx.config import FeatureSpec
+from lusfx.durable import TEMPORARY_PREFIX
 from lusfx.errors import CacheError
 from lusfx.types import ClipEmbeddings
 
@@ -80,7 +81,7 @@ def test_a_cache_that_another_process_begins_meanwhile_is_opened(
     """The other process is between its temporary file and the marker."""
     directory = tmp_path / "cache"
     directory.mkdir()
-    (directory / f"{sealed.TEMPORARY_PREFIX}1-other").write_bytes(b"{")
+    (directory / f"{TEMPORARY_PREFIX}1-other").write_bytes(b"{")
     Cache.open(directory, create=True)
     assert (directory / "cache.json").exists()
 

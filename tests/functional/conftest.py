@@ -1,14 +1,17 @@
-"""Runs the command line as a user does: in a process of its own. And exams of stripes, from which anything learns."""
+"""Runs the command line, in a process of its own as a user does or in the tests' own. And exams of stripes, from which anything
+learns."""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lusfx.site_key import SECRET_BYTES, SiteKey
+from lusfx.cli import main
+from lusfx.site_key import SiteKey
 
 ZONES = ("L1", "L2", "R1")
 N_FRAMES = 3
@@ -37,8 +41,24 @@ Lusfx = Callable[..., Run]
 
 
 @pytest.fixture
+def lusfx_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lusfx:
+    """Runs ``lusfx`` with arguments in this process, which spares seconds of imports."""
+    from threadpoolctl import threadpool_limits
+
+    def run(*arguments: object) -> Run:
+        monkeypatch.setattr(sys, "argv", ["lusfx", *map(str, arguments)])
+        monkeypatch.chdir(tmp_path)
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), threadpool_limits(1), pytest.raises(SystemExit) as ended:
+            main()
+        return Run(ended.value.code or 0, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture
 def lusfx(tmp_path: Path) -> Lusfx:
-    """Runs ``lusfx`` with arguments; warnings are errors in there, too."""
+    """Runs ``lusfx`` with arguments in a process of its own; warnings are errors in there, too."""
 
     def run(*arguments: object, timeout_s: float = 120) -> Run:
         # One thread: on problems as small as these, several wait for each other, longest where tests run side by side.
@@ -56,15 +76,6 @@ def lusfx(tmp_path: Path) -> Lusfx:
         return Run(done.returncode, done.stdout, done.stderr)
 
     return run
-
-
-@dataclass(frozen=True)
-class Exams:
-    """Clips with their label table, and a cache that holds all of them."""
-
-    folder: Path
-    labels: Path
-    cache: Path
 
 
 def write_exams(folder: Path, n_patients: int, first_patient: int = 1) -> Path:
@@ -112,36 +123,24 @@ def write_exams(folder: Path, n_patients: int, first_patient: int = 1) -> Path:
 
 
 @pytest.fixture(scope="session")
-def made_exams(tmp_path_factory: pytest.TempPathFactory) -> Exams:
+def made_exams(make_archive: Callable[..., Any]) -> Any:
     """Sixteen patients' exams, written and extracted once for all tests. Not to be changed."""
-    from lusfx.engine.extract import extract
-
-    folder = tmp_path_factory.mktemp("striped")
-    labels = write_exams(folder / "exams", 16)
-    result = extract([labels], folder / "cache", site_key=SiteKey(bytes(range(SECRET_BYTES))))
-    assert result.counts == {"encoded": 32}
-    return Exams(folder / "exams", labels, folder / "cache")
+    return make_archive(lambda folder: write_exams(folder, 16), n_clips=32)
 
 
 @pytest.fixture
-def exams(made_exams: Exams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Exams:
-    """A copy of these exams and their cache that the test may change; the site key is the one they were made with."""
-    shutil.copytree(made_exams.folder, tmp_path / "exams")
-    shutil.copytree(made_exams.cache, tmp_path / "cache")
-    key_file = tmp_path / "site.key"
-    key_file.write_text(bytes(range(SECRET_BYTES)).hex())
-    key_file.chmod(0o600)
-    monkeypatch.setenv("LUSFX_SITE_KEY", str(key_file))
-    return Exams(tmp_path / "exams", tmp_path / "exams" / "labels.csv", tmp_path / "cache")
+def exams(made_exams: Any, own_copy: Callable[[Any], Any]) -> Any:
+    """A copy of these exams and their cache that the test may change."""
+    return own_copy(made_exams)
 
 
 @pytest.fixture(scope="session")
-def made_model(made_exams: Exams, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_model(made_exams: Any, tmp_path_factory: pytest.TempPathFactory, site_key: SiteKey) -> Path:
     """A task model of B-lines, trained once on these exams. Not to be changed."""
     from lusfx.engine.train import train_task
 
-    out, key = tmp_path_factory.mktemp("striped") / "model", SiteKey(bytes(range(SECRET_BYTES)))
-    train_task(["b-lines"], made_exams.labels, made_exams.cache, out, n_folds=2, n_repeats=1, site_key=key)
+    out = tmp_path_factory.mktemp("striped") / "model"
+    train_task(["b-lines"], made_exams.labels, made_exams.cache, out, n_folds=2, n_repeats=1, site_key=site_key)
     return out
 
 
@@ -158,11 +157,11 @@ def other_exams(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def train(lusfx: Lusfx, exams: Exams) -> Callable[..., Run]:
+def train(lusfx_here: Lusfx, exams: Any) -> Callable[..., Run]:
     """Runs ``lusfx train-task`` on the exams: tasks, then options."""
 
-    def run(*arguments: object, out: str = "model") -> Run:
-        return lusfx(
+    def run(*arguments: object, out: str = "model", by: Lusfx = lusfx_here) -> Run:
+        return by(
             "train-task", *arguments, "--labels", exams.labels, "--cache", exams.cache, "--out", out, "--folds", 3,
             "--json", *([] if "--repeats" in arguments else ["--repeats", 1]),
         )  # fmt: skip
@@ -171,7 +170,7 @@ def train(lusfx: Lusfx, exams: Exams) -> Callable[..., Run]:
 
 
 @pytest.fixture
-def rewrite(exams: Exams) -> Callable[[Callable[[list[dict[str, str]]], None]], None]:
+def rewrite(exams: Any) -> Callable[[Callable[[list[dict[str, str]]], None]], None]:
     """Changes the rows of the label table."""
 
     def change_rows(change: Callable[[list[dict[str, str]]], None]) -> None:
