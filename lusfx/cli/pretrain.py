@@ -7,16 +7,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lusfx.cli import terminal
+from lusfx.cli.field_options import field_options
+from lusfx.pretraining.settings import PretrainingSettings
 
 if TYPE_CHECKING:
     from lusfx.contracts import Device
     from lusfx.engine.pretrain import DecodingProgress
-    from lusfx.pretraining.settings import Augmentation, Method, OptimiserName
     from lusfx.pretraining.trainer import TrainingProgress
 
 RANDOM = "random"
@@ -27,75 +28,9 @@ RANDOM = "random"
 @click.option(
     "--out", required=True, type=terminal.DIRECTORY, help="Directory of the run; the encoder is in 'encoder' below it."
 )
-@click.option(
-    "--method",
-    type=click.Choice(["simclr", "barlow-twins", "vicreg"]),
-    default="simclr",
-    show_default=True,
-    help="Objective.",
-)
-@click.option(
-    "--augmentation",
-    type=click.Choice(["byol", "ultrasound"]),
-    default="ultrasound",
-    show_default=True,
-    help="How the two views of a pair are made to differ.",
-)
-@click.option(
-    "--delta-s",
-    type=click.FloatRange(min=0),
-    default=1.0,
-    show_default=True,
-    help="Seconds that the two frames of a pair are apart at most; 0 takes one frame twice.",
-)
-@click.option("--architecture", default="mobilenetv3_small_100", show_default=True, help="Backbone, by timm's name.")
+@field_options(PretrainingSettings, leave_out=["weights_sha256"])
 @click.option(
     "--weights", default=RANDOM, show_default=True, help="Safetensors file that the backbone begins with, or 'random'."
-)
-@click.option(
-    "--size", type=click.IntRange(32, 512), default=128, show_default=True, help="Side of the frames in pixels."
-)
-@click.option("--epochs", type=click.IntRange(min=1), default=100, show_default=True, help="Passes over the clips.")
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=2),
-    default=64,
-    show_default=True,
-    help="Pairs at a time, of all processes together.",
-)
-@click.option(
-    "--accumulate", type=click.IntRange(min=1), default=1, show_default=True, help="Batches an optimiser step."
-)
-@click.option(
-    "--optimiser",
-    type=click.Choice(["adamw", "lars"]),
-    default="adamw",
-    show_default=True,
-    help="What moves the weights.",
-)
-@click.option("--lr", type=float, help="Highest learning rate.  [default: 0.001 for adamw; 0.3 a 256 pairs for lars]")
-@click.option("--weight-decay", type=float, help="Weight decay.  [default: 0.01 for adamw, 1e-6 for lars]")
-@click.option(
-    "--warmup-epochs",
-    type=click.IntRange(min=0),
-    help="Epochs until the rate is highest.  [default: a tenth, 10 at most]",
-)
-@click.option(
-    "--pairs-per-clip", type=click.IntRange(min=1), default=4, show_default=True, help="Pairs of a clip in an epoch."
-)
-@click.option(
-    "--frames-per-clip",
-    type=click.IntRange(min=1),
-    default=32,
-    show_default=True,
-    help="Frames kept of a clip, evenly spaced.",
-)
-@click.option(
-    "--max-frames",
-    type=click.IntRange(min=1),
-    default=200_000,
-    show_default=True,
-    help="Frames kept in all: size x size bytes each.",
 )
 @terminal.device_option
 @click.option(
@@ -110,27 +45,11 @@ RANDOM = "random"
 @click.option("--probe-task", help="Task that reads the probe's labels.")
 @click.option("--name", help="What the encoder is called.  [default: architecture and method]")
 @click.option("--licence", default="not stated", show_default=True, help="Licence of the weights, for the model card.")
-@terminal.seed_option
 @terminal.json_option
 def command(
     sources: tuple[Path, ...],
     out: Path,
-    method: Method,
-    augmentation: Augmentation,
-    delta_s: float,
-    architecture: str,
     weights: str,
-    size: int,
-    epochs: int,
-    batch_size: int,
-    accumulate: int,
-    optimiser: OptimiserName,
-    lr: float | None,
-    weight_decay: float | None,
-    warmup_epochs: int | None,
-    pairs_per_clip: int,
-    frames_per_clip: int,
-    max_frames: int,
     device: Device,
     threads: int,
     minutes: float | None,
@@ -138,8 +57,8 @@ def command(
     probe_task: str | None,
     name: str | None,
     licence: str,
-    seed: int,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Pretrain an encoder on clips without labels, for 'extract --encoder OUT/encoder'.
 
@@ -154,23 +73,7 @@ def command(
         result = pretrain(
             sources,
             out,
-            method=method,
-            augmentation=augmentation,
-            delta_s=delta_s,
-            architecture=architecture,
             weights=None if weights == RANDOM else Path(weights),
-            size=size,
-            epochs=epochs,
-            batch_size=batch_size,
-            accumulate=accumulate,
-            optimiser=optimiser,
-            lr=lr,
-            weight_decay=weight_decay,
-            warmup_epochs=warmup_epochs,
-            pairs_per_clip=pairs_per_clip,
-            frames_per_clip=frames_per_clip,
-            max_frames=max_frames,
-            seed=seed,
             probe=probe,
             probe_task=probe_task,
             name=name,
@@ -180,6 +83,7 @@ def command(
             minutes=minutes,
             progress=progress,
             stop=stop,
+            **settings,
         )
     if _is_first():
         if as_json:

@@ -102,28 +102,10 @@ def pretrain(
     :raises RunInterruptedError: if the run was stopped before training began; what was decoded is kept.
     :raises MissingExtraError: without the extra ``timm``.
     """
+    # Those that are settings, by their names.
+    settings_given = {name: value for name, value in locals().items() if name in PretrainingSettings.model_fields}
     require_timm("pretraining")
-    settings = PretrainingSettings.complete(
-        {
-            "method": method,
-            "augmentation": augmentation,
-            "delta_s": delta_s,
-            "architecture": architecture,
-            "weights_sha256": _digest(weights),
-            "size": size,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "accumulate": accumulate,
-            "optimiser": optimiser,
-            "lr": lr,
-            "weight_decay": weight_decay,
-            "warmup_epochs": warmup_epochs,
-            "pairs_per_clip": pairs_per_clip,
-            "frames_per_clip": frames_per_clip,
-            "max_frames": max_frames,
-            "seed": seed,
-        }
-    )
+    settings = PretrainingSettings.complete({"weights_sha256": _digest(weights), **settings_given})
     if (probe is None) != (probe_task is None):
         raise UsageError("--probe and --probe-task go together: a label table and the task that reads it")
     run = _Run(

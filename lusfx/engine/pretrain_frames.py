@@ -24,6 +24,8 @@ from lusfx.site_key import SiteKey
 Images = NDArray[np.uint8]
 Told = Callable[[int, int], None]
 """Told how many sources are gone through, and of how many."""
+NOT_ASSESSABLE = "not assessable: "
+"""What the counts call a clip that was refused, before its code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,19 @@ class DecodedClip:
 
     :param frames: ``(n, size, size)``.
     :param times_s: ``(n,)`` seconds after the clip's first frame; NaN where unknown.
+    :param n_readable: frames of the clip that could be decoded, of which these are some.
+    :param beam_confidence: from 0 to 1.
     """
 
     patient_key: str | None
     frames: Images
     times_s: NDArray[np.float64]
+    n_readable: int
+    beam_confidence: float
+
+
+Refusal = Callable[[DecodedClip], str | None]
+"""Why a decoded clip is to be left out, as a code; None where it is not."""
 
 
 def fill_store(
@@ -60,6 +70,8 @@ def fill_store(
     site_key: SiteKey,
     *,
     seed: int,
+    wanted: Callable[[Source], bool] = lambda _source: True,
+    refusal: Refusal = lambda _clip: None,
     told: Told | None = None,
     stop: threading.Event,
 ) -> bool:
@@ -68,12 +80,14 @@ def fill_store(
     Sources are taken in an order that the seed draws, so that a store which cannot hold the archive holds a sample of it. A bad
     source is counted and stops no other.
 
+    :param wanted: which of the sources are taken at all.
     :returns: whether all sources were gone through, or the store is full; False if the run was stopped.
     """
     if store.complete:
         return True
     found = discover(places, registry, site_key, known=lambda _path: False)
-    order = np.random.default_rng([seed, len(found.sources)]).permutation(len(found.sources))
+    sources = [source for source in found.sources if wanted(source)]
+    order = np.random.default_rng([seed, len(sources)]).permutation(len(sources))
     counts: Counter[str] = Counter()
     seen: set[str] = set()
     held = store.keys()
@@ -84,7 +98,7 @@ def fill_store(
         if store.n_frames >= bounds.max_frames:
             counts["beyond the bound"] = len(order) - position
             break
-        outcome = _take(store, found.sources[number], spec, bounds, site_key, seen, held)
+        outcome = _take(store, sources[number], spec, bounds, refusal, site_key, seen, held)
         counts[outcome] += 1
         if told is not None:
             told(position + 1, len(order))
@@ -98,6 +112,7 @@ def _take(
     source: Source,
     spec: PreprocessSpec,
     bounds: FrameBounds,
+    refusal: Refusal,
     site_key: SiteKey,
     seen: set[str],
     held: set[str],
@@ -112,6 +127,9 @@ def _take(
         seen.add(key)
         if key not in held:
             clip = decode(source, spec, min(bounds.frames_per_clip, bounds.max_frames - store.n_frames), site_key)
+            code = refusal(clip)
+            if code is not None:
+                return f"{NOT_ASSESSABLE}{code}"
             store.add(key, clip.patient_key, clip.frames, clip.times_s)
     except SkippedClipError as error:
         return f"skipped: {error.code}"
@@ -130,11 +148,12 @@ def decode(source: Source, spec: PreprocessSpec, most: int, site_key: SiteKey) -
     """
     assert source.reader is not None
     kept: list[tuple[float, Images]] = []
-    stride = 1
+    stride, n_readable = 1, 0
     try:
         with source.reader.open(source.path, site_key) as opened:
             prepared = prepare(opened, spec)
             for number, frame in enumerate(f for f in prepared.source_frames() if f.pixels is not None):
+                n_readable = number + 1
                 if number % stride == 0 and frame.pixels is not None:
                     kept.append((frame.time_s, prepared.transform(frame.pixels)))
                     if len(kept) == 4 * most:
@@ -149,7 +168,11 @@ def decode(source: Source, spec: PreprocessSpec, most: int, site_key: SiteKey) -
         raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
     chosen = np.unique(np.linspace(0, len(kept) - 1, min(most, len(kept))).round().astype(int))
     return DecodedClip(
-        patient_key, np.stack([kept[i][1] for i in chosen]), np.array([kept[i][0] for i in chosen], np.float64)
+        patient_key,
+        np.stack([kept[i][1] for i in chosen]),
+        np.array([kept[i][0] for i in chosen], np.float64),
+        n_readable,
+        prepared.beam.confidence,
     )
 
 

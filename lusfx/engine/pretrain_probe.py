@@ -1,4 +1,4 @@
-"""The probe of a pretraining run: whether labelled clips' nearest neighbours, of other patients, share their finding."""
+"""The probe of a pretraining run: how well labelled clips' findings can be read from their embeddings, on other patients."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from numpy.typing import NDArray
 
 from lusfx.cache import clip_key
 from lusfx.config import PreprocessSpec
-from lusfx.contracts import UNKNOWN, Task
+from lusfx.contracts import UNKNOWN, Task, TrainingSet
 from lusfx.engine.labels import LabelledUnits, LabelRow, labels_of
 from lusfx.engine.pretrain_frames import FrameBounds, Told, fill_store
+from lusfx.engine.pretrain_result import LINEAR, NEIGHBOURS
 from lusfx.errors import TableError, TrainingRefusedError, UnreadableClipError
+from lusfx.heads.linear import LogisticHeadSpec, LogisticSettings
+from lusfx.metrics import pairs, roc_auc, within_folds
 from lusfx.plugins import Registry
 from lusfx.pretraining.frame_store import FrameStore
 from lusfx.pretraining.network import PretrainingNetwork
 from lusfx.site_key import SiteKey
+from lusfx.splits import inner_folds
 from lusfx.tables import read_table
 
 MOST_NEIGHBOURS = 20
+LINEAR_FOLDS = 5
 FRAMES_PER_CLIP = 8
 MAX_FRAMES = 100_000
 
@@ -42,25 +47,23 @@ class LabelledProbe:
     store: FrameStore
     rows: Sequence[NDArray[np.int64]]
 
-    def __call__(self, network: PretrainingNetwork) -> dict[str, float]:
-        """Area under the ROC curve of each outcome; NaN where the labels allow none.
+    def __call__(self, network: PretrainingNetwork) -> dict[str, dict[str, float]]:
+        """Area under the ROC curve by reading and outcome; NaN where the labels allow none.
 
         A unit's embedding is the mean over its frames, as heads take it by default.
         """
-        from lusfx.pretraining.monitors import knn_probe
-
         embeddings = network.embed(self.store.frames())
+        areas: dict[str, dict[str, float]] = {LINEAR: {}, NEIGHBOURS: {}}
         if not np.isfinite(embeddings).all():
-            return dict.fromkeys(self.outcomes, float("nan"))
+            return {reading: dict.fromkeys(self.outcomes, float("nan")) for reading in areas}
         means = np.stack([embeddings[rows].mean(axis=0) for rows in self.rows])
-        areas = {}
+        means -= means.mean(axis=0)  # else, for neighbours, what all have in common hides how they differ
         for number, outcome in enumerate(self.outcomes):
             targets = self.units.targets[:, number]
             known = targets != UNKNOWN
-            centred = means[known] - means.mean(axis=0)  # else what all have in common hides how they differ
-            # The root of the number: of 16 clips 20 neighbours would be all others, and say nothing.
-            k = min(MOST_NEIGHBOURS, max(1, round(float(known.sum()) ** 0.5)))
-            areas[outcome] = float(knn_probe(centred, targets[known] == 1, self.units.groups[known], k=k))
+            asked = means[known], targets[known], self.units.groups[known]
+            areas[LINEAR][outcome] = linear_probe(*asked)
+            areas[NEIGHBOURS][outcome] = neighbours_probe(*asked)
         return areas
 
     @property
@@ -72,6 +75,37 @@ class LabelledProbe:
             "patients": len(set(self.units.groups.tolist())),
             "clips": len(self.store.clips),
         }
+
+
+def linear_probe(embeddings: NDArray[np.float32], targets: NDArray[np.int64], groups: NDArray[np.str_]) -> float:
+    """How well the default head reads a finding: logistic regression, cross-validated by patient, judged within folds.
+
+    :param embeddings: ``(n, d)``, finite.
+    :param targets: ``(n,)`` 0 or 1.
+    :param groups: ``(n,)`` patient keys. Folds are the same each time, so that two epochs differ by their embeddings only.
+    :return: area under the ROC curve; NaN where an answer has fewer than two patients, or no fold has both.
+    """
+    spec, scores, fold_of = LogisticHeadSpec(), np.empty(len(targets)), np.empty(len(targets), np.int64)
+    try:
+        for number, fold in enumerate(inner_folds(targets, groups, LINEAR_FOLDS, seed=0)):
+            training = TrainingSet(embeddings[fold.train], targets[fold.train], groups[fold.train])
+            head = spec.fit(training, LogisticSettings(), seed=0)
+            scores[fold.test], fold_of[fold.test] = head.predict_proba(embeddings[fold.test])[:, 1], number
+    except TrainingRefusedError:
+        return float("nan")
+    return within_folds(roc_auc, fold_of, pairs)(targets, scores)
+
+
+def neighbours_probe(embeddings: NDArray[np.float32], targets: NDArray[np.int64], groups: NDArray[np.str_]) -> float:
+    """Whether nearest neighbours of other patients share a finding.
+
+    :param embeddings: ``(n, d)``, centred; else as for :func:`linear_probe`.
+    """
+    from lusfx.pretraining.monitors import knn_probe
+
+    # The root of the number: of 16 clips 20 neighbours would be all others, and say nothing.
+    k = min(MOST_NEIGHBOURS, max(1, round(float(len(targets)) ** 0.5)))
+    return float(knn_probe(embeddings, targets == 1, groups, k=k))
 
 
 def open_probe(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lusfx.engine.pretrain_result import PretrainResult, mean_probe
+from lusfx.engine.pretrain_result import LINEAR, NEIGHBOURS, PretrainResult, mean_probe
 from lusfx.report import Facts, Figure, Gallery, Page, Part, Section, Table
-from lusfx.report.figures import BLUE, INK, as_svg, new_axes
+from lusfx.report.figures import BLUE, INK, ORANGE, as_svg, new_axes
 
 PAPERS = {
     "simclr": "SimCLR (Chen et al. 2020, arXiv 2002.05709)",
@@ -18,6 +18,13 @@ AUGMENTATION_PAPERS = {
     "byol": "BYOL's pipeline (Grill et al. 2020, arXiv 2006.07733)",
     "ultrasound": "the ultrasound-preserving pipeline (VanBerlo et al. 2025, arXiv 2504.07904)",
 }
+READINGS = {LINEAR: "linear", NEIGHBOURS: "neighbours"}
+"""The probe's, in the order in which they are drawn, with what they are called in tables and legends."""
+PROBE_HEADER = ("outcome", *(f"{name}, {when}" for name in READINGS.values() for when in ("before", "now")))
+PROBE_READ = (
+    "read by logistic regression on mean embeddings, cross-validated by patient (linear), and by the nearest neighbours of "
+    "other patients (neighbours)"
+)
 MARKED_POINTS = 40
 """Curves of more points are drawn without a mark at each."""
 LIMITS = (
@@ -114,20 +121,23 @@ def model_card(result: PretrainResult, name: str, licence: str, probe: Mapping[s
 def _probe_lines(result: PretrainResult, probe: Mapping[str, Any]) -> list[str]:
     if not probe:
         return []
-    first, last = result.history[0], result.history[-1]
-    before = first.get("probe") or {}
-    rows = [
-        f"| {outcome} | {_figure(before.get(outcome))} | {_figure(area)} |"
-        for outcome, area in (last["probe"] or {}).items()
-    ]
     return [
-        f"Probe, task {probe['task']}: {probe['units']} {probe['unit']}s of {probe['patients']} patients, each judged by its "
-        "nearest neighbours of other patients; area under the ROC curve:",
+        f"Probe, task {probe['task']}: {probe['units']} {probe['unit']}s of {probe['patients']} patients, {PROBE_READ}; area "
+        "under the ROC curve before training and now:",
         "",
-        "| outcome | before training | after |",
-        "|---|---|---|",
-        *rows,
+        f"| {' | '.join(PROBE_HEADER)} |",
+        "|" + "---|" * len(PROBE_HEADER),
+        *(f"| {' | '.join(row)} |" for row in _probe_rows(result.history)),
         "",
+    ]
+
+
+def _probe_rows(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """A row an outcome, under :data:`PROBE_HEADER`."""
+    before, now = (record["probe"] for record in (history[0], history[-1]))
+    return [
+        (outcome, *(_figure(probe.get(reading, {}).get(outcome)) for reading in READINGS for probe in (before, now)))
+        for outcome in now.get(LINEAR, {})
     ]
 
 
@@ -177,41 +187,44 @@ def _curves(result: PretrainResult) -> list[Part]:
             "How many directions the embeddings use. A fall towards 1 is collapse.",
         ),
     ]
-    if history[0].get("probe"):
-        points = [(float(record["epoch"]), mean_probe(record)) for record in history if record.get("probe")]
+    if any(record["probe"] for record in history):
+        lines = {
+            name: [(record["epoch"], mean_probe(record, reading)) for record in history]
+            for reading, name in READINGS.items()
+        }
         figures.append(
             Figure(
                 "Probe",
-                _curve_figure(points, "mean area under the ROC curve", 0.5),
-                "Neighbours of other patients, mean over the task's outcomes. The line is chance.",
+                _curve_figure(lines, "mean area under the ROC curve", 0.5),
+                f"Findings {PROBE_READ}; mean over the task's outcomes. The dotted line is chance.",
             )
         )
     parts: list[Part] = [Gallery(figures)]
-    if history[-1].get("probe"):
-        before = history[0].get("probe") or {}
-        rows = [
-            (outcome, _figure(before.get(outcome)), _figure(area)) for outcome, area in history[-1]["probe"].items()
-        ]
-        parts.append(Table("Probe by outcome", ("outcome", "before training", "now"), rows))
+    if rows := _probe_rows(history):
+        parts.append(Table("Probe by outcome", PROBE_HEADER, rows))
     return parts
 
 
 def _curve(history: Sequence[Mapping[str, Any]], key: str, label: str, *, level: float | None = None) -> str:
-    points = [(float(record["epoch"]), float(record[key])) for record in history if record.get(key) is not None]
-    return _curve_figure(points, label, level)
+    points = [(record["epoch"], float(record[key])) for record in history if record.get(key) is not None]
+    return _curve_figure({label: points}, label, level)
 
 
-def _curve_figure(points: Sequence[tuple[float, float]], label: str, level: float | None) -> str:
-    """A curve over the epochs as SVG, in the page's own colours.
+def _curve_figure(lines: Mapping[str, Sequence[tuple[int, float]]], label: str, level: float | None) -> str:
+    """One or two curves over the epochs as SVG, in the page's own colours.
 
-    :param points: ``(epoch, value)`` each.
+    :param lines: by name, ``(epoch, value)`` each.
     :param level: a value that is drawn as a dotted line: a limit, or what chance gives.
     """
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = new_axes((4, 3), "epoch", label)
-    style = "o-" if len(points) <= MARKED_POINTS else "-"
-    axes.plot([x for x, _ in points], [y for _, y in points], style, color=BLUE, linewidth=1.5, markersize=3)
+    for (name, points), colour, line in zip(lines.items(), (BLUE, ORANGE), ("-", "--"), strict=False):
+        marker = "o" if len(points) <= MARKED_POINTS else None
+        xs, ys = [x for x, _ in points], [y for _, y in points]
+        axes.plot(xs, ys, line, marker=marker, color=colour, linewidth=1.5, markersize=3, label=name)
+    if len(lines) > 1:
+        axes.legend(frameon=False, labelcolor=INK)
     if level is not None:
         axes.axhline(level, color=INK, linewidth=0.8, linestyle=":")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import numpy as np
 
 from lusfx.pretraining.settings import PretrainingSettings
 from lusfx.pretraining.trainer import Record
+
+LINEAR, NEIGHBOURS = "linear", "neighbours"
+"""The two readings of a probe, in the history."""
 
 
 @dataclass(slots=True)
@@ -54,8 +58,9 @@ class PretrainResult:
         said = f"{settings.method} on {settings.architecture}: epoch {self.epochs_done} of {settings.epochs}"
         if self.epochs_done:
             said += f", loss {self.history[-1]['loss']:.4g}"
-        if self.epochs_done and self.history[-1].get("probe"):
-            said += f", probe {mean_probe(self.history[-1]):.3f} (before: {mean_probe(self.history[0]):.3f})"
+        now, before = (mean_probe(record, LINEAR) for record in (self.history[-1], self.history[0]))
+        if self.epochs_done and not math.isnan(now):
+            said += f", linear probe {now:.3f}" + ("" if math.isnan(before) else f" (before: {before:.3f})")
         said += f"; {self.images} images in {self.seconds:.1f} s, {self.images_per_s:.0f} images/s"
         if self.collapsed:
             said += "; COLLAPSED: the encoder says almost the same of every frame and is of no use"
@@ -81,7 +86,10 @@ class PretrainResult:
         }
 
 
-def mean_probe(record: Record) -> float:
-    """Mean over the outcomes that could be judged; NaN where none could."""
-    areas = [value for value in (record.get("probe") or {}).values() if value is not None]
+def mean_probe(record: Record, reading: str) -> float:
+    """Mean over the outcomes that could be judged; NaN where none could.
+
+    :param reading: :data:`LINEAR` or :data:`NEIGHBOURS`.
+    """
+    areas = [value for value in record.get("probe", {}).get(reading, {}).values() if value is not None]
     return float(np.mean(areas)) if areas else float("nan")

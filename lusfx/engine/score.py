@@ -14,7 +14,7 @@ from lusfx.cache import Cache, Membership
 from lusfx.contracts import Device, EncoderRequest
 from lusfx.engine import exam_summary
 from lusfx.engine.answers import Panel
-from lusfx.engine.encoders import feature_spec, open_encoder
+from lusfx.engine.encoders import feature_spec, open_encoder, store_for
 from lusfx.engine.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
 from lusfx.engine.score_report import ScoreTally, score_page
 from lusfx.engine.score_table import NOT_ASSESSABLE, SCORED, Place, ScoreTable, columns_of
@@ -89,10 +89,11 @@ def score(
 
     :param sources: folders, files and manifests. With none, all clips that the cache holds are scored, and no encoder and no
         source file is needed.
-    :param models: task model directories, all bound to one fingerprint.
+    :param models: task model directories, all bound to one fingerprint. One that is named twice, or a copy of it, answers once.
     :param out: score table, ``.parquet`` or ``.csv``: a row a unit, model and outcome. Where a model summarises exams, they
         get a table of their own beside it, its name ending in ``-exams``.
-    :param encoder: the encoder, where the models' own name for it is not known here (a directory, say).
+    :param encoder: the encoder, where no model brings it along and the models' own name for it is not known here (a
+        directory, say).
     :param with_gates: whether a task that requires another's answer is asked only where it has it; the other's model must
         then be among ``models``.
     :param show_paths: add a column ``path``; a path can name a patient.
@@ -103,13 +104,12 @@ def score(
     out = Path(out)
     check_table_name(out)
     registry = load_registry()
-    loaded = [
-        load_task_model(Path(model), registry.heads.as_mapping(), registry.tasks.as_mapping()) for model in models
-    ]
-    name, fingerprint = _common_features(loaded)
+    found = [load_task_model(Path(model), registry.heads.as_mapping(), registry.tasks.as_mapping()) for model in models]
+    loaded = list({model.digest: model for model in found}.values())
+    encoder_of_models = _encoder_of(loaded)
     panel = Panel(loaded, with_gates)
     if sources:
-        opened = open_encoder(EncoderRequest(encoder or name, device=device, threads=threads), registry)
+        opened = open_encoder(EncoderRequest(encoder or encoder_of_models, device=device, threads=threads), registry)
         spec = feature_spec(opened)
         for model in loaded:
             model.require_fingerprint(spec.fingerprint, opened.name)
@@ -128,7 +128,7 @@ def score(
         places = _places(extraction, holder.memberships(), show_paths)
     else:
         holder, extraction = Cache.open(Path(cache)), None
-        store = holder.find(fingerprint)
+        store = store_for(holder, loaded[0])
         members = holder.memberships()
         places = [Place(key, members.get(key, Membership())) for key in sorted(store.keys())]
     started = time.monotonic()
@@ -163,15 +163,16 @@ def _places(extraction: ExtractResult, members: Mapping[str, Membership], show_p
     return places
 
 
-def _common_features(models: Sequence[TaskModel]) -> tuple[str, str]:
-    """The first model's name for the encoder, and the fingerprint that all models need."""
+def _encoder_of(models: Sequence[TaskModel]) -> str:
+    """The encoder of models that all take the same features: one that a model brings along, or the first one's name for it."""
     if not models:
         raise UsageError("name at least one task model")
     fingerprints = {model.card.features.fingerprint for model in models}
     if len(fingerprints) > 1:
         held = ", ".join(f"{model.name} needs {model.card.features.fingerprint[:12]}" for model in models)
         raise UsageError(f"the models are bound to different features: {held}. Score them in separate runs")
-    return models[0].card.features.encoder, fingerprints.pop()
+    brought = [str(model.own_encoder) for model in models if model.own_encoder is not None]
+    return (*brought, models[0].card.features.encoder)[0]
 
 
 def _until(stop: threading.Event, rows: Iterator[dict[str, Cell]]) -> Iterator[dict[str, Cell]]:

@@ -127,7 +127,7 @@ def _shared(layer: Any) -> torch.nn.Module:
             self.act = getattr(layer, "act", nn.Identity())
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            values = x.to(torch.float32)
+            values = x.to(torch.promote_types(x.dtype, torch.float32))
             if self.training:
                 mean, variance = self._statistics(values)
             else:

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lusfx.errors import UsageError
 
 Method = Literal["simclr", "barlow-twins", "vicreg"]
-Augmentation = Literal["byol", "ultrasound"]
-OptimiserName = Literal["lars", "adamw"]
+Augmentation = Literal["byol", "ultrasound", "degraded"]
+OptimiserName = Literal["adamw", "lars"]
 
 LARS_RATE_A_256 = 0.3
 """LARS's rate grows with the batch: 0.3 for 256 pairs (Chen et al. 2020, arXiv 2002.05709)."""
@@ -21,40 +21,59 @@ WEIGHT_DECAY: Mapping[str, float] = {"lars": 1e-6, "adamw": 1e-2}
 
 
 class PretrainingSettings(BaseModel):
-    """Settings of a run.
-
-    :param delta_s: the two frames of a pair are at most so many seconds apart in their clip; at 0 both are one frame.
-    :param architecture: timm's name of the backbone.
-    :param weights_sha256: digest of the file that the backbone begins with; None where it begins with random weights.
-    :param size: side of the frames in pixels.
-    :param batch_size: pairs that are compared with each other, those of all processes together.
-    :param accumulate: batches an optimiser step.
-    :param lr: highest learning rate; None for the optimiser's own (see :meth:`complete`).
-    :param warmup_epochs: over which the rate rises to it, before it falls along a cosine; None for a tenth of the epochs.
-    :param pairs_per_clip: pairs that a clip gives in an epoch.
-    :param frames_per_clip: frames that are kept of a clip at most, evenly spaced.
-    :param max_frames: frames that are kept at most.
-    """
+    """Settings of a run. The options of ``lusfx pretrain`` are made from these fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    method: Method = "simclr"
-    augmentation: Augmentation = "ultrasound"
-    delta_s: float = Field(default=1.0, ge=0, le=3600)
-    architecture: str = Field(default="mobilenetv3_small_100", min_length=1, max_length=100)
-    weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    size: int = Field(default=128, ge=32, le=512)
-    epochs: int = Field(default=100, ge=1, le=100_000)
-    batch_size: int = Field(default=64, ge=2, le=65_536)
-    accumulate: int = Field(default=1, ge=1, le=1024)
-    optimiser: OptimiserName = "adamw"
-    lr: float | None = Field(default=None, gt=0, le=1e6)
-    weight_decay: float | None = Field(default=None, ge=0, le=1e3)
-    warmup_epochs: int | None = Field(default=None, ge=0, le=100_000)
-    pairs_per_clip: int = Field(default=4, ge=1, le=10_000)
-    frames_per_clip: int = Field(default=32, ge=1, le=2000)
-    max_frames: int = Field(default=200_000, ge=1, le=100_000_000)
-    seed: int = Field(default=0, ge=0, lt=1 << 31)
+    method: Method = Field(default="simclr", description="Objective.")
+    augmentation: Augmentation = Field(
+        default="ultrasound", description="How the two views of a pair are made to differ."
+    )
+    delta_s: float = Field(
+        default=1.0,
+        ge=0,
+        le=3600,
+        description="Seconds that the two frames of a pair are apart at most; 0 takes one frame twice.",
+    )
+    architecture: str = Field(
+        default="mobilenetv3_small_100", min_length=1, max_length=100, description="Backbone, by timm's name."
+    )
+    weights_sha256: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Digest of the file that the backbone begins with; None where it begins with random weights.",
+    )
+    size: int = Field(default=128, ge=32, le=512, description="Side of the frames in pixels.")
+    epochs: int = Field(default=100, ge=1, le=100_000, description="Passes over the clips.")
+    batch_size: int = Field(
+        default=64,
+        ge=2,
+        le=65_536,
+        description="Pairs that are compared with each other, those of all processes together.",
+    )
+    accumulate: int = Field(default=1, ge=1, le=1024, description="Batches an optimiser step.")
+    optimiser: OptimiserName = Field(default="adamw", description="What moves the weights.")
+    lr: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="Highest learning rate; if none is given 0.001 for adamw, 0.3 a 256 pairs for lars.",
+    )
+    weight_decay: float | None = Field(
+        default=None, ge=0, le=1e3, description="Weight decay; if none is given 0.01 for adamw, 1e-6 for lars."
+    )
+    warmup_epochs: int | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        description="Epochs until the rate is highest; if none is given a tenth of all, 10 at most.",
+    )
+    pairs_per_clip: int = Field(default=4, ge=1, le=10_000, description="Pairs that a clip gives in an epoch.")
+    frames_per_clip: int = Field(default=32, ge=1, le=2000, description="Frames kept of a clip, evenly spaced.")
+    max_frames: int = Field(
+        default=200_000, ge=1, le=100_000_000, description="Frames kept in all: size x size bytes each."
+    )
+    seed: int = Field(default=0, ge=0, lt=1 << 31, description="Seed of everything random.")
 
     @classmethod
     def complete(cls, values: Mapping[str, Any]) -> PretrainingSettings:

@@ -41,9 +41,10 @@ WATCHED_FRAMES = 512
 WATCH_STREAM = 1 << 20
 """Keeps the choice of the watched frames apart from what the seed decides elsewhere."""
 
-Probe = Callable[[PretrainingNetwork], Mapping[str, float]]
+Probe = Callable[[PretrainingNetwork], Mapping[str, Mapping[str, float]]]
 Record = dict[str, Any]
-"""``epoch``, ``loss`` (None before the first), ``lr``, ``std``, ``rank``, ``collapsed`` and ``probe`` (by outcome)."""
+"""``epoch``, ``loss`` (None before the first), ``lr``, ``std``, ``rank``, ``collapsed`` and ``probe`` (by reading and
+outcome)."""
 
 
 class DivergedError(PretrainingError):
@@ -91,7 +92,7 @@ class Trainer:
     :param frames: ``(n, size, size)`` uint8.
     :param clips: which of them are whose.
     :param directory: of the checkpoints; the newest sound one is gone on from.
-    :param probe: told the network after each epoch, in the first process only; gives a figure an outcome.
+    :param probe: told the network after each epoch, in the first process only; gives figures by reading and outcome.
     :param checkpoint_s: seconds between checkpoints within an epoch.
     :raises PretrainingError: if no checkpoint of the run is sound.
     """
@@ -317,7 +318,10 @@ class Trainer:
         record["collapsed"] = bool(is_collapsed(std, rank, self.network.dim))
         record["probe"] = {}
         if self._probe is not None:
-            record["probe"] = {name: _finite(value) for name, value in self._probe(self.network).items()}
+            record["probe"] = {
+                reading: {outcome: _finite(area) for outcome, area in areas.items()}
+                for reading, areas in self._probe(self.network).items()
+            }
         return record
 
     def _save(self) -> None:

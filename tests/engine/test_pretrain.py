@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import stat
 import threading
@@ -18,9 +19,12 @@ pytest.importorskip("timm", reason="pretraining needs timm")
 from lusfx.encoders.card import read_card
 from lusfx.engine.extract import extract
 from lusfx.engine.pretrain import DecodingProgress, PretrainResult, pretrain
+from lusfx.engine.pretrain_report import pretraining_page
 from lusfx.errors import EncoderError, LusfxError, RunInterruptedError, UsageError
 from lusfx.pretraining.frame_store import FRAMES_FILE
+from lusfx.pretraining.settings import PretrainingSettings
 from lusfx.pretraining.trainer import TrainingProgress
+from lusfx.report import render
 from lusfx.site_key import SECRET_BYTES, SiteKey
 
 KEY = SiteKey(bytes(range(SECRET_BYTES)))
@@ -29,6 +33,13 @@ TINY: dict[str, Any] = {"architecture": "mobilenetv3_small_050", "size": 64, "ba
 
 def begin(out: Path, sources: list[Path], **changed: Any) -> PretrainResult:
     return pretrain(sources, out, site_key=KEY, **(TINY | changed))
+
+
+def test_the_function_has_every_setting_with_its_default() -> None:
+    arguments = inspect.signature(pretrain).parameters
+    for name, field in PretrainingSettings.model_fields.items():
+        if name != "weights_sha256":
+            assert arguments[name].default == field.default, name
 
 
 def stopper(n_steps: int) -> dict[str, Any]:
@@ -63,8 +74,14 @@ def test_a_run_lowers_the_loss_and_counts_what_it_saw(whole: PretrainResult) -> 
 
 
 def test_the_probe_is_in_the_history(whole: PretrainResult) -> None:
-    assert [list(record["probe"]) for record in whole.history] == [["B-lines"]] * 3
-    assert all(0 <= record["probe"]["B-lines"] <= 1 for record in whole.history)
+    for record in whole.history:
+        assert {reading: list(areas) for reading, areas in record["probe"].items()} == {
+            "linear": ["B-lines"],
+            "neighbours": ["B-lines"],
+        }
+        assert all(0 <= areas["B-lines"] <= 1 for areas in record["probe"].values())
+    now, before = (record["probe"]["linear"]["B-lines"] for record in (whole.history[-1], whole.history[0]))
+    assert f"linear probe {now:.3f} (before: {before:.3f})" in whole.summary()
 
 
 def test_extraction_takes_the_encoder(whole: PretrainResult, made_archive: Any, tmp_path: Path) -> None:
@@ -100,7 +117,9 @@ def test_the_model_card_says_what_one_must_know(whole: PretrainResult) -> None:
         "SimCLR",
         "2403.07715",
         "random weights",
-        "B-lines",
+        "24 clips of 12 patients, read by logistic regression",
+        "| outcome | linear, before | linear, now | neighbours, before | neighbours, now |",
+        "| B-lines | 0.",
         "## Limits",
     ):
         assert said in text, said
@@ -111,6 +130,20 @@ def test_the_report_draws_the_curves(whole: PretrainResult) -> None:
     assert page.count("<svg") == 5
     for title in ("Loss", "Learning rate", "Spread of the embeddings", "Effective rank", "Probe"):
         assert f"<h3>{title}</h3>" in page
+    assert all(f">{reading}<" in page for reading in ("linear", "neighbours"))
+
+
+def test_a_run_may_go_on_with_another_probe_or_none(tmp_path: Path, made_archive: Any) -> None:
+    """A probe trains nothing, so that a run begun without one, or before it had its readings, can be asked from here on."""
+    out, sources = tmp_path / "run", [made_archive.labels]
+    begin(out, sources, epochs=3, **stopper(13))
+    probed = begin(out, sources, epochs=3, probe=made_archive.labels, probe_task="b-lines", **stopper(12))
+    assert [list(record["probe"]) for record in probed.history] == [[], [], ["linear", "neighbours"]]
+    assert "before:" not in probed.summary()
+    page = (out / "report.html").read_text()
+    assert "<h3>Probe</h3>" in page
+    probed.history[0]["probe"] = {"B-lines": 0.5}
+    assert "<h3>Probe</h3>" in render(pretraining_page(probed, "net", {}))
 
 
 def test_nothing_in_the_directory_names_a_patient_or_a_file(whole: PretrainResult, made_archive: Any) -> None:
@@ -307,8 +340,9 @@ def test_pretraining_raises_the_probe(tmp_path: Path) -> None:
     from lusfx.synth import write_archive
 
     labels = write_archive(tmp_path / "exams", n_patients=24, clips_per_patient=3, n_frames=6, seed=5)
-    changed = {"epochs": 14, "batch_size": 24, "augmentation": "byol", "lr": 2e-3}
+    changed = {"epochs": 10, "batch_size": 24, "augmentation": "byol", "lr": 6e-3}
     result = begin(tmp_path / "run", [labels], probe=labels, probe_task="b-lines", **changed)
-    areas = [record["probe"]["B-lines"] for record in result.history]
     assert not result.collapsed
-    assert float(np.mean(areas[-4:])) > areas[0] + 0.04, areas
+    for reading in ("linear", "neighbours"):
+        areas = [record["probe"][reading]["B-lines"] for record in result.history]
+        assert float(np.mean(areas[-4:])) > areas[0] + 0.04, (reading, areas)

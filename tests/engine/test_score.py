@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -241,6 +242,18 @@ def test_exams_are_summed_up_beside_the_scores(small: SmallCache, save: Save, tm
 
 
 @pytest.mark.usefixtures("no_encoder")
+def test_a_model_that_is_named_twice_answers_once(small: SmallCache, save: Save, tmp_path: Path) -> None:
+    """Also where it is a gate, which must be one, and where a copy of it has another name."""
+    gated, sign, out = save(Gated(), small.store), save(Sign(), small.store), tmp_path / "scores.parquet"
+    score([], [gated, sign], small.cache, out)
+    once = read(out)
+    copy = shutil.copytree(sign, tmp_path / "models" / "copy")
+    result = score([], [gated, sign, copy, gated], small.cache, out)
+    assert read(out) == once
+    assert result.summary().endswith("of 2 models")
+
+
+@pytest.mark.usefixtures("no_encoder")
 def test_a_gate_asks_for_its_model_or_for_no_gates(small: SmallCache, save: Save, tmp_path: Path) -> None:
     gated, sign, out = save(Gated(), small.store), save(Sign(), small.store), tmp_path / "scores.parquet"
     with pytest.raises(UsageError, match="--no-gates"):
@@ -323,7 +336,7 @@ def test_models_of_other_features_are_refused(small: SmallCache, save: Save, tmp
         score([], models, small.cache, tmp_path / "scores.csv")
     for store in (small.store, other.store):
         assert f"needs {store.fingerprint[:12]}" in str(error.value)
-    with pytest.raises(CacheError, match="0 fingerprints in the cache begin with"):
+    with pytest.raises(CacheError, match=r"the cache holds no features that .* takes .*Run: lusfx extract"):
         score([], models[1:], small.cache, tmp_path / "scores.csv")
     assert not (tmp_path / "scores.csv").exists()
 

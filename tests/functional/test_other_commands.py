@@ -83,9 +83,9 @@ def test_an_unknown_command_is_a_usage_error(lusfx: Lusfx) -> None:
 
 
 @pytest.mark.parametrize("name", ["encoders", "heads", "plugins", "tasks"])
-def test_lists_are_for_people_and_for_programs(lusfx: Lusfx, name: str) -> None:
-    assert lusfx(name).code == 0
-    assert lusfx(name, "--json").json
+def test_lists_are_for_people_and_for_programs(lusfx_here: Lusfx, name: str) -> None:
+    assert lusfx_here(name).code == 0
+    assert lusfx_here(name, "--json").json
 
 
 def test_doctor_finds_this_installation_sound(lusfx: Lusfx, archive: Any) -> None:
@@ -104,45 +104,45 @@ def test_doctor_finds_what_is_wrong(lusfx: Lusfx, tmp_path: Path, monkeypatch: p
     assert {check["name"] for check in run.json if check["state"] == "wrong"} == {"site key", "cache"}
 
 
-def test_inspect_draws(lusfx: Lusfx, archive: Any, tmp_path: Path) -> None:
+def test_inspect_draws(lusfx_here: Lusfx, archive: Any, tmp_path: Path) -> None:
     clip = sorted((archive.folder / "clips").iterdir())[0]
-    run = lusfx("inspect", clip, "--out", "picture.png", "--json")
+    run = lusfx_here("inspect", clip, "--out", "picture.png", "--json")
     assert run.code == 0, run.err
     assert run.json["beam_shape"] in ("sector", "linear")
     with Image.open(tmp_path / "picture.png") as picture:
         assert picture.width == 1440
-    assert lusfx("inspect", clip, "--out", "picture.png", "--frame", 900).code == 1
+    assert lusfx_here("inspect", clip, "--out", "picture.png", "--frame", 900).code == 1
 
 
-def test_cache_commands(lusfx: Lusfx, archive: Any) -> None:
-    info = lusfx("cache", "info", "--cache", archive.cache, "--json").json
+def test_cache_commands(lusfx_here: Lusfx, archive: Any) -> None:
+    info = lusfx_here("cache", "info", "--cache", archive.cache, "--json").json
     assert (info["stores"][0]["n_clips"], info["n_patients"]) == (24, 12)
-    assert lusfx("cache", "verify", "--cache", archive.cache).code == 0
+    assert lusfx_here("cache", "verify", "--cache", archive.cache).code == 0
     clip = sorted((archive.folder / "clips").iterdir())[0]
-    assert lusfx("cache", "explain", clip, "--cache", archive.cache, "--json").json["verdict"] == "hit"
+    assert lusfx_here("cache", "explain", clip, "--cache", archive.cache, "--json").json["verdict"] == "hit"
 
     victim = sorted(archive.cache.rglob("*.h5"))[0]
     content = bytearray(victim.read_bytes())
     content[-1] ^= 1
     victim.write_bytes(content)
-    found = lusfx("cache", "verify", "--cache", archive.cache, "--json")
+    found = lusfx_here("cache", "verify", "--cache", archive.cache, "--json")
     assert found.code == 1
     assert [finding["code"] for finding in found.json["findings"]] == ["damaged-clip"]
-    assert "1 damaged clips set aside" in lusfx("cache", "repair", "--cache", archive.cache).out
-    assert lusfx("extract", archive.folder, "--cache", archive.cache, "--json").json["encoded"] == 1
-    assert lusfx("cache", "gc", "--cache", archive.cache, "--json").json["removed"]
-    assert lusfx("cache", "verify", "--cache", archive.cache).code == 0
+    assert "1 damaged clips set aside" in lusfx_here("cache", "repair", "--cache", archive.cache).out
+    assert lusfx_here("extract", archive.folder, "--cache", archive.cache, "--json").json["encoded"] == 1
+    assert lusfx_here("cache", "gc", "--cache", archive.cache, "--json").json["removed"]
+    assert lusfx_here("cache", "verify", "--cache", archive.cache).code == 0
 
 
-def test_a_model_is_shown_and_verified(lusfx: Lusfx, exams: Any, tmp_path: Path) -> None:
+def test_a_model_is_shown_and_verified(lusfx_here: Lusfx, exams: Any, tmp_path: Path) -> None:
     pytest.importorskip("lusfx_ab_lines", reason="the plugin lusfx-ab-lines is not installed")
-    trained = lusfx(
+    trained = lusfx_here(
         "train-task", "ab-lines", "--labels", exams.labels, "--cache", exams.cache, "--out", "m",
         "--head", "lightgbm", "--set", "rounds=5", "--folds", 2, "--repeats", 1, "--json",
     )  # fmt: skip
     assert trained.code == 0, trained.err
     (result,) = trained.json
-    shown = lusfx("model", "show", "m").out.splitlines()
+    shown = lusfx_here("model", "show", "m").out.splitlines()
     assert shown[0].startswith(f"{result['model']}: A-lines and B-lines")
     assert shown[1] == "multi-label, one answer a clip: A-lines, B-lines"
     assert shown[2].endswith(f", {result['fingerprint'][:12]}, mean")
@@ -154,30 +154,30 @@ def test_a_model_is_shown_and_verified(lusfx: Lusfx, exams: Any, tmp_path: Path)
     assert shown[7].startswith("  balanced: yes from ")
     assert shown[7].endswith(", decides the answer")
 
-    told = lusfx("model", "show", "m", "--json").json
+    told = lusfx_here("model", "show", "m", "--json").json
     assert told["digest"] == result["digest"]
     assert told["metrics"] == {o["outcome"]: o["cross_validated"] for o in result["outcomes"]}
-    assert lusfx("model", "verify", "m").out == "the task model is sound\n"
-    assert lusfx("model", "verify", "m", "--json").json == {"sound": True, "problems": []}
+    assert lusfx_here("model", "verify", "m").out == "the task model is sound\n"
+    assert lusfx_here("model", "verify", "m", "--json").json == {"sound": True, "problems": []}
 
     report, head = tmp_path / "m" / "report.html", tmp_path / "m" / "2-head.lightgbm.txt"
     report.write_bytes(report.read_bytes()[:-1])
     head.unlink()
-    told = lusfx("model", "verify", "m", "--json")
+    told = lusfx_here("model", "verify", "m", "--json")
     assert told.code == 1
     assert told.json["sound"] is False
     assert [problem.partition(" ")[0] for problem in told.json["problems"]] == ["2-head.lightgbm.txt", "report.html"]
-    assert lusfx("model", "verify", "m").out.splitlines()[-1] == "the task model cannot be used"
-    assert lusfx("model", "show", "m").code == 1
+    assert lusfx_here("model", "verify", "m").out.splitlines()[-1] == "the task model cannot be used"
+    assert lusfx_here("model", "show", "m").code == 1
 
 
-def test_a_model_of_the_first_format_is_to_be_trained_again(lusfx: Lusfx, tmp_path: Path) -> None:
+def test_a_model_of_the_first_format_is_to_be_trained_again(lusfx_here: Lusfx, tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "task_model.json").write_text('{"format": "lusfx-task-model", "format_version": 1}')
-    shown = lusfx("model", "show", "old")
+    shown = lusfx_here("model", "show", "old")
     assert shown.code == 1
     assert shown.err.startswith("Error: the task model has format version 1, and this lusfx reads 2. Train it again")
-    assert lusfx("model", "verify", "old").code == 1
+    assert lusfx_here("model", "verify", "old").code == 1
 
 
 def test_the_python_functions_have_the_commands_names() -> None:
@@ -189,6 +189,6 @@ def test_the_python_functions_have_the_commands_names() -> None:
         _ = package.nonsense
 
 
-def test_json_has_no_nan(lusfx: Lusfx, archive: Any) -> None:
-    run = lusfx("cache", "info", "--cache", archive.cache, "--json")
+def test_json_has_no_nan(lusfx_here: Lusfx, archive: Any) -> None:
+    run = lusfx_here("cache", "info", "--cache", archive.cache, "--json")
     json.loads(run.out, parse_constant=lambda text: pytest.fail(f"{text} is not JSON"))

@@ -88,9 +88,9 @@ def test_a_run_prints_one_line_and_gives_an_encoder(lusfx: Lusfx, sources: Path)
     ],
 )
 def test_mistakes_are_told_in_a_line(
-    lusfx: Lusfx, sources: Path, tmp_path: Path, options: list[str], code: int, said: str
+    lusfx_here: Lusfx, sources: Path, tmp_path: Path, options: list[str], code: int, said: str
 ) -> None:
-    run = lusfx("pretrain", sources, "--out", "run", *TINY, *options)
+    run = lusfx_here("pretrain", sources, "--out", "run", *TINY, *options)
     assert run.code == code
     assert said in run.err
     assert not (tmp_path / "run").exists()
@@ -112,17 +112,17 @@ def test_a_signal_ends_a_run_with_its_state_on_disk(sources: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_killed_runs_end_as_one_that_was_not(sources: Path, tmp_path: Path) -> None:
-    straight = start(sources, tmp_path / "straight", "--epochs", "6")
+    straight = start(sources, tmp_path / "straight", "--epochs", "4")
     _, err = straight.communicate(timeout=200)
     assert straight.returncode == 0, err
     out = tmp_path / "killed"
     for kill_after in (1, 2):
-        process = start(sources, out, "--epochs", "6")
+        process = start(sources, out, "--epochs", "4")
         wait_for(lambda: n_checkpoints(out) >= kill_after, process)  # noqa: B023 - used within the round
         process.kill()
         process.communicate()
     assert not (out / "encoder").exists()
-    last = start(sources, out, "--epochs", "6")
+    last = start(sources, out, "--epochs", "4")
     _, err = last.communicate(timeout=200)
     assert last.returncode == 0, err
     assert result_of(out) == result_of(tmp_path / "straight")

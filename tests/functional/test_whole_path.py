@@ -32,18 +32,18 @@ def test_a_second_run_encodes_nothing(lusfx: Lusfx, archive: Any) -> None:
     assert run.out.startswith("24 found = 0 encoded + 24 cached + 0 failed + 0 skipped")
 
 
-def test_moved_clips_and_a_moved_cache_change_nothing(lusfx: Lusfx, archive: Any, tmp_path: Path) -> None:
+def test_moved_clips_and_a_moved_cache_change_nothing(lusfx_here: Lusfx, archive: Any, tmp_path: Path) -> None:
     n_tables = len(list(archive.folder.glob("*.csv")))
     shutil.move(archive.folder, tmp_path / "elsewhere")
     shutil.move(archive.cache, tmp_path / "moved")
-    run = lusfx("extract", tmp_path / "elsewhere", "--cache", tmp_path / "moved", "--json")
+    run = lusfx_here("extract", tmp_path / "elsewhere", "--cache", tmp_path / "moved", "--json")
     assert (run.json["found"], run.json["cached"], run.json["not_clips"]) == (24, 24, n_tables)
 
 
-def test_a_file_replaced_in_place_is_encoded(lusfx: Lusfx, exams: Any, other_exams: Path) -> None:
+def test_a_file_replaced_in_place_is_encoded(lusfx_here: Lusfx, exams: Any, other_exams: Path) -> None:
     new, old = min(other_exams.parent.glob("*.mp4")), min(exams.folder.glob("*.mp4"))
     old.write_bytes(new.read_bytes())
-    run = lusfx("extract", exams.folder, "--cache", exams.cache, "--json")
+    run = lusfx_here("extract", exams.folder, "--cache", exams.cache, "--json")
     assert (run.json["encoded"], run.json["cached"]) == (1, 31)
 
 
@@ -111,13 +111,13 @@ def test_train_score_and_evaluate(lusfx: Lusfx, train: Lusfx, exams: Any, other_
     ]  # fmt: skip
 
 
-def test_three_tasks_and_three_models_in_one_pass(lusfx: Lusfx, train: Lusfx, exams: Any, tmp_path: Path) -> None:
+def test_three_tasks_and_three_models_in_one_pass(lusfx_here: Lusfx, train: Lusfx, exams: Any, tmp_path: Path) -> None:
     names = ("a-lines", "b-lines", "severity")
     trained = train(*names, out="models")
     assert [result["task"] for result in trained.json] == list(names)
     assert {path.name for path in (tmp_path / "models").iterdir()} == set(names)
     models = [text for name in names for text in ("--model", f"models/{name}")]
-    run = lusfx("score", exams.labels, *models, "--cache", exams.cache, "--out", "scores.csv", "--show-paths")
+    run = lusfx_here("score", exams.labels, *models, "--cache", exams.cache, "--out", "scores.csv", "--show-paths")
     assert run.code == 0, run.err
     assert "160 rows = 160 scored + 0 not assessable, of 3 models" in run.out
     rows = read_csv(tmp_path / "scores.csv")
@@ -132,7 +132,7 @@ def test_three_tasks_and_three_models_in_one_pass(lusfx: Lusfx, train: Lusfx, ex
         assert (row["task"], row["status"], row["sum"]) == ("severity", "incomplete", "")
         assert row["reason"] == "not assessed: L3, R1, R2, R3"
 
-    again = lusfx("score", *models, "--cache", exams.cache, "--out", "cached.csv", "--json")
+    again = lusfx_here("score", *models, "--cache", exams.cache, "--out", "cached.csv", "--json")
     assert again.code == 0, again.err
     assert again.json["extraction"] is None
 
@@ -143,15 +143,15 @@ def test_three_tasks_and_three_models_in_one_pass(lusfx: Lusfx, train: Lusfx, ex
     assert scores("cached.csv") == scores("scores.csv")
 
 
-def test_a_gate_decides_where_a_task_is_answered(lusfx: Lusfx, train: Lusfx, exams: Any, tmp_path: Path) -> None:
+def test_a_gate_decides_where_a_task_is_answered(lusfx_here: Lusfx, train: Lusfx, exams: Any, tmp_path: Path) -> None:
     assert train("view", "ab-lines", out="models").code == 0
-    refused = lusfx("score", "--model", "models/ab-lines", "--cache", exams.cache, "--out", "scores.csv")
+    refused = lusfx_here("score", "--model", "models/ab-lines", "--cache", exams.cache, "--out", "scores.csv")
     assert refused.code == 2
     assert "'ab-lines' is answered only where 'view' is 'parenchymal'" in refused.err
     assert "--no-gates" in refused.err
 
     models = ["--model", "models/ab-lines", "--model", "models/view"]
-    run = lusfx("score", *models, "--cache", exams.cache, "--out", "scores.csv", "--json")
+    run = lusfx_here("score", *models, "--cache", exams.cache, "--out", "scores.csv", "--json")
     assert run.code == 0, run.err
     rows = read_csv(tmp_path / "scores.csv")
     views = {row["clip"]: row["answer"] for row in rows if row["task"] == "view"}
@@ -164,30 +164,30 @@ def test_a_gate_decides_where_a_task_is_answered(lusfx: Lusfx, train: Lusfx, exa
     assert {row["probability"] for row in closed} == {""}
     assert run.json["by_reason"]["gate"] == len(closed)
 
-    opened = lusfx("score", *models, "--cache", exams.cache, "--out", "open.csv", "--no-gates", "--json")
+    opened = lusfx_here("score", *models, "--cache", exams.cache, "--out", "open.csv", "--no-gates", "--json")
     assert "gate" not in opened.json["by_reason"]
 
 
 @pytest.mark.usefixtures("model")
-def test_scores_do_not_depend_on_the_cache(lusfx: Lusfx, exams: Any, tmp_path: Path) -> None:
+def test_scores_do_not_depend_on_the_cache(lusfx_here: Lusfx, exams: Any, tmp_path: Path) -> None:
     """The same model and clips give the same probability whatever the cache and the batch."""
     for number, cache in enumerate((exams.cache, tmp_path / "fresh")):
-        run = lusfx("score", exams.labels, "--model", "model", "--cache", cache, "--out", f"{number}.csv")
+        run = lusfx_here("score", exams.labels, "--model", "model", "--cache", cache, "--out", f"{number}.csv")
         assert run.code == 0, run.err
     assert (tmp_path / "0.csv").read_text() == (tmp_path / "1.csv").read_text()
 
 
 @pytest.mark.usefixtures("model")
-def test_a_damaged_clip_and_a_bad_source_are_rows(lusfx: Lusfx, exams: Any, tmp_path: Path) -> None:
+def test_a_damaged_clip_and_a_bad_source_are_rows(lusfx_here: Lusfx, exams: Any, tmp_path: Path) -> None:
     (exams.folder / "text.mp4").write_text("not a video, CANARY")
-    run = lusfx("score", exams.folder, "--model", "model", "--cache", exams.cache, "--out", "scores.csv")
+    run = lusfx_here("score", exams.folder, "--model", "model", "--cache", exams.cache, "--out", "scores.csv")
     assert run.code == 3
     assert "33 rows = 32 scored + 0 not assessable + 1 without features" in run.out
     assert "CANARY" not in run.out + run.err + (tmp_path / "scores.csv").read_text()
 
     victim = min(exams.cache.rglob("*.h5"))
     victim.write_bytes(victim.read_bytes()[:-1])
-    run = lusfx("score", "--model", "model", "--cache", exams.cache, "--out", "cached.csv", "--json")
+    run = lusfx_here("score", "--model", "model", "--cache", exams.cache, "--out", "cached.csv", "--json")
     assert run.code == 3
     assert run.json["by_status"] == {"scored": 31, "failed": 1}
     assert run.json["by_reason"] == {"damaged-in-cache": 1}
@@ -199,14 +199,14 @@ def test_a_damaged_clip_and_a_bad_source_are_rows(lusfx: Lusfx, exams: Any, tmp_
 
 
 @pytest.mark.usefixtures("model")
-def test_evaluating_on_the_training_patients_is_refused(lusfx: Lusfx, exams: Any) -> None:
-    run = lusfx("evaluate", "--model", "model", "--labels", exams.labels, "--cache", exams.cache)
+def test_evaluating_on_the_training_patients_is_refused(lusfx_here: Lusfx, exams: Any) -> None:
+    run = lusfx_here("evaluate", "--model", "model", "--labels", exams.labels, "--cache", exams.cache)
     assert run.code == 1
     assert "16 patients of the label table were in this model's training" in run.err
 
 
 @pytest.mark.usefixtures("model")
-def test_a_model_of_other_features_is_refused(lusfx: Lusfx, exams: Any, tmp_path: Path) -> None:
+def test_a_model_of_other_features_is_refused(lusfx_here: Lusfx, exams: Any, tmp_path: Path) -> None:
     import lusfx.encoders as encoders
 
     encoder = tmp_path / "encoder"
@@ -214,12 +214,12 @@ def test_a_model_of_other_features_is_refused(lusfx: Lusfx, exams: Any, tmp_path
     card = json.loads((encoder / "encoder.json").read_text())
     card["preprocess"]["stride"] = 2
     (encoder / "encoder.json").write_text(json.dumps(card))
-    run = lusfx(
+    run = lusfx_here(
         "score", exams.labels, "--model", "model", "--cache", exams.cache, "--out", "s.csv", "--encoder", encoder
     )
     assert run.code == 1
     assert "lusfx extract" in run.err
 
     clip = min(exams.folder.glob("*.mp4"))
-    explained = lusfx("cache", "explain", clip, "--cache", exams.cache, "--encoder", encoder)
+    explained = lusfx_here("cache", "explain", clip, "--cache", exams.cache, "--encoder", encoder)
     assert "preprocess.stride: 1 there, 2 wanted" in explained.out
