@@ -23,10 +23,10 @@ from lusfx.cli import terminal
 )
 @click.option(
     "--site",
-    type=click.Choice(["local", "external"]),
+    type=click.Choice(["local", "external", "varied"]),
     default="local",
     show_default=True,
-    help="Hospital: its own machines, patients and mix of diseases.",
+    help="Hospital: its own machines, patients and mix of diseases; varied: another machine for each patient.",
 )
 @click.option(
     "--format",

@@ -54,9 +54,19 @@ def read_card(directory: Path) -> EncoderCard:
     try:
         if (directory / CARD).stat().st_size > MAX_CARD_BYTES:
             raise EncoderError(f"the encoder's {CARD} is too large to be one")
-        card = EncoderCard.model_validate_json((directory / CARD).read_bytes())
+        content = (directory / CARD).read_bytes()
     except OSError:
         raise EncoderError(f"the directory is no encoder: it has no {CARD} that can be read") from None
+    return parse_card(content)
+
+
+def parse_card(content: bytes) -> EncoderCard:
+    """The card that the bytes of ``encoder.json`` state.
+
+    :raises EncoderError: if they say anything unexpected.
+    """
+    try:
+        card = EncoderCard.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the whole"

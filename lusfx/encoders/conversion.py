@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.backbone import LAST_LAYER
 from lusfx.config import EncoderIdentity, PreprocessSpec
 from lusfx.encoders.card import CARD, GRAPH, MODEL_CARD, WEIGHTS, EncoderCard, weights_sha256
 from lusfx.errors import EncoderError, MissingExtraError
@@ -41,12 +42,14 @@ def make_directory(
     training_data: str,
     source: str,
     model_card: str,
+    layer: str = LAST_LAYER,
 ) -> EncoderCard:
     """Write an encoder directory of a timm architecture: weights once, and a graph that refers to them.
 
     :param out: must not exist; it appears whole or not at all.
-    :param weights: the architecture's state dictionary with ``num_classes=0``, to the last key.
+    :param weights: the state dictionary of :func:`lusfx.backbone.make_backbone`, to the last key.
     :param mean: a value a channel, on a scale of 0 to 1; ``std`` likewise.
+    :param layer: the layer that is taken; see :func:`lusfx.backbone.make_backbone`.
     :raises EncoderError: if the weights do not fit.
     :raises MissingExtraError: without torch, timm and onnx.
     """
@@ -55,7 +58,7 @@ def make_directory(
     draft = EncoderIdentity(
         architecture=architecture,
         weights_sha256=weights_sha256(weights),
-        layer="global-pool",
+        layer=layer,
         pooling="mean",
         dim=1,
         channels=3 if len(mean) == 3 else 1,

@@ -31,7 +31,7 @@ class DirectoryEncoder(Encoder):
         self.name = self.card.name
         self.identity = self.card.identity
         self.preprocess = self.card.preprocess
-        self._directory = directory
+        self.directory = directory
         self._threads = threads
         self._on_cuda = _use_cuda(device, self.card)
         library = "torch" if self._on_cuda else "onnxruntime"
@@ -48,11 +48,11 @@ class DirectoryEncoder(Encoder):
         if self._on_cuda:
             from lusfx.encoders.torch_runtime import load_torch
 
-            self._compute = load_torch(self._directory, self.card, "cuda")
+            self._compute = load_torch(self.directory, self.card, "cuda")
         else:
             from lusfx.encoders.onnx_runtime import load_onnx
 
-            self._compute = load_onnx(self._directory, self.card, self._threads)
+            self._compute = load_onnx(self.directory, self.card, self._threads)
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         size = self.preprocess.size

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.backbone import make_backbone, read_weights, require_architecture
 from lusfx.config import PreprocessSpec, user_directory
 from lusfx.contracts import Encoder, EncoderRequest
 from lusfx.encoders.card import weights_sha256
 from lusfx.encoders.conversion import make_directory
 from lusfx.encoders.directory import DirectoryEncoder
-from lusfx.errors import EncoderError, MissingExtraError, UsageError
+from lusfx.errors import EncoderError, MissingExtraError
 
 if TYPE_CHECKING:
     import torch
-
-CLASSIFIER_KEYS = ("classifier.", "fc.", "head.fc.", "head.")
-"""Where timm's classifiers keep the weights that a backbone without one has no place for."""
 
 
 def open_timm(request: EncoderRequest) -> Encoder:
@@ -31,11 +29,10 @@ def open_timm(request: EncoderRequest) -> Encoder:
     """
     name = request.name.partition("/")[2]
     try:
-        import timm
+        import timm  # noqa: F401 - imported where it is used
     except ImportError:
         raise MissingExtraError(f"the encoder {request.name}", "timm") from None
-    if not timm.is_model(name):
-        raise UsageError(f"timm knows no model '{name}'")
+    require_architecture(name)
     if request.weights is None:
         weights, configuration, source = _from_hub(name)
     else:
@@ -74,22 +71,6 @@ def _from_hub(name: str) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]
 
 
 def _from_file(name: str, file: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any], str]:
-    """Weights of a safetensors file; the classifier's are left out, and nothing else may be."""
-    import timm
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        tensors: dict[str, NDArray[np.generic]] = load_file(file)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise EncoderError(f"the weights file is no safetensors file ({type(error).__name__})") from None
-    network: torch.nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
-    expected = network.state_dict()
-    weights = {key: value for key, value in tensors.items() if key in expected or not key.startswith(CLASSIFIER_KEYS)}
-    missing, left_over = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
-    if missing or left_over:
-        raise EncoderError(
-            f"the weights file does not fit timm/{name}: {len(missing)} keys missing ({', '.join(missing[:3])}), "
-            f"{len(left_over)} left over ({', '.join(left_over[:3])})"
-        )
+    network = make_backbone(name)
+    weights = {key: value.numpy() for key, value in read_weights(file, name, network.state_dict()).items()}
     return weights, dict(network.pretrained_cfg), "a local safetensors file"

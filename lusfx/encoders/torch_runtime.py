@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.backbone import FAMILY, make_backbone
 from lusfx.config import EncoderIdentity
 from lusfx.encoders.card import WEIGHTS, EncoderCard, parse_weights, read_file
 from lusfx.encoders.directory import Compute
@@ -16,8 +17,6 @@ from lusfx.errors import EncoderError, MissingExtraError
 
 if TYPE_CHECKING:
     import torch
-
-FAMILY = "timm/"
 
 
 def load_torch(directory: Path, card: EncoderCard, device: str) -> Compute:
@@ -48,7 +47,7 @@ def grey_network(identity: EncoderIdentity, weights: Mapping[str, NDArray[np.gen
     """
     import torch
 
-    backbone = _backbone(identity.architecture)
+    backbone = _backbone(identity)
     try:
         backbone.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
     except RuntimeError as error:
@@ -71,15 +70,10 @@ def grey_network(identity: EncoderIdentity, weights: Mapping[str, NDArray[np.gen
     return GreyNetwork()
 
 
-def _backbone(architecture: str) -> torch.nn.Module:
-    if not architecture.startswith(FAMILY):
-        raise EncoderError(f"there is no torch network for the architecture '{architecture}'")
+def _backbone(identity: EncoderIdentity) -> torch.nn.Module:
+    if not identity.architecture.startswith(FAMILY):
+        raise EncoderError(f"there is no torch network for the architecture '{identity.architecture}'")
     try:
-        import timm
+        return make_backbone(identity.architecture.removeprefix(FAMILY), identity.layer)
     except ImportError:
-        raise MissingExtraError(f"the network {architecture}", "timm") from None
-    try:
-        network: torch.nn.Module = timm.create_model(architecture.removeprefix(FAMILY), pretrained=False, num_classes=0)
-    except RuntimeError:
-        raise EncoderError(f"timm knows no model '{architecture.removeprefix(FAMILY)}'") from None
-    return network
+        raise MissingExtraError(f"the network {identity.architecture}", "timm") from None

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 import torch
 
 from lusfx.errors import UsageError
+from lusfx.pretraining.degradation import degraded
+from lusfx.pretraining.draws import Draws
 from lusfx.pretraining.sector import Sector, beam_of
 
 CROP_TRIES = 8
@@ -42,11 +44,11 @@ class Augmentation(ABC):
         if not frames.is_floating_point():
             raise UsageError("an augmentation needs floating frames in [0, 1]")
         with torch.no_grad():
-            view = self._view(frames.float(), _Draws(generator, frames.device))
+            view = self._view(frames.float(), Draws(generator, frames.device))
         return view.to(frames.dtype)
 
     @abstractmethod
-    def _view(self, frames: torch.Tensor, draws: _Draws) -> torch.Tensor:
+    def _view(self, frames: torch.Tensor, draws: Draws) -> torch.Tensor:
         """One view of frames in float32."""
 
 
@@ -67,7 +69,7 @@ class ByolAugmentation(Augmentation):
         self.solarise = solarise
         self.min_area = min_area
 
-    def _view(self, frames: torch.Tensor, draws: _Draws) -> torch.Tensor:
+    def _view(self, frames: torch.Tensor, draws: Draws) -> torch.Tensor:
         beam = beam_of(frames)
         grid = _pixel_grid(frames) * draws.sign(len(frames))
         view, beam = _sampled(frames, beam, self._cropped(grid, beam, draws))
@@ -79,7 +81,7 @@ class ByolAugmentation(Augmentation):
         view[chosen] = torch.where(view[chosen] >= SOLARISE_FROM, 1 - view[chosen], view[chosen])
         return view * beam
 
-    def _cropped(self, grid: torch.Tensor, beam: torch.Tensor, draws: _Draws) -> torch.Tensor:
+    def _cropped(self, grid: torch.Tensor, beam: torch.Tensor, draws: Draws) -> torch.Tensor:
         """The grid ``(n, size, size, 2)`` moved into random crops that show the beam."""
         n, size = len(beam), beam.shape[-1]
         area = draws.uniform(n * CROP_TRIES, self.min_area, 1.0)
@@ -109,7 +111,7 @@ class UltrasoundAugmentation(Augmentation):
     * Speckle multiplies the image in the beam's own coordinates, and does not blur it to the speckles' grid besides.
     """
 
-    def _view(self, frames: torch.Tensor, draws: _Draws) -> torch.Tensor:
+    def _view(self, frames: torch.Tensor, draws: Draws) -> torch.Tensor:
         n = len(frames)
         beam = beam_of(frames)
         grid = _shifted_and_rotated(_pixel_grid(frames) * draws.sign(n), draws)
@@ -133,6 +135,19 @@ class UltrasoundAugmentation(Augmentation):
         return view.clamp(0, 1) * beam
 
 
+class DegradedAugmentation(UltrasoundAugmentation):
+    """:class:`UltrasoundAugmentation` of frames of poorer quality: shaded, darker, hazier and noisier.
+
+    For pictures that are clearer than those which the encoder is to see, simulated ones above all. One in five stays clear.
+    """
+
+    def _view(self, frames: torch.Tensor, draws: Draws) -> torch.Tensor:
+        poorer = frames.clone()
+        chosen = draws.chosen(len(frames), 0.8)
+        poorer[chosen] = degraded(frames[chosen], beam_of(frames[chosen]), draws)
+        return super()._view(poorer, draws)
+
+
 def byol_views() -> tuple[Augmentation, Augmentation]:
     """The two unlike views of BYOL: one always blurred, the other now and then blurred or solarised."""
     return ByolAugmentation(blur=1.0, solarise=0.0), ByolAugmentation(blur=0.1, solarise=0.2)
@@ -143,41 +158,17 @@ def ultrasound_views() -> tuple[Augmentation, Augmentation]:
     return UltrasoundAugmentation(), UltrasoundAugmentation()
 
 
+def degraded_views() -> tuple[Augmentation, Augmentation]:
+    """Two views of one kind."""
+    return DegradedAugmentation(), DegradedAugmentation()
+
+
 AUGMENTATIONS: Mapping[str, Callable[[], tuple[Augmentation, Augmentation]]] = {
     "byol": byol_views,
     "ultrasound": ultrasound_views,
+    "degraded": degraded_views,
 }
 """By name, what makes a pair's two views."""
-
-
-class _Draws:
-    """Random numbers from one generator, on the frames' device."""
-
-    def __init__(self, generator: torch.Generator, device: torch.device) -> None:
-        self._generator = generator
-        self._device = device
-
-    def uniform(self, n: int, low: float, high: float) -> torch.Tensor:
-        """``(n,)`` from ``low`` to ``high``."""
-        drawn = torch.rand(n, generator=self._generator, device=self._generator.device).to(self._device)
-        return low + (high - low) * drawn
-
-    def normal(self, shape: torch.Size | tuple[int, ...]) -> torch.Tensor:
-        """Standard normal."""
-        return torch.randn(shape, generator=self._generator, device=self._generator.device).to(self._device)
-
-    def happens(self, n: int, probability: float) -> torch.Tensor:
-        """``(n,)`` bool."""
-        return self.uniform(n, 0.0, 1.0) < probability
-
-    def chosen(self, n: int, probability: float) -> torch.Tensor:
-        """The numbers of those frames, of ``n``, to which something of this probability happens."""
-        return self.happens(n, probability).nonzero()[:, 0]
-
-    def sign(self, n: int) -> torch.Tensor:
-        """``(n, 1, 1, 2)`` that flips the x of a grid, for every other frame on average."""
-        x = 1 - 2 * self.happens(n, 0.5).float()
-        return torch.stack([x, torch.ones_like(x)], dim=-1)[:, None, None]
 
 
 def _pixel_grid(frames: torch.Tensor) -> torch.Tensor:
@@ -207,7 +198,7 @@ def _beam_share(beam: torch.Tensor, start: torch.Tensor, stop: torch.Tensor) -> 
     return share
 
 
-def _shifted_and_rotated(grid: torch.Tensor, draws: _Draws) -> torch.Tensor:
+def _shifted_and_rotated(grid: torch.Tensor, draws: Draws) -> torch.Tensor:
     """Half of the grids turned by up to 22.5 degrees and moved by up to 0.15 of the side."""
     n = len(grid)
     moved = draws.happens(n, 0.5).float()
@@ -218,7 +209,7 @@ def _shifted_and_rotated(grid: torch.Tensor, draws: _Draws) -> torch.Tensor:
     return (grid - shift[:, None, None]) @ turn[:, None]
 
 
-def _reshaped(sector: Sector, grid: torch.Tensor, draws: _Draws) -> tuple[torch.Tensor, torch.Tensor]:
+def _reshaped(sector: Sector, grid: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
     """Another probe type for 3 in 10, another convexity for 3 in 4 sectors, another depth for half.
 
     :param grid: ``(n, size, size, 2)`` image coordinates of the view's pixels.
@@ -246,7 +237,7 @@ def _reshaped(sector: Sector, grid: torch.Tensor, draws: _Draws) -> tuple[torch.
 
 
 def _brightness_and_contrast(
-    view: torch.Tensor, beam: torch.Tensor, draws: _Draws, *, probability: float, strength: float
+    view: torch.Tensor, beam: torch.Tensor, draws: Draws, *, probability: float, strength: float
 ) -> torch.Tensor:
     """Both by factors from 1 - strength to 1 + strength; contrast about the mean of the beam."""
     n = len(view)
@@ -297,7 +288,7 @@ def _local_contrast(view: torch.Tensor, beam: torch.Tensor, strength: torch.Tens
     return (view + strength.view(-1, 1, 1, 1) * (view - mean)).clamp(0, 1) * beam
 
 
-def _speckled(view: torch.Tensor, place: torch.Tensor, draws: _Draws) -> torch.Tensor:
+def _speckled(view: torch.Tensor, place: torch.Tensor, draws: Draws) -> torch.Tensor:
     """A complex normal field added to the amplitude, smooth in the beam's own coordinates (Singh et al. 2017).
 
     :param place: ``(n, size, size, 2)`` lateral and depth.
@@ -311,7 +302,7 @@ def _speckled(view: torch.Tensor, place: torch.Tensor, draws: _Draws) -> torch.T
     return ((view.clamp(min=0).sqrt() + real).square() + imaginary.square()).clamp(max=1)
 
 
-def _salt_and_pepper(view: torch.Tensor, draws: _Draws) -> torch.Tensor:
+def _salt_and_pepper(view: torch.Tensor, draws: Draws) -> torch.Tensor:
     """From 1 to 5 in 1000 pixels white, and as many black."""
     n = len(view)
     salt, pepper = (draws.uniform(n, 0.001, 0.005).view(-1, 1, 1, 1) for _ in range(2))

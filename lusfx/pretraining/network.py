@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.errors import EncoderError, MissingExtraError, UsageError
+from lusfx.backbone import LAST_LAYER, make_backbone, read_weights, require_architecture
+from lusfx.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     import torch
 
-CLASSIFIER_KEYS = ("classifier.", "fc.", "head.fc.", "head.")
-"""Where timm's classifiers keep the weights that a backbone without one has no place for."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -82,60 +81,40 @@ def grey(frames: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
 
 
 def make_network(
-    architecture: str, projector: Sequence[int], size: int, seed: int, weights: Path | None
+    architecture: str,
+    projector: Sequence[int],
+    size: int,
+    seed: int,
+    weights: Path | None,
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+    layer: str = LAST_LAYER,
 ) -> PretrainingNetwork:
     """Build a network on the CPU.
 
     :param architecture: timm's name.
     :param projector: widths of the projector's layers; between two a batch normalisation and a ReLU, after the last nothing.
+        Without any, projections are the embeddings.
     :param size: side of the frames in pixels.
     :param seed: of the random weights; the caller's generator is left alone.
     :param weights: safetensors file that the backbone begins with; None for random weights.
+    :param normalisation: mean and standard deviation, a value a channel each; None for timm's own.
+    :param layer: the layer that gives the embedding; see :func:`lusfx.backbone.make_backbone`.
     :raises UsageError: if timm has no such model, or it takes no frames of this size.
     :raises EncoderError: if the weights do not fit.
     """
     import timm
     import torch
 
-    if not timm.is_model(architecture):
-        raise UsageError(f"timm knows no model '{architecture}'")
+    require_architecture(architecture)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        backbone = timm.create_model(architecture, pretrained=False, num_classes=0)
-        configuration: dict[str, Any] = dict(backbone.pretrained_cfg)
+        backbone = make_backbone(architecture, layer)
         if weights is not None:
             backbone.load_state_dict(read_weights(weights, architecture, backbone.state_dict()))
         dim = _dim(backbone, architecture, size)
-        module = _module(backbone, _projector(dim, projector), _normalisation(configuration))
-    mean, std = _normalisation(configuration)
+        mean, std = normalisation or _normalisation(timm.get_pretrained_cfg(architecture).to_dict())
+        module = _module(backbone, _projector(dim, projector), (mean, std))
     return PretrainingNetwork(module, backbone, dim, mean, std)
-
-
-def read_weights(file: Path, architecture: str, expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights of a safetensors file; a classifier's are left out, and nothing else may be missing or left over.
-
-    :raises EncoderError: naming the first that do not fit.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors: dict[str, torch.Tensor] = load_file(file)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise EncoderError(f"the weights file is no safetensors file ({type(error).__name__})") from None
-    weights = {key: value for key, value in tensors.items() if key in expected or not key.startswith(CLASSIFIER_KEYS)}
-    missing, left_over = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
-    if missing or left_over:
-        raise EncoderError(
-            f"the weights file does not fit timm/{architecture}: {len(missing)} keys missing ({', '.join(missing[:3])}), "
-            f"{len(left_over)} left over ({', '.join(left_over[:3])})"
-        )
-    for key, value in weights.items():
-        if value.shape != expected[key].shape:
-            raise EncoderError(f"the weights file does not fit timm/{architecture}: {key} has another shape")
-        if value.is_floating_point() and not bool(value.isfinite().all()):
-            raise EncoderError(f"the weights file: {key} has a value that is not finite")
-    return weights
 
 
 def _normalisation(configuration: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -164,6 +143,8 @@ def _projector(dim: int, widths: Sequence[int]) -> torch.nn.Module:
     """
     from torch import nn
 
+    if not widths:
+        return nn.Identity()
     layers: list[nn.Module] = []
     for before, after in zip([dim, *widths[:-2]], widths[:-1], strict=True):
         layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]

@@ -13,11 +13,12 @@ from typing import Literal
 
 import numpy as np
 
-from lusfx.synth.device import DEVICES
+from lusfx.synth.device import DEVICES, Device
 from lusfx.synth.findings import Findings, View
 from lusfx.synth.geometry import ProbeKind
 from lusfx.synth.simulation import PatientLook
 from lusfx.synth.site import Disease, Site
+from lusfx.synth.varied_device import draw_device
 from lusfx.synth.wall import Habitus
 
 ZONE_ORDERS = (("R1", "R2", "R3", "L1", "L2", "L3"), ("L1", "L2", "L3", "R1", "R2", "R3"))
@@ -65,7 +66,7 @@ class ZoneFindings:
 
 def draw_look(site: Site, generator: np.random.Generator) -> PatientLook:
     """The patient's machine, settings and wall."""
-    device = DEVICES[str(generator.choice(list(site.devices), p=list(site.devices.values())))]
+    device = _draw_machine(site, generator)
     probe: ProbeKind = str(generator.choice(list(site.probes), p=list(site.probes.values())))  # type: ignore[assignment]
     depth = generator.uniform(*(site.linear_depth_mm if probe == "linear" else site.depth_mm))
     return PatientLook(
@@ -84,6 +85,12 @@ def draw_look(site: Site, generator: np.random.Generator) -> PatientLook:
             seed=int(generator.integers(1 << 31)),
         ),
     )
+
+
+def _draw_machine(site: Site, generator: np.random.Generator) -> Device:
+    if not site.devices:
+        return draw_device(generator)
+    return DEVICES[str(generator.choice(list(site.devices), p=list(site.devices.values())))]
 
 
 def draw_case(site: Site, patient: int, seed: int, generator: np.random.Generator) -> Case:

@@ -18,7 +18,8 @@ Disease = Literal[
 class Site:
     """A hospital.
 
-    :param devices: share of patients examined with each machine; ``probes`` with each kind of transducer.
+    :param devices: share of patients examined with each machine, or none where every patient has another; ``probes`` with each
+        kind of transducer.
     :param diseases: share of patients with each.
     :param wall_mm: smallest and greatest depth of the pleural line; the other ranges likewise.
     :param depth_mm: depth shown with convex and phased arrays; ``linear_depth_mm`` with linear ones.
@@ -77,11 +78,31 @@ SITES: Mapping[str, Site] = MappingProxyType(
                 gain_db=(-4, 5),
                 attenuation_db_mm=(0.02, 0.12),
             ),
+            Site(
+                name="varied",
+                devices={},
+                probes={"convex": 0.72, "linear": 0.14, "phased": 0.14},
+                diseases={
+                    "healthy": 0.20,
+                    "interstitial-mild": 0.12,
+                    "interstitial-severe": 0.26,
+                    "heart-failure": 0.12,
+                    "effusion": 0.16,
+                    "pneumonia": 0.10,
+                    "pneumothorax": 0.04,
+                },
+                wall_mm=(10, 30),
+                depth_mm=(65, 165),
+                linear_depth_mm=(45, 85),
+                gain_db=(-7, 8),
+                attenuation_db_mm=(0.0, 0.14),
+            ),
         )
     }
 )
 """The sites by name. The external one differs from the local one in all that real hospitals differ in, so that a model that
-was trained at one and is tried at the other meets other pictures and another case mix."""
+was trained at one and is tried at the other meets other pictures and another case mix. The varied one is no hospital: each
+patient has a machine of its own, and all ranges are wide."""
 
 
 def site_named(name: str) -> Site:
