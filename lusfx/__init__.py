@@ -1,6 +1,7 @@
 """lusfx: encode a lung-ultrasound exam once, and answer every question from the cached features.
 
-The commands are functions, too: :func:`extract`, :func:`train_task`, :func:`score`, :func:`evaluate`, :func:`pretrain`.
+The commands are functions, too: :func:`extract`, :func:`train_task`, :func:`score`, :func:`evaluate`, :func:`pretrain`,
+:func:`fine_tune`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from lusfx.version import __version__
 
-__all__ = ["__version__", "evaluate", "extract", "pretrain", "score", "train_task"]
+__all__ = ["__version__", "evaluate", "extract", "fine_tune", "pretrain", "score", "train_task"]
 
 if TYPE_CHECKING:
     from lusfx.engine.evaluate import evaluate
     from lusfx.engine.extract import extract
+    from lusfx.engine.fine_tune import fine_tune
     from lusfx.engine.pretrain import pretrain
     from lusfx.engine.score import score
     from lusfx.engine.train import train_task
@@ -25,6 +27,7 @@ FUNCTIONS = {
     "score": "score",
     "evaluate": "evaluate",
     "pretrain": "pretrain",
+    "fine_tune": "fine_tune",
 }
 """Where each function lives in ``lusfx.engine``; imported when first used, since they bring numpy and h5py."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.errors import LeakError, TrainingRefusedError
-from lusfx.patients import dealt, numbered
+from lusfx.patients import dealt, dealt_jointly, numbered
 
 NAMED = 3
 """How many offenders a message names."""
@@ -65,6 +65,54 @@ def inner_folds(targets: NDArray[np.int64], groups: NDArray[np.str_], n_folds: i
             "patients, or lower --folds"
         )
     return patient_folds(targets, groups, min(n_folds, available), seed)
+
+
+def joint_folds(targets: NDArray[np.int64], groups: NDArray[np.str_], n_folds: int, seed: int) -> list[Fold]:
+    """Folds by patient that several yes-or-no questions share.
+
+    Every fold has both answers to each question on its training side, and on the other side as far as patients allow.
+
+    :param targets: ``(n, n_questions)`` 0 or 1; anything else is not known.
+    :param groups: ``(n,)`` patient keys.
+    :raises TrainingRefusedError: if no such folds are found.
+    """
+    second_best: list[Fold] | None = None
+    for attempt in range(TRIES):
+        fold_of_row = dealt_jointly(targets, groups, n_folds, np.random.default_rng([seed, attempt]))
+        folds = [Fold(np.flatnonzero(fold_of_row != n), np.flatnonzero(fold_of_row == n)) for n in range(n_folds)]
+        if all(has_both_answers(targets[fold.train]) for fold in folds):
+            if all(has_both_answers(targets[fold.test]) for fold in folds):
+                return folds
+            second_best = second_best or folds
+    if second_best is None:
+        raise TrainingRefusedError(
+            f"no {n_folds} folds by patient were found that each leave both answers to every outcome to learn from. Label "
+            "more patients, or lower --folds"
+        )
+    return second_best
+
+
+def held_out_fold(targets: NDArray[np.int64], groups: NDArray[np.str_], n_folds: int, seed: int) -> Fold:
+    """One of :func:`joint_folds` within a training side, with both answers to each question on both of its sides.
+
+    :param targets: ``(n, n_questions)`` 0 or 1; anything else is not known.
+    :param n_folds: one in so many patients is held out; lowered to the number of patients of the rarest answer.
+    :raises TrainingRefusedError: if an answer has too few patients for that.
+    """
+    available = min(min(_n_patients(column, groups)) for column in targets.T)
+    folds = [] if available < 2 else joint_folds(targets, groups, min(n_folds, available), seed)
+    for fold in folds:
+        if has_both_answers(targets[fold.train]) and has_both_answers(targets[fold.test]):
+            return fold
+    raise TrainingRefusedError(
+        f"holding out patients needs two of each answer, and one answer has {available} on a training side. Label more "
+        "patients, or lower --folds"
+    )
+
+
+def has_both_answers(targets: NDArray[np.int64]) -> bool:
+    """Whether 0 and 1 both stand in each column."""
+    return bool(((targets == 0).any(axis=0) & (targets == 1).any(axis=0)).all())
 
 
 def check_split(fold: Fold, groups: NDArray[np.str_], contents: NDArray[np.str_]) -> None:

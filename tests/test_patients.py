@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lusfx.metrics import patient_bootstrap, roc_auc
-from lusfx.patients import dealt, numbered
+from lusfx.patients import dealt, dealt_jointly, numbered
 from lusfx.splits import patient_folds
 
 
@@ -40,3 +40,18 @@ def test_dealt_folds_each_have_both_answers() -> None:
             assert set(targets[folds == fold]) == {0, 1}
         for number in range(12):
             assert len(set(folds[patient == number])) == 1
+
+
+def test_patients_dealt_jointly_stay_whole_and_spread_each_answer() -> None:
+    generator = np.random.default_rng(0)
+    patient = np.repeat(np.arange(30), 2)
+    groups = np.array([f"p-{number}" for number in patient])
+    targets = np.stack([patient < 6, patient % 2], axis=1).astype(np.int64)
+    targets[patient > 25, 1] = -1
+    folds = dealt_jointly(targets, groups, 3, generator)
+    for number in range(30):
+        assert len(set(folds[patient == number].tolist())) == 1
+    for fold in range(3):
+        of_fold = np.unique(patient[folds == fold])
+        assert len(of_fold) == 10
+        assert (of_fold < 6).sum() == 2

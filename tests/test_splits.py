@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from lusfx.contracts import UNKNOWN
 from lusfx.errors import LeakError, TrainingRefusedError
-from lusfx.splits import Fold, check_split, check_trainable, inner_folds, patient_folds, training_warnings
+from lusfx.splits import (
+    Fold,
+    check_split,
+    check_trainable,
+    has_both_answers,
+    held_out_fold,
+    inner_folds,
+    joint_folds,
+    patient_folds,
+    training_warnings,
+)
 
 N = 60
 GROUPS = np.array([f"p-{i // 3:02}" for i in range(N)])
@@ -176,3 +186,68 @@ def test_few_events_are_warned_of() -> None:
     (rare_no,) = training_warnings(np.repeat([0, 1], [99, 150]), QUESTION)
     assert f"only 20 units are 'yes' to '{QUESTION}': below 100" in rare_yes
     assert f"only 99 units are 'no' to '{QUESTION}': below 100" in rare_no
+
+
+# ---- folds that several questions share ---------------------------------------------------------------------------
+
+
+def three_questions(seed: int, n_patients: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Answers of patients with one to four clips: one common, one rare (five patients), one often unknown."""
+    generator = np.random.default_rng(seed)
+    patient = np.repeat(np.arange(n_patients), generator.integers(1, 5, n_patients))
+    rare = np.isin(patient, generator.choice(n_patients, 5, replace=False)).astype(np.int64)
+    often_unknown = np.where(patient % 3 == 0, UNKNOWN, generator.integers(0, 2, n_patients)[patient])
+    targets = np.stack([generator.integers(0, 2, n_patients)[patient], rare, often_unknown], axis=1)
+    return targets, np.array([f"p-{number:03}" for number in patient])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_joint_folds_have_both_answers_to_every_question_on_both_sides(seed: int) -> None:
+    targets, groups = three_questions(seed)
+    folds = joint_folds(targets, groups, 5, seed)
+    assert sorted(np.concatenate([fold.test for fold in folds]).tolist()) == list(range(len(targets)))
+    for fold in folds:
+        assert not set(groups[fold.train]) & set(groups[fold.test])
+        assert has_both_answers(targets[fold.train])
+        assert has_both_answers(targets[fold.test])
+    sizes = [len(set(groups[fold.test])) for fold in folds]
+    assert max(sizes) - min(sizes) <= 3
+
+
+def test_joint_folds_are_the_same_for_a_seed_and_other_for_another() -> None:
+    targets, groups = three_questions(0)
+    one, same, other = ([fold.test.tolist() for fold in joint_folds(targets, groups, 5, seed)] for seed in (0, 0, 1))
+    assert one == same
+    assert one != other
+
+
+def test_an_answer_of_two_patients_is_on_each_training_side_where_it_cannot_be_on_each_other() -> None:
+    targets, groups = three_questions(0)
+    targets[:, 1] = np.isin(groups, ["p-004", "p-017"])
+    folds = joint_folds(targets, groups, 5, 0)
+    assert all(has_both_answers(targets[fold.train]) for fold in folds)
+    assert sum(not has_both_answers(targets[fold.test]) for fold in folds) == 3
+
+
+def test_joint_folds_that_would_leave_nothing_to_learn_are_refused() -> None:
+    targets, groups = three_questions(0)
+    targets[:, 1] = groups == "p-004"
+    with pytest.raises(TrainingRefusedError, match="no 5 folds by patient were found"):
+        joint_folds(targets, groups, 5, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_held_out_has_both_answers_and_no_patient_of_the_rest(seed: int) -> None:
+    targets, groups = three_questions(seed)
+    fold = held_out_fold(targets, groups, 5, seed)
+    check_split(fold, groups, np.array([f"{row:064x}" for row in range(len(targets))]))
+    assert has_both_answers(targets[fold.train])
+    assert has_both_answers(targets[fold.test])
+    assert 5 <= len(set(groups[fold.test])) <= 11
+
+
+def test_one_patient_of_an_answer_cannot_be_held_out() -> None:
+    targets, groups = three_questions(0)
+    targets[:, 1] = groups == "p-004"
+    with pytest.raises(TrainingRefusedError, match="one answer has 1 on a training side"):
+        held_out_fold(targets, groups, 5, 0)

@@ -29,6 +29,7 @@ COMMANDS = {
     "new-plugin": "Write a task plugin, with tests and texts, to go on from.",
     "synth": "Write an archive of synthetic clips with labels.",
     "pretrain": "Pretrain an encoder on clips without labels.",
+    "fine-tune": "Train an encoder on a task end to end.",
     "doctor": "Check this installation and this machine.",
 }
 """Every command with its help; ``train-task`` lives in ``lusfx/cli/train_task.py`` as ``command``, and so on."""

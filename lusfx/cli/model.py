@@ -36,6 +36,8 @@ def show(directory: Path, as_json: bool) -> None:
     click.echo(f"{task.kind}, one answer a {task.unit}: {', '.join(task.classes)}")
     form = task.pooling if task.aggregate is None else f"each frame, then {task.aggregate.kind}"
     click.echo(f"features: {card.features.encoder}, {card.features.fingerprint[:12]}, {form}")
+    if model.own_encoder is not None:
+        click.echo("its encoder is in 'encoder' below it: score needs no --encoder, extract takes that directory")
     if task.requires is not None:
         click.echo(f"answered only where {task.requires.task} is {task.requires.is_}")
     if card.novelty is not None:

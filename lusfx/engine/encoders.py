@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from lusfx.cache import Cache, Store
 from lusfx.config import FeatureSpec
 from lusfx.contracts import Encoder, EncoderRequest
 from lusfx.encoders import open_directory
-from lusfx.errors import UsageError
+from lusfx.errors import CacheError, UsageError
 from lusfx.plugins import Registry
+from lusfx.task_model import TaskModel
 
 
 def open_encoder(request: EncoderRequest, registry: Registry) -> Encoder:
@@ -34,3 +36,17 @@ def open_encoder(request: EncoderRequest, registry: Registry) -> Encoder:
 def feature_spec(encoder: Encoder) -> FeatureSpec:
     """What decides the value of this encoder's embeddings."""
     return FeatureSpec(encoder=encoder.identity, preprocess=encoder.preprocess)
+
+
+def store_for(cache: Cache, model: TaskModel) -> Store:
+    """The features that a task model takes.
+
+    :raises CacheError: if the cache holds none of them, or they cannot be read.
+    """
+    fingerprint = model.card.features.fingerprint
+    if not any(path.name == fingerprint for path in cache.store_directories()):
+        raise CacheError(
+            f"the cache holds no features that {model.name} takes ({fingerprint[:12]}). Run: lusfx extract SOURCES... "
+            f"--cache DIR --encoder {model.encoder_argument}"
+        )
+    return cache.find(fingerprint)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lusfx.cache import Cache
 from lusfx.contracts import Task
+from lusfx.engine.encoders import store_for
 from lusfx.engine.features import FeatureMaker, features_of_clips
 from lusfx.engine.labels import LabelledUnits, labels_of, read_labels
 from lusfx.engine.samples import Samples, make_samples
@@ -23,7 +24,7 @@ from lusfx.plugins import load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
 from lusfx.splits import some_keys
-from lusfx.task_model import OutcomeCard, TaskModel, load_task_model
+from lusfx.task_model import OutcomeCard, TaskModel, UnitFeatures, load_task_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class EvaluationResult:
     """
 
     model: TaskModel
-    samples: Samples
+    samples: Samples[UnitFeatures]
     outcomes: Sequence[OutcomeEvaluation]
     figures: Mapping[str, Interval]
     n_not_known: int
@@ -122,7 +123,7 @@ def evaluate(
     elif task.name != card.name:
         raise UsageError(f"{loaded.name} answers '{card.name}', and the task given is '{task.name}'")
     opened = Cache.open(Path(cache))
-    store = opened.find(loaded.card.features.fingerprint)
+    store = store_for(opened, loaded)
     labelled = labels_of(task, read_labels(Path(labels), opened, store, site_key or SiteKey.load()))
     n_without = int((labelled.groups == "").sum())
     if n_without:
@@ -161,7 +162,7 @@ def evaluate(
 
 
 def _outcome(
-    stated: OutcomeCard, samples: Samples, number: int, probabilities: NDArray[np.float64], seed: int
+    stated: OutcomeCard, samples: Samples[UnitFeatures], number: int, probabilities: NDArray[np.float64], seed: int
 ) -> OutcomeEvaluation:
     rows = samples.known(number)
     targets, groups, known = samples.targets[rows, number], samples.groups[rows], probabilities[rows]
@@ -190,7 +191,7 @@ def _check_unseen(model: TaskModel, labelled: LabelledUnits) -> None:
             )
 
 
-def _familiar(model: TaskModel, samples: Samples) -> Samples:
+def _familiar(model: TaskModel, samples: Samples[UnitFeatures]) -> Samples[UnitFeatures]:
     """The units that the model answers; those too far from its training set are counted as not assessable."""
     reasons = model.unfamiliar(samples.units)
     kept = np.array([row for row, reason in enumerate(reasons) if reason is None], np.intp)

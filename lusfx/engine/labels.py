@@ -127,16 +127,13 @@ def labels_of(task: Task, rows: list[LabelRow]) -> LabelledUnits:
     :raises TrainingRefusedError: if no labelled unit is in the cache, one unit has two labels or two patients, or the rows of
         an exam task have no exam.
     """
-    columns = rows[0].row.cells
-    for column in task.label_columns:
-        if column not in columns:
-            raise TableError(f"task '{task.name}' reads the column '{column}', which the label table lacks")
-    unit: Unit = "clip" if task.unit == "frame" and FRAME_COLUMN not in columns else task.unit
+    require_label_columns(task, rows[0].row)
+    unit: Unit = "clip" if task.unit == "frame" and FRAME_COLUMN not in rows[0].row.cells else task.unit
     found: dict[str, _Unit] = {}
     patient_of: dict[str, tuple[str, int]] = {}
     not_cached = []
     for entry in rows:
-        target = _target(task, entry.row)
+        target = stated_target(task, entry.row)
         if entry.key is None or not entry.cached:
             if target is not None:
                 not_cached.append(entry.row.number)
@@ -164,8 +161,22 @@ def labels_of(task: Task, rows: list[LabelRow]) -> LabelledUnits:
     )
 
 
-def _target(task: Task, row: Row) -> Target:
-    """The target that a row states; None where it states nothing at all."""
+def require_label_columns(task: Task, row: Row) -> None:
+    """Refuse a table without the columns that a task reads.
+
+    :raises TableError: naming the first that is missing.
+    """
+    for column in task.label_columns:
+        if column not in row.cells:
+            raise TableError(f"task '{task.name}' reads the column '{column}', which the label table lacks")
+
+
+def stated_target(task: Task, row: Row) -> Target:
+    """The target that a row states; None where it states nothing at all.
+
+    :raises TableError: if a cell is neither blank nor a label.
+    :raises PluginError: if the task's own reading of labels fails.
+    """
     cells: Mapping[str, str] = {column: row[column] for column in task.label_columns}
     try:
         target = task.target(cells)

@@ -51,6 +51,11 @@ class LearntOutcome:
     thresholds: Mapping[str, float]
     merits: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def chosen(self) -> str:
+        """What was taken of what was tried, as text."""
+        return str(self.candidate)
+
     def probabilities(self, units: UnitFeatures) -> NDArray[np.float64]:
         """Calibrated probability of yes, ``(n,)``."""
         scores = raw_scores(self.head, units, self.aggregation)
@@ -78,7 +83,11 @@ class Learner:
     seed: int
     note: Callable[[str], None]
 
-    def learn(self, samples: Samples, outcome: int) -> LearntOutcome:
+    def learn_together(self, samples: Samples[UnitFeatures], outcomes: Sequence[int]) -> list[LearntOutcome]:
+        """Learn several outcomes from the same samples, each by itself; see :meth:`learn`."""
+        return [self.learn(samples, outcome) for outcome in outcomes]
+
+    def learn(self, samples: Samples[UnitFeatures], outcome: int) -> LearntOutcome:
         """Learn from samples, each with a known answer.
 
         :raises TrainingRefusedError: if a class has so few patients that nothing can be held out.
@@ -99,7 +108,11 @@ class Learner:
         return LearntOutcome(candidate, head, self.aggregation, calibration, thresholds, merits)
 
     def _best(
-        self, samples: Samples, targets: NDArray[np.int64], folds: Sequence[Fold], fold_of: NDArray[np.int64]
+        self,
+        samples: Samples[UnitFeatures],
+        targets: NDArray[np.int64],
+        folds: Sequence[Fold],
+        fold_of: NDArray[np.int64],
     ) -> tuple[Candidate, NDArray[np.float64], Mapping[str, float]]:
         """The candidate with the highest out-of-fold AUC, and its out-of-fold scores."""
         best: tuple[Candidate, NDArray[np.float64]] | None = None
@@ -122,7 +135,7 @@ class Learner:
         return *best, merits if len(self.candidates) > 1 else {}
 
     def _out_of_fold(
-        self, candidate: Candidate, samples: Samples, targets: NDArray[np.int64], folds: Sequence[Fold]
+        self, candidate: Candidate, samples: Samples[UnitFeatures], targets: NDArray[np.int64], folds: Sequence[Fold]
     ) -> NDArray[np.float64]:
         scores = np.full(len(samples), np.nan)
         for fold in folds:
@@ -130,18 +143,36 @@ class Learner:
             scores[fold.test] = raw_scores(head, samples.units.take(fold.test), self.aggregation)
         return scores
 
-    def _fit(self, candidate: Candidate, samples: Samples, targets: NDArray[np.int64]) -> Head:
-        features, weights, groups = samples.units.features, samples.weights, samples.groups
-        if self.aggregation is not None and isinstance(features, Bags):
-            # The head learns from single frames that have their clip's label and share its weight.
-            chosen = [start + evenly(size, self.frames_per_unit) for start, size in _extents(features)]
-            counts = np.array([len(rows) for rows in chosen])
-            unit_of_row = np.repeat(np.arange(len(features)), counts)
-            features = features.rows[np.concatenate(chosen)].astype(np.float32)
-            weights = (weights / counts)[unit_of_row]
-            groups, targets = groups[unit_of_row], targets[unit_of_row]
-        training = TrainingSet(features, targets, groups, weights)
-        return candidate.head.fit(training, candidate.settings, self.seed)
+    def _fit(self, candidate: Candidate, samples: Samples[UnitFeatures], targets: NDArray[np.int64]) -> Head:
+        return fit_head(candidate, samples, targets, self.aggregation, self.frames_per_unit, self.seed)
+
+
+def fit_head(
+    candidate: Candidate,
+    samples: Samples[UnitFeatures],
+    targets: NDArray[np.int64],
+    aggregation: Aggregation | None,
+    frames_per_unit: int,
+    seed: int,
+) -> Head:
+    """Fit a head on samples, each with a known answer.
+
+    :param targets: ``(n,)`` 0 or 1.
+    :param aggregation: makes a unit's score of its frames'; None where heads score units whole.
+    :param frames_per_unit: rows of each bag that are learnt from where an aggregation gives frames.
+    :raises TrainingRefusedError: if the samples cannot be learnt from.
+    """
+    features, weights, groups = samples.units.features, samples.weights, samples.groups
+    if aggregation is not None and isinstance(features, Bags):
+        # The head learns from single frames that have their clip's label and share its weight.
+        chosen = [start + evenly(size, frames_per_unit) for start, size in _extents(features)]
+        counts = np.array([len(rows) for rows in chosen])
+        unit_of_row = np.repeat(np.arange(len(features)), counts)
+        features = features.rows[np.concatenate(chosen)].astype(np.float32)
+        weights = (weights / counts)[unit_of_row]
+        groups, targets = groups[unit_of_row], targets[unit_of_row]
+    training = TrainingSet(features, targets, groups, weights)
+    return candidate.head.fit(training, candidate.settings, seed)
 
 
 def _extents(bags: Bags) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,28 @@ from lusfx.errors import TrainingRefusedError
 from lusfx.task_model import UnitFeatures
 
 
+class Units(Protocol):
+    """What is known of units: their features, or the frames that a network is yet to see."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, units: NDArray[np.intp]) -> Self:
+        """The named units, in the order given."""
+        ...
+
+    @property
+    def finite(self) -> NDArray[np.bool_]:
+        """Which units have finite values only, ``(n,)``."""
+        ...
+
+
+U = TypeVar("U", bound=Units)
+V = TypeVar("V", bound=Units)
+U_contra = TypeVar("U_contra", bound=Units, contravariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Samples:
+class Samples(Generic[U]):
     """Labelled units that can be assessed. Arrays have one element a unit.
 
     :param keys: names of the units.
@@ -36,7 +56,7 @@ class Samples:
     targets: NDArray[np.int64]
     classes: NDArray[np.int64]
     weights: NDArray[np.float64]
-    units: UnitFeatures
+    units: U
     clips: Sequence[str]
     reasons: Mapping[str, int]
     weak_labels: bool = False
@@ -53,6 +73,20 @@ class Samples:
             self.classes[rows],
             self.weights[rows],
             self.units.take(rows),
+            self.clips,
+            self.reasons,
+            self.weak_labels,
+        )
+
+    def with_units(self, units: V) -> Samples[V]:
+        """The same labels of units of which something else is known."""
+        return Samples(
+            self.keys,
+            self.groups,
+            self.targets,
+            self.classes,
+            self.weights,
+            units,
             self.clips,
             self.reasons,
             self.weak_labels,
@@ -76,7 +110,9 @@ class Samples:
         return said
 
 
-def make_samples(labelled: LabelledUnits, clips: Mapping[str, ClipFeatures], maker: FeatureMaker) -> Samples:
+def make_samples(
+    labelled: LabelledUnits, clips: Mapping[str, ClipFeatures], maker: FeatureMaker
+) -> Samples[UnitFeatures]:
     """Join labels and features.
 
     :param clips: features by clip key; a unit none of whose clips can be assessed is left out and its reason kept.
@@ -114,7 +150,7 @@ def _frame_samples(
     clips: Mapping[str, ClipFeatures],
     maker: FeatureMaker,
     reasons: Mapping[str, int],
-) -> Samples:
+) -> Samples[UnitFeatures]:
     """A unit a frame: the labelled ones, or of clips with weak labels some that are evenly spaced."""
     weak = labelled.unit == "clip"
     names, owners, rows = [], [], []

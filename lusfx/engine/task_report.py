@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.engine.fine_tune_report import fine_tuning_section
 from lusfx.metrics import Interval, Performance, calibration_bins, mean_roc, pairs, roc_auc, within_folds
 from lusfx.report import (
     Facts,
@@ -94,6 +95,7 @@ def training_page(result: TrainingResult) -> Page:
             *_result_sections(views, result.figures, card),
             Section("The same cross-validation with other folds", [_repeat_table(result.outcomes)]),
             *_search_section(result.outcomes),
+            *([] if result.fine_tuning is None else [fine_tuning_section(result.fine_tuning)]),
             Section("What it was made from", [Table("", ("fact", "value"), _facts(result))]),
         ],
         limits=LIMITS,
@@ -290,6 +292,6 @@ def _facts(result: TrainingResult) -> list[tuple[str, str]]:
             for outcome in result.outcomes
             for o in (outcome.learnt.candidate,)
         ],
-        ("features", f"{result.encoder}, fingerprint {result.store.fingerprint[:SHORT]}, {form}"),
+        ("features", f"{result.encoder}, fingerprint {result.fingerprint[:SHORT]}, {form}"),
         ("seed", str(result.seed)),
     ]

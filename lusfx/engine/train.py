@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from pydantic import ValidationError
 
-from lusfx.cache import Cache, Store
+from lusfx.cache import Cache
 from lusfx.calibration import CalibrationMethod
 from lusfx.contracts import Aggregation, HeadSettings, HeadSpec, Pooling, Task, check_task
 from lusfx.engine.cross_validation import cross_validate
 from lusfx.engine.features import FeatureMaker, choose_store, features_of_clips, resolve_pooling
+from lusfx.engine.judged import check_samples, figures_of_task, judged_outcome, novelty_folds, novelty_of, saved
 from lusfx.engine.labels import LabelledUnits, labels_of, read_labels
 from lusfx.engine.learner import Candidate, Learner
 from lusfx.engine.samples import Samples, make_samples
-from lusfx.engine.task_figures import task_figures
-from lusfx.engine.task_report import training_page
 from lusfx.engine.training_result import OutcomeResult, TrainingResult
 from lusfx.errors import UsageError
-from lusfx.metrics import Interval, performance, summary
-from lusfx.novelty import Novelty, familiar_limit, fit_novelty
-from lusfx.patients import numbered
 from lusfx.plugins import Registry, load_registry
-from lusfx.report import render
 from lusfx.site_key import SiteKey
-from lusfx.splits import check_trainable, training_warnings
-from lusfx.task_model import TaskCard, check_replaceable, save_task_model
+from lusfx.task_model import TaskCard, UnitFeatures, check_replaceable
 
 DEFAULT_HEAD = "logistic"
 """Needs no torch, and on a few hundred clips no other head was clearly better (docs/results.md)."""
@@ -125,7 +118,7 @@ def train_task(
     results = []
     for plan, units in zip(plans, labelled, strict=True):
         samples = make_samples(units, features.pop(plan.card.name), plan.maker)
-        results.append(trainer.train(plan, units, samples, store, encoder))
+        results.append(trainer.train(plan, units, samples, store.fingerprint, encoder))
     return results
 
 
@@ -145,13 +138,13 @@ def make_plan(
     pools_by_attention = task.aggregate is None and (pooling or task.pooling) == "attention"
     spec = registry.head(head or (DEFAULT_BAG_HEAD if pools_by_attention else DEFAULT_HEAD))
     card = TaskCard.of(task, resolve_pooling(task, pooling, spec.takes, spec.name))
-    candidates = [Candidate(spec, _settings(spec, settings))]
+    candidates = [Candidate(spec, head_settings(spec, settings))]
     if search:
         if settings:
             raise UsageError("--search chooses the settings itself: leave out --set")
         others = [spec] if head is not None else [spec, *(h for h in registry.heads.values() if h.name != spec.name)]
         candidates = [
-            Candidate(other, _settings(other, tried))
+            Candidate(other, head_settings(other, tried))
             for other in others
             if other.takes == spec.takes
             for tried in ({}, *other.search)
@@ -159,7 +152,11 @@ def make_plan(
     return Plan(task, card, candidates, out)
 
 
-def _settings(spec: HeadSpec, settings: Mapping[str, object]) -> HeadSettings:
+def head_settings(spec: HeadSpec, settings: Mapping[str, object]) -> HeadSettings:
+    """A head's settings with those that are not to have their defaults.
+
+    :raises UsageError: naming the first that makes no sense.
+    """
     try:
         return spec.settings.model_validate(dict(settings))
     except ValidationError as error:
@@ -180,7 +177,12 @@ class Trainer:
     progress: Callable[[str], None]
 
     def train(
-        self, plan: Plan, labelled: LabelledUnits, samples: Samples, store: Store, encoder: str
+        self,
+        plan: Plan,
+        labelled: LabelledUnits,
+        samples: Samples[UnitFeatures],
+        fingerprint: str,
+        encoder: str,
     ) -> TrainingResult:
         """Check, cross-validate, fit on everything, save."""
         notes: dict[str, None] = {}
@@ -193,88 +195,34 @@ class Trainer:
             self.seed,
             lambda text: notes.update({text: None}),
         )
-        warnings = []
-        for number, name in enumerate(plan.card.outcomes):
-            warnings += self._check(f"{plan.card.name}: {name}", samples, number)
+        warnings = check_samples(plan.card, samples, self.n_folds)
         outcomes = [self._outcome(plan.card, learner, samples, number) for number in range(len(plan.card.outcomes))]
+        folds = [] if plan.card.abstain.familiar is None else novelty_folds(samples, self.n_folds)
         result = TrainingResult(
             task=plan.task,
             card=plan.card,
             out=plan.out,
             digest="",  # known once the files are written
             encoder=encoder,
-            store=store,
+            fingerprint=fingerprint,
             samples=samples,
             outcomes=outcomes,
-            figures=self._figures(plan, samples, outcomes),
-            novelty=self._novelty(plan.card, samples),
+            figures=figures_of_task(plan.task, plan.card, samples, outcomes, self.seed),
+            novelty=novelty_of(plan.card, samples, folds),
             n_not_known=labelled.n_not_known,
             n_not_cached=len(labelled.rows_not_cached),
             warnings=[*warnings, *samples.warnings(), *labelled.warnings(), *notes],
             seed=self.seed,
         )
-        digest = save_task_model(
-            plan.out, result.facts(), result.files(), result.evidence(), render(training_page(result))
-        )
-        return replace(result, digest=digest)
+        return saved(result)
 
-    def _check(self, question: str, samples: Samples, outcome: int) -> list[str]:
-        """Refuse what no result could be trusted of, before anything is fitted; returns what is to be warned of."""
-        rows = samples.known(outcome)
-        targets = samples.targets[rows, outcome]
-        check_trainable(
-            targets, samples.groups[rows], samples.keys[rows], samples.units.finite[rows], self.n_folds, question
-        )
-        return training_warnings(targets, question)
-
-    def _outcome(self, card: TaskCard, learner: Learner, samples: Samples, number: int) -> OutcomeResult:
+    def _outcome(self, card: TaskCard, learner: Learner, samples: Samples[UnitFeatures], number: int) -> OutcomeResult:
         name = card.outcomes[number]
         label = card.name if len(card.outcomes) == 1 else f"{card.name}, {name}"
         n_repeats = self.n_repeats or (N_REPEATS if samples.n_patients < MANY_PATIENTS else 1)
         validation = cross_validate(
             learner, samples, number, self.n_folds, n_repeats, lambda text: self.progress(f"{label}: {text}")
         )
-        targets, groups = samples.targets[validation.rows, number], samples.groups[validation.rows]
         self.progress(f"{label}: fitting on all patients")
-        return OutcomeResult(
-            name=name,
-            learnt=learner.learn(samples.take(validation.rows), number),
-            validation=validation,
-            metrics=summary(targets, validation.probabilities, groups, seed=self.seed, folds=validation.folds),
-            performances={
-                point: performance(targets, answers, groups, seed=self.seed)
-                for point, answers in validation.answers.items()
-            },
-            targets=targets,
-        )
-
-    def _figures(self, plan: Plan, samples: Samples, outcomes: Sequence[OutcomeResult]) -> dict[str, Interval]:
-        decides = next(iter(plan.task.operating_points))
-        shape = (len(outcomes[0].validation.probabilities), len(samples), len(outcomes))
-        probabilities, decisions, folds = np.full(shape, np.nan), np.zeros(shape, np.bool_), np.zeros(shape, np.int64)
-        for number, outcome in enumerate(outcomes):
-            probabilities[:, outcome.validation.rows, number] = outcome.validation.probabilities
-            decisions[:, outcome.validation.rows, number] = outcome.validation.answers[decides]
-            folds[:, outcome.validation.rows, number] = outcome.validation.folds
-        return task_figures(
-            plan.card,
-            samples.targets,
-            samples.classes,
-            probabilities,
-            decisions,
-            samples.groups,
-            seed=self.seed,
-            folds=folds,
-        )
-
-    def _novelty(self, card: TaskCard, samples: Samples) -> tuple[Novelty, float] | None:
-        """What measures the distance from all samples, and the limit of it from distances to other patients' samples."""
-        if card.abstain.familiar is None:
-            return None
-        from sklearn.model_selection import GroupKFold
-
-        centres, groups = samples.units.centres, samples.groups
-        distances = np.full(len(samples), np.nan)
-        for train, test in GroupKFold(self.n_folds).split(centres, groups=numbered(groups)):
-            distances[test] = fit_novelty(centres[train], groups[train]).distance(centres[test])
-        return fit_novelty(centres, groups), familiar_limit(distances, card.abstain.familiar)
+        learnt = learner.learn(samples.take(validation.rows), number)
+        return judged_outcome(name, number, learnt, validation, samples, self.seed)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.cache import Store
 from lusfx.contracts import OperatingPoint, Task
 from lusfx.engine.cross_validation import CrossValidation
+from lusfx.engine.fine_tune_record import FineTuningRecord
 from lusfx.engine.learner import LearntOutcome
 from lusfx.engine.samples import Samples
 from lusfx.metrics import Interval, Performance
@@ -29,6 +29,7 @@ from lusfx.task_model import (
     TaskCard,
     TaskModelFacts,
     TrainingCard,
+    UnitFeatures,
     calibration_card,
     head_file,
 )
@@ -86,8 +87,11 @@ class TrainingResult:
 
     :param card: the task as it was trained.
     :param digest: of the model; empty until its files are written.
+    :param encoder: its name, for people.
+    :param fingerprint: of the features that the heads take.
     :param figures: of the task as a whole, where it has several outcomes.
     :param novelty: what measures the distance from the training set, and the limit of it; None where all is answered.
+    :param fine_tuning: how the model's own encoder was made; None where it has none.
     """
 
     task: Task
@@ -95,8 +99,8 @@ class TrainingResult:
     out: Path
     digest: str
     encoder: str
-    store: Store
-    samples: Samples
+    fingerprint: str
+    samples: Samples[UnitFeatures]
     outcomes: Sequence[OutcomeResult]
     figures: Mapping[str, Interval]
     novelty: tuple[Novelty, float] | None
@@ -104,6 +108,7 @@ class TrainingResult:
     n_not_cached: int
     warnings: Sequence[str]
     seed: int
+    fine_tuning: FineTuningRecord | None = None
 
     @property
     def n_repeats(self) -> int:
@@ -131,7 +136,7 @@ class TrainingResult:
             "task": self.card.name,
             "model": f"{self.card.name}@{self.digest[:SHORT]}",
             "digest": self.digest,
-            "fingerprint": self.store.fingerprint,
+            "fingerprint": self.fingerprint,
             "seed": self.seed,
             "unit": self.card.unit,
             "kind": self.card.kind,
@@ -148,7 +153,7 @@ class TrainingResult:
             "outcomes": [outcome.as_dict() for outcome in self.outcomes],
             "familiar_limit": None if self.novelty is None else self.novelty[1],
             "warnings": list(self.warnings),
-        }
+        } | self._of_fine_tuning()
 
     def facts(self) -> TaskModelFacts:
         """What the task model says of itself."""
@@ -156,12 +161,13 @@ class TrainingResult:
         return TaskModelFacts(
             task=self.card,
             features=FeaturesCard(
-                fingerprint=self.store.fingerprint,
+                fingerprint=self.fingerprint,
                 encoder=self.encoder,
                 dim=samples.units.centres.shape[1],
                 n_features=samples.units.n_features,
             ),
             outcomes=tuple(_outcome_card(outcome, self.task.operating_points) for outcome in self.outcomes),
+            own_encoder=None if self.fine_tuning is None else self.fine_tuning.own_encoder,
             novelty=None if self.novelty is None else NoveltyCard(limit=self.novelty[1]),
             training=TrainingCard(
                 n_units=len(samples),
@@ -193,7 +199,10 @@ class TrainingResult:
             "figures": {name: interval.as_dict() for name, interval in self.figures.items()},
             "outcomes": {outcome.name: _outcome_evidence(outcome, samples) for outcome in self.outcomes},
             "warnings": list(self.warnings),
-        }
+        } | self._of_fine_tuning()
+
+    def _of_fine_tuning(self) -> dict[str, Any]:
+        return {} if self.fine_tuning is None else {"fine_tuning": self.fine_tuning.as_dict()}
 
 
 def _outcome_card(outcome: OutcomeResult, rules: Mapping[str, OperatingPoint]) -> OutcomeCard:
@@ -212,7 +221,7 @@ def _outcome_card(outcome: OutcomeResult, rules: Mapping[str, OperatingPoint]) -
     )
 
 
-def _outcome_evidence(outcome: OutcomeResult, samples: Samples) -> dict[str, Any]:
+def _outcome_evidence(outcome: OutcomeResult, samples: Samples[UnitFeatures]) -> dict[str, Any]:
     validation = outcome.validation
     return {
         "metrics": {name: interval.as_dict() for name, interval in outcome.metrics.items()},

@@ -18,11 +18,13 @@ from lusfx.task_model.card import (
 )
 from lusfx.task_model.directory import check_replaceable, save_task_model
 from lusfx.task_model.model import TaskModel, class_numbers, load_task_model, verify_task_model
+from lusfx.task_model.own_encoder import OWN_ENCODER, encoder_sha256
 from lusfx.task_model.task_card import TaskCard
 from lusfx.task_model.units import UnitFeatures, raw_scores
 
 __all__ = [
     "NOVELTY_FILE",
+    "OWN_ENCODER",
     "FeaturesCard",
     "HeadCard",
     "NoveltyCard",
@@ -38,6 +40,7 @@ __all__ = [
     "calibration_card",
     "check_replaceable",
     "class_numbers",
+    "encoder_sha256",
     "head_file",
     "load_task_model",
     "raw_scores",

@@ -199,13 +199,18 @@ class FileCard(Spec):
 
 
 class TaskModelFacts(Spec):
-    """All that a task model says of itself before its files are written."""
+    """All that a task model says of itself before its files are written.
+
+    :param own_encoder: SHA-256 of ``encoder/encoder.json``, where the model brings its encoder along; else None, and not in
+        the file.
+    """
 
     task: TaskCard
     features: FeaturesCard
     outcomes: tuple[OutcomeCard, ...] = Field(min_length=1)
     novelty: NoveltyCard | None
     training: TrainingCard
+    own_encoder: Sha256 | None = None
 
     @model_validator(mode="after")
     def _answers_the_task(self) -> Self:
@@ -219,7 +224,7 @@ class TaskModelFacts(Spec):
 class TaskModelCard(TaskModelFacts):
     """``task_model.json``.
 
-    :param files: every file of the directory but this one.
+    :param files: every file of the directory but this one; those of an encoder are listed in its own card.
     :param card_sha256: of the canonical JSON of all the rest of the card. A threshold of which one bit has turned is a
         threshold still, and this is what tells.
     """
@@ -264,7 +269,15 @@ def make_card(facts: TaskModelFacts, contents: Mapping[str, bytes]) -> TaskModel
         card = TaskModelCard(**parts, files=files, card_sha256="0" * 64)
     except ValidationError as error:
         raise TaskModelError(f"the task model cannot be written: {first_problem(error)}") from None
-    return card.model_copy(update={"card_sha256": _digest_of_the_rest(card.model_dump(mode="json"))})
+    return card.model_copy(update={"card_sha256": _digest_of_the_rest(as_json(card))})
+
+
+def as_json(card: TaskModelCard) -> dict[str, Any]:
+    """The values of ``task_model.json``. A model without an encoder of its own does not speak of one."""
+    values = card.model_dump(mode="json")
+    if card.own_encoder is None:
+        del values["own_encoder"]
+    return values
 
 
 def _digest_of_the_rest(card: Mapping[str, Any]) -> str:

@@ -20,10 +20,18 @@ from lusfx.task_model.card import (
     REPORT_FILE,
     TaskModelCard,
     TaskModelFacts,
+    as_json,
     make_card,
     read_card,
 )
 from lusfx.task_model.evidence import EVIDENCE_FILE, check_evidence
+from lusfx.task_model.own_encoder import (
+    OWN_ENCODER,
+    copy_encoder,
+    foreign_to_encoder,
+    own_encoder_problems,
+    remove_encoder,
+)
 from lusfx.task_model.strict_json import read_bytes, strict_json
 
 FILE_MODE = 0o600  # the evidence holds patient keys: nobody but the owner reads it unless the owner says so
@@ -36,6 +44,7 @@ def save_task_model(
     files: Mapping[str, bytes],
     evidence: Mapping[str, Any],
     report_html: str,
+    own_encoder: Path | None = None,
 ) -> str:
     """Write a task model.
 
@@ -46,8 +55,10 @@ def save_task_model(
     :param facts: what the card says but for the digests, which are made here.
     :param files: those of each head, named by :func:`~lusfx.task_model.card.head_file`, and of the novelty.
     :param evidence: what the report was drawn from; JSON values, no NaN.
+    :param own_encoder: directory of the encoder that the model brings along, whose card's digest ``facts`` state; it is copied.
     :returns: the model's digest.
-    :raises TaskModelError: if the target is anything else, the evidence could not be read back, or the disk refuses.
+    :raises TaskModelError: if the target is anything else, the evidence could not be read back, the encoder is not sound, or
+        the disk refuses.
     """
     directory = directory.absolute()
     evidence_json = _evidence_json(evidence)
@@ -59,6 +70,7 @@ def save_task_model(
         temporary.mkdir(mode=DIRECTORY_MODE)
         for name, content in files.items():
             (temporary / name).write_bytes(content)
+        _bring_encoder(temporary, facts, own_encoder)
         (temporary / EVIDENCE_FILE).write_bytes(evidence_json)
         (temporary / REPORT_FILE).write_bytes(report_html.encode("utf-8", "replace"))
         digest = _write_card(temporary, facts)
@@ -88,8 +100,27 @@ def check_replaceable(directory: Path) -> None:
         card, _ = read_card(directory)
     except TaskModelError:
         raise TaskModelError(refusal.format("no task model")) from None
-    if names - {CARD_FILE, *card.files}:
+    if names - _entries(card) or (card.own_encoder is not None and foreign_to_encoder(directory)):
         raise TaskModelError(refusal.format("more than a task model"))
+
+
+def _entries(card: TaskModelCard) -> set[str]:
+    """Names of all that lies in a task model's directory."""
+    return {CARD_FILE, *card.files, *([] if card.own_encoder is None else [OWN_ENCODER])}
+
+
+def _bring_encoder(directory: Path, facts: TaskModelFacts, encoder: Path | None) -> None:
+    if encoder is not None:
+        copy_encoder(encoder, directory)
+    problems = [] if facts.own_encoder is None else _encoder_problems(directory, facts)
+    if problems or (encoder is None) != (facts.own_encoder is None):
+        raise TaskModelError(f"the task model cannot be written: {(*problems, 'its facts name no such encoder')[0]}")
+
+
+def _encoder_problems(directory: Path, facts: TaskModelFacts) -> list[str]:
+    if facts.own_encoder is None:
+        return []
+    return own_encoder_problems(directory, facts.own_encoder, facts.features.fingerprint)
 
 
 def checked_files(directory: Path, card: TaskModelCard) -> tuple[dict[str, bytes], list[str]]:
@@ -112,7 +143,7 @@ def checked_files(directory: Path, card: TaskModelCard) -> tuple[dict[str, bytes
         elif hashlib.sha256(content).hexdigest() != expected.sha256:
             problems.append(f"{name} does not have the content that was written")
         contents[name] = content
-    return contents, [*problems, *_foreign_entries(directory, card)]
+    return contents, [*problems, *_foreign_entries(directory, card), *_encoder_problems(directory, card)]
 
 
 def _foreign_entries(directory: Path, card: TaskModelCard) -> Iterator[str]:
@@ -122,7 +153,7 @@ def _foreign_entries(directory: Path, card: TaskModelCard) -> Iterator[str]:
     except OSError as error:
         yield f"the directory cannot be listed: {os.strerror(error.errno or 0)}"
         return
-    others = len(names - {CARD_FILE, *card.files})
+    others = len(names - _entries(card))
     if others:
         yield f"there are entries that {CARD_FILE} does not list ({others})"
 
@@ -137,9 +168,11 @@ def _evidence_json(evidence: Mapping[str, Any]) -> bytes:
 
 
 def _write_card(directory: Path, facts: TaskModelFacts) -> str:
-    contents = {path.name: read_bytes(path, MAX_FILE_BYTES) for path in sorted(directory.iterdir())}
+    contents = {
+        path.name: read_bytes(path, MAX_FILE_BYTES) for path in sorted(directory.iterdir()) if path.name != OWN_ENCODER
+    }
     card = make_card(facts, contents)
-    text = json.dumps(card.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    text = json.dumps(as_json(card), indent=2, sort_keys=True, allow_nan=False) + "\n"
     content = text.encode("ascii")
     (directory / CARD_FILE).write_bytes(content)
     return hashlib.sha256(content).hexdigest()
@@ -147,6 +180,9 @@ def _write_card(directory: Path, facts: TaskModelFacts) -> str:
 
 def _make_durable(directory: Path) -> None:
     for path in directory.iterdir():
+        if path.is_dir():
+            _make_durable(path)
+            continue
         path.chmod(FILE_MODE)
         with path.open("r+b") as file:
             os.fsync(file.fileno())
@@ -175,7 +211,10 @@ def _remove_old(aside: Path) -> None:
     # Checked a moment ago to hold a task model's files and nothing else: it is removed file by file all the same, so that
     # whatever arrived since then stays.
     with contextlib.suppress(OSError, TaskModelError):
-        names = [CARD_FILE, *read_card(aside)[0].files] if any(aside.iterdir()) else []
-        for name in names:
-            (aside / name).unlink()
+        if any(aside.iterdir()):
+            card, _ = read_card(aside)
+            for name in (CARD_FILE, *card.files):
+                (aside / name).unlink()
+            if card.own_encoder is not None:
+                remove_encoder(aside)
         aside.rmdir()

@@ -27,6 +27,7 @@ from lusfx.task_model.card import (
 )
 from lusfx.task_model.directory import checked_files
 from lusfx.task_model.evidence import EVIDENCE_FILE, check_evidence
+from lusfx.task_model.own_encoder import OWN_ENCODER
 from lusfx.task_model.strict_json import strict_json
 from lusfx.task_model.task_card import CUSTOM, TaskCard
 from lusfx.task_model.units import UnitFeatures, raw_scores
@@ -47,6 +48,7 @@ class TaskModel:
     :param task: the plugin's task, where the model needs its code; else None.
     :param evidence: ``evidence.json``.
     :param digest: SHA-256 of ``task_model.json``, which holds the digests of the other files: one for the whole model.
+    :param own_encoder: directory of the encoder that the model brings along; None where it takes another's features.
     """
 
     card: TaskModelCard
@@ -57,11 +59,17 @@ class TaskModel:
     task: Task | None
     evidence: Mapping[str, Any]
     digest: str
+    own_encoder: Path | None = None
 
     @property
     def name(self) -> str:
         """Task and digest, ``b-lines@1a2b3c4d5e6f`` say."""
         return f"{self.card.task.name}@{self.digest[:SHORT_DIGITS]}"
+
+    @property
+    def encoder_argument(self) -> str:
+        """What ``--encoder`` takes to make this model's features, for messages, which name no folder."""
+        return self.card.features.encoder if self.own_encoder is None else f"MODEL/{OWN_ENCODER}"
 
     def score(self, units: UnitFeatures, fingerprint: str, encoder: str | None = None) -> NDArray[np.float64]:
         """Calibrated probability of yes to each outcome.
@@ -114,7 +122,7 @@ class TaskModel:
         offered = f"{encoder or ''}@{fingerprint[:SHORT_DIGITS]}"
         raise FingerprintMismatchError(
             f"the features were made by {offered}; {self.name} needs those of {needed.encoder}"
-            f"@{needed.fingerprint[:SHORT_DIGITS]}. Run: lusfx extract SOURCES... --encoder {needed.encoder}"
+            f"@{needed.fingerprint[:SHORT_DIGITS]}. Run: lusfx extract SOURCES... --encoder {self.encoder_argument}"
         )
 
     def answer(self, probabilities: NDArray[np.float64]) -> str:
@@ -164,7 +172,7 @@ def load_task_model(
     contents, problems = checked_files(directory, card)
     for problem in problems:
         raise TaskModelError(f"{problem}. Restore the task model from where it was trained, or train it again.")
-    return _assemble(card, digest, contents, head_specs, tasks or {})
+    return _assemble(directory, card, digest, contents, head_specs, tasks or {})
 
 
 def verify_task_model(
@@ -179,7 +187,7 @@ def verify_task_model(
         card, digest = read_card(directory)
         contents, problems = checked_files(directory, card)
         if not problems:
-            _assemble(card, digest, contents, head_specs, tasks or {})
+            _assemble(directory, card, digest, contents, head_specs, tasks or {})
     except TaskModelError as error:
         return [str(error)]
     return problems
@@ -191,6 +199,7 @@ def _require_directory(directory: Path) -> None:
 
 
 def _assemble(
+    directory: Path,
     card: TaskModelCard,
     digest: str,
     contents: Mapping[str, bytes],
@@ -208,6 +217,7 @@ def _assemble(
         task=task,
         evidence=_evidence(card, contents[EVIDENCE_FILE]),
         digest=digest,
+        own_encoder=None if card.own_encoder is None else directory / OWN_ENCODER,
     )
 
 

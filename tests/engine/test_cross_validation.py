@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lusfx.contracts import UNKNOWN, MinSensitivity, Youden
-from lusfx.engine.cross_validation import cross_validate
+from lusfx.engine.cross_validation import cross_validate, cross_validate_together
 from lusfx.engine.learner import Learner
 from lusfx.engine.samples import Samples
 from lusfx.errors import LeakError
@@ -123,6 +123,36 @@ def test_units_whose_answer_is_not_known_take_no_part(
     validation = cross_validate(learner_of(spy), replace(samples, targets=targets), 0, 3, 1, silent)
     assert validation.rows.tolist() == [row for row in range(60) if row % 7]
     assert validation.probabilities.shape == (1, len(validation.rows))
+
+
+def test_outcomes_that_are_judged_together_share_their_folds(
+    made_up_samples: MakeSamples, learner_of: MakeLearner, spy: Any
+) -> None:
+    """Units that answer neither outcome take no part; each outcome has the figures of the units that answer it."""
+    samples = made_up_samples()
+    second = np.roll(samples.targets[:, 0], 3)
+    second[::5] = UNKNOWN
+    targets = np.stack([samples.targets[:, 0], second], axis=1)
+    targets[50] = UNKNOWN
+    samples = replace(samples, targets=targets)
+    one, other = cross_validate_together(learner_of(spy), samples, [0, 1], 4, 2, silent)
+    assert one.rows.tolist() == samples.known(0).tolist()
+    assert other.rows.tolist() == samples.known(1).tolist()
+    assert one.folds[:, np.isin(one.rows, other.rows)].tolist() == other.folds.tolist()
+    assert one.folds[0].tolist() != one.folds[1].tolist()
+    assert np.isfinite(one.probabilities).all()
+    assert np.isfinite(other.probabilities).all()
+    assert other.chosen == [["spy"] * 4] * 2
+
+
+def test_one_outcome_alone_has_the_folds_of_its_own(
+    made_up_samples: MakeSamples, learner_of: MakeLearner, spy: Any
+) -> None:
+    """So that what is fine-tuned and what is trained on cached features are judged on the same splits."""
+    samples = made_up_samples()
+    (together,) = cross_validate_together(learner_of(spy), samples, [0], 4, 2, silent)
+    alone = cross_validate(learner_of(spy), samples, 0, 4, 2, silent)
+    assert together.folds.tolist() == alone.folds.tolist()
 
 
 def test_a_patient_or_a_content_on_both_sides_is_a_leak(

@@ -107,7 +107,7 @@ def test_a_training_page_says_the_answer_and_what_it_was_found_on(trained: MakeT
     assert cells["task"] == "plain, version 3: binary, one answer a clip"
     assert cells["patients"] == "16"
     assert cells["clips whose label is not known"] == "0"
-    assert cells["features"].startswith(f"made-up, fingerprint {result.store.fingerprint[:12]}")
+    assert cells["features"].startswith(f"made-up, fingerprint {result.fingerprint[:12]}")
     assert any("only 24 units are" in warning for warning in page.warnings)
     text = text_of(page)
     for fact in (*page.warnings, *page.limits, "seed", "logit_variance"):

@@ -178,7 +178,7 @@ def test_every_kind_of_task_is_learnt_and_its_model_says_what_was_learnt(train: 
     assert model.digest == result.digest
     assert model.card.training.n_units == len(result.samples)
     expected = [outcome.learnt.probabilities(result.samples.units) for outcome in result.outcomes]
-    scored = model.score(result.samples.units, result.store.fingerprint)
+    scored = model.score(result.samples.units, result.fingerprint)
     assert scored == pytest.approx(np.stack(expected, axis=1), abs=1e-9)
     assert task.name in result.summary()
     assert result.digest[:12] in result.summary()
@@ -196,7 +196,7 @@ def test_a_task_that_pools_by_attention_gets_a_head_that_weighs_frames(train: Tr
     assert result.outcomes[0].learnt.candidate.head.name == "attention"
     assert result.card.pooling == "attention"
     assert result.outcomes[0].metrics["roc_auc"].value > 0.7
-    scored = load(result).score(result.samples.units, result.store.fingerprint)
+    scored = load(result).score(result.samples.units, result.fingerprint)
     assert scored[:, 0] == pytest.approx(result.outcomes[0].learnt.probabilities(result.samples.units), abs=1e-9)
 
 

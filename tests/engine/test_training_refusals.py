@@ -289,7 +289,7 @@ def test_one_of_several_fingerprints_must_be_named(
     with pytest.raises(TrainingRefusedError, match="no labelled clip is in the cache under this fingerprint"):
         train(cache=cache.directory, fingerprint=feature_spec.fingerprint)
     (result,) = train(cache=cache.directory, fingerprint=store.fingerprint[:8])
-    assert result.store.fingerprint == store.fingerprint
+    assert result.fingerprint == store.fingerprint
 
 
 def test_a_cache_that_is_none_and_one_that_is_empty_are_refused(train: Train, tmp_path: Path) -> None:

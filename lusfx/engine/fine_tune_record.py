@@ -1,0 +1,63 @@
+"""How the encoder of a fine-tuned task model was made: what its evidence keeps, and what its report draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lusfx.fine_tuning.history import EpochRecord
+from lusfx.fine_tuning.settings import FineTuningSettings
+
+
+@dataclass(frozen=True, slots=True)
+class FitRecord:
+    """One network that was trained: within a fold, or on all patients.
+
+    :param name: ``repeat 1 of 1, fold 2 of 5``, say.
+    :param history: an epoch each.
+    :param best_epoch: the one whose weights were kept, from 1.
+    """
+
+    name: str
+    history: Sequence[EpochRecord]
+    best_epoch: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "best_epoch": self.best_epoch,
+            "training_loss": [record.training_loss for record in self.history],
+            "validation_loss": [record.validation_loss for record in self.history],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuningRecord:
+    """All networks of a run.
+
+    :param own_encoder: SHA-256 of the card of the encoder that was kept.
+    :param architecture: timm's name.
+    :param beginning: in words, the weights that every network began with.
+    :param preparation: facts of the frames: ``size``, ``frames_per_clip``.
+    :param fits: the last is the one that was kept.
+    :param n_held_out_patients: of the last, held out for its best epoch, its calibration and its thresholds.
+    """
+
+    own_encoder: str
+    architecture: str
+    beginning: str
+    preparation: Mapping[str, int]
+    settings: FineTuningSettings
+    fits: Sequence[FitRecord]
+    n_held_out_patients: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs, and for the evidence."""
+        return {
+            "architecture": self.architecture,
+            "beginning": self.beginning,
+            "settings": {**self.preparation, **self.settings.model_dump(mode="json")},
+            "n_held_out_patients": self.n_held_out_patients,
+            "fits": [fit.as_dict() for fit in self.fits],
+        }

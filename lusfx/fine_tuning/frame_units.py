@@ -1,0 +1,63 @@
+"""Units as the frames that they are made of, for a network that is yet to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameUnits:
+    """``n`` units: clips, or exams of several clips.
+
+    :param frames: ``(n_frames, size, size)`` uint8, those of all units and maybe others; mapped or in memory, never copied.
+    :param clips: of each unit, for each of its clips, the positions of its frames; no clip without a frame, no unit without a
+        clip.
+    """
+
+    frames: NDArray[np.uint8]
+    clips: Sequence[Sequence[Rows]]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def take(self, units: NDArray[np.intp]) -> Self:
+        """The named units, in the order given."""
+        return replace(self, clips=[self.clips[unit] for unit in units.tolist()])
+
+    @property
+    def finite(self) -> NDArray[np.bool_]:
+        """Every one: grey values are whole numbers. ``(n,)``."""
+        return np.ones(len(self), np.bool_)
+
+    def thinned(self, frames_per_clip: int) -> Self:
+        """The same units with at most so many frames a clip, evenly spaced."""
+        return replace(self, clips=[[evenly(rows, frames_per_clip) for rows in unit] for unit in self.clips])
+
+    def drawn(self, unit: int, n: int, generator: np.random.Generator) -> Rows:
+        """Positions of ``n`` frames of a unit at random, ``(n,)``; as many from each of its clips as can be.
+
+        No frame is drawn twice unless its clip has too few.
+        """
+        clips = self.clips[unit]
+        turns = np.bincount(np.resize(generator.permutation(len(clips)), n), minlength=len(clips))
+        return np.concatenate(
+            [
+                generator.choice(rows, count, replace=count > len(rows))
+                for rows, count in zip(clips, turns.tolist(), strict=True)
+                if count
+            ]
+        )
+
+
+def evenly(rows: Rows, wanted: int) -> Rows:
+    """At most so many of the rows, evenly spaced, the first and the last among them."""
+    if len(rows) <= wanted:
+        return rows
+    return rows[np.unique(np.linspace(0, len(rows) - 1, wanted).round().astype(np.int64))]
