@@ -31,11 +31,11 @@ from lusfx.encoders.conversion import make_directory
 from lusfx.fine_tuning.fit import LabelledFrames, fit
 from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.fine_tuning.history import EpochProgress
-from lusfx.fine_tuning.network import Beginning, renew_statistics
+from lusfx.fine_tuning.network import renew_statistics
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.preprocess import FrameTransform, find_beam
 from lusfx.pretraining.augmentations import AUGMENTATIONS
-from lusfx.pretraining.network import PretrainingNetwork, grey
+from lusfx.pretraining.network import Beginning, PretrainingNetwork, grey
 from lusfx.pretraining.threads import cpu_threads
 from lusfx.synth import SITES, FrameTruth, simulate
 from lusfx.synth.archive import PlannedClip, plan_patient
@@ -79,16 +79,16 @@ The encoder that lusfx uses by default.
 * **Made by** `tools/make_lung_encoder.py`.
 * **Licence**: Apache-2.0.
 * **Results and limits**: `docs/encoder.md`. The architecture's layer and the input's size were chosen by what heads reach on
-  public clips. It has been judged on two public data sets of adults, most of them with convex probes; elsewhere nobody knows. It
-  is a component of research software and no medical device.
+  public clips. It has been judged on two public data sets of adults, most of them with convex probes; elsewhere nobody knows.
+  It is a component of research software and no medical device.
 """
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--patients", type=int, default=1000)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--patients", type=int, default=1500)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     if asked.out.exists():

@@ -11,7 +11,8 @@ from lusfx.hookspecs import hookimpl
 if TYPE_CHECKING:
     from lusfx.contracts import Encoder, EncoderRequest, EncoderSpec
 
-DEFAULT_ENCODER = "efficientnet-lite0"
+DEFAULT_ENCODER = "lung-lite0"
+IMAGENET_ENCODER = "efficientnet-lite0"
 BUNDLED = Path(__file__).parent / "bundled"
 
 
@@ -26,7 +27,7 @@ def open_directory(directory: Path, request: EncoderRequest) -> Encoder:
 
 
 def _open_bundled(request: EncoderRequest) -> Encoder:
-    return open_directory(BUNDLED / DEFAULT_ENCODER, request)
+    return open_directory(BUNDLED / request.name, request)
 
 
 def _open_timm(request: EncoderRequest) -> Encoder:
@@ -42,6 +43,12 @@ def lusfx_register_encoders() -> Sequence[EncoderSpec]:
     return [
         EncoderSpec(
             DEFAULT_ENCODER,
+            "EfficientNet-Lite0 trained on simulated lung ultrasound; bundled, 320 values a frame",
+            "Apache-2.0",
+            _open_bundled,
+        ),
+        EncoderSpec(
+            IMAGENET_ENCODER,
             "EfficientNet-Lite0 trained on ImageNet-1k; bundled, 1280 values a frame",
             "Apache-2.0",
             _open_bundled,
