@@ -1,7 +1,7 @@
 """lusfx: encode a lung-ultrasound exam once, and answer every question from the cached features.
 
 The commands are functions, too: :func:`extract`, :func:`train_task`, :func:`score`, :func:`evaluate`, :func:`pretrain`,
-:func:`fine_tune`.
+:func:`fine_tune`, :func:`study`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lusfx.version import __version__
 
-__all__ = ["__version__", "evaluate", "extract", "fine_tune", "pretrain", "score", "train_task"]
+__all__ = ["__version__", "evaluate", "extract", "fine_tune", "pretrain", "score", "study", "train_task"]
 
 if TYPE_CHECKING:
     from lusfx.engine.evaluate import evaluate
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lusfx.engine.fine_tune import fine_tune
     from lusfx.engine.pretrain import pretrain
     from lusfx.engine.score import score
+    from lusfx.engine.study import study
     from lusfx.engine.train import train_task
 
 FUNCTIONS = {
@@ -28,6 +29,7 @@ FUNCTIONS = {
     "evaluate": "evaluate",
     "pretrain": "pretrain",
     "fine_tune": "fine_tune",
+    "study": "study",
 }
 """Where each function lives in ``lusfx.engine``; imported when first used, since they bring numpy and h5py."""
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "synth": "Write an archive of synthetic clips with labels.",
     "pretrain": "Pretrain an encoder on clips without labels.",
     "fine-tune": "Train an encoder on a task end to end.",
+    "study": "Compare encoders and ways of learning on labelled clips.",
     "doctor": "Check this installation and this machine.",
 }
 """Every command with its help; ``train-task`` lives in ``lusfx/cli/train_task.py`` as ``command``, and so on."""

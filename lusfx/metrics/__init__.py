@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lusfx.metrics.curve import CalibrationBin, calibration_bins, mean_roc, roc_points
+from lusfx.metrics.delong import DeLong, auc_covariance, delong
 from lusfx.metrics.interval import Interval, Performance, patient_bootstrap, performance, summary
 from lusfx.metrics.statistic import (
     Answers,
@@ -26,16 +27,19 @@ from lusfx.metrics.threshold import choose_threshold
 __all__ = [
     "Answers",
     "CalibrationBin",
+    "DeLong",
     "Interval",
     "Performance",
     "Statistic",
     "Targets",
     "Weighted",
+    "auc_covariance",
     "average_precision",
     "balanced_accuracy",
     "brier_score",
     "calibration_bins",
     "choose_threshold",
+    "delong",
     "events",
     "mean_absolute_error",
     "mean_roc",

@@ -11,6 +11,8 @@ from lusfx.report.figures import (
     roc_figure,
     score_figure,
 )
+from lusfx.report.interval_figures import Point, forest_figure, percent, share_figure
+from lusfx.report.markdown import markdown
 from lusfx.report.page import Code, Facts, Figure, Gallery, Page, Part, Section, Table, Text, render, write_page
 
 __all__ = [
@@ -22,16 +24,21 @@ __all__ = [
     "Gallery",
     "Page",
     "Part",
+    "Point",
     "Section",
     "Table",
     "Text",
     "calibration_comparison_figure",
     "calibration_figure",
     "encode_picture",
+    "forest_figure",
     "histogram_figure",
+    "markdown",
+    "percent",
     "render",
     "roc_comparison_figure",
     "roc_figure",
     "score_figure",
+    "share_figure",
     "write_page",
 ]

@@ -18,7 +18,15 @@ INK = "#010203"
 """Stands for the page's text colour while drawing; no other element has it."""
 BLUE, ORANGE = "#010204", "#010205"
 """Stand for two colours of the page that are told apart by all common kinds of colour vision."""
-COLOURS = {INK: "currentColor", BLUE: "var(--blue)", ORANGE: "var(--orange)"}
+GREEN, PINK = "#010206", "#010207"
+"""Two more; what they mark differs in its marks, too."""
+COLOURS = {
+    INK: "currentColor",
+    BLUE: "var(--blue)",
+    ORANGE: "var(--orange)",
+    GREEN: "var(--green)",
+    PINK: "var(--pink)",
+}
 LINES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
 MARKERS = ("o", "s", "^", "D", "v")
 N_BINS = 20

@@ -1,0 +1,138 @@
+"""``lusfx study``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lusfx.cli import terminal
+
+if TYPE_CHECKING:
+    from lusfx.contracts import Device
+    from lusfx.engine.study import RunsDone, Told
+
+
+@click.command(name="study", short_help="Compare encoders and ways of learning on labelled clips.")
+@click.argument("config", type=terminal.FILE)
+@click.option("--out", required=True, type=terminal.DIRECTORY, help="Directory of the study; a study there goes on.")
+@click.option("--cache", type=terminal.DIRECTORY, help="Cache directory.  [default: OUT/cache]")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes that fit heads, of one thread each.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be done, what is there, and how long the rest would take."
+)
+@click.option(
+    "--minutes", type=click.FloatRange(min=0), help="Begin no run after so long, and make the tables of what there is."
+)
+@terminal.device_option
+@click.option(
+    "--threads",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="CPU threads for encoding and fine-tuning; 0 for what is fastest.",
+)
+@terminal.json_option
+def command(
+    config: Path,
+    out: Path,
+    cache: Path | None,
+    workers: int,
+    dry_run: bool,
+    minutes: float | None,
+    device: Device,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Compare initial weights and ways of learning, by task, label fraction and test set, as CONFIG says.
+
+    CONFIG is a TOML or JSON file. Clips are encoded once for each encoder, and every training's scores are kept in OUT as soon
+    as they are there. A study that was stopped goes on with the same command; one that is done only makes its tables again.
+
+    Exit code: 0 done, or --minutes are over; 1 or 2 error, 130 interrupted.
+    """
+    from lusfx.engine.study import forecast_study, study
+
+    if dry_run:
+        expected = forecast_study(config, out, cache=cache, workers=workers, device=device, threads=threads)
+        if as_json:
+            terminal.print_json(expected.as_dict())
+            return
+        for line in expected.lines():
+            click.echo(line)
+        click.echo(expected.summary())
+        return
+    with terminal.stop_on_signal() as stop, _progress() as progress:
+        result = study(
+            config,
+            out,
+            cache=cache,
+            workers=workers,
+            minutes=minutes,
+            device=device,
+            threads=threads,
+            progress=progress,
+            stop=stop,
+        )
+    if as_json:
+        terminal.print_json(result.as_dict())
+        return
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(result.summary())
+
+
+@contextmanager
+def _progress() -> Iterator[Told | None]:
+    """A bar on a terminal; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from lusfx.engine.extract import Progress as Encoding
+    from lusfx.engine.pretrain import DecodingProgress
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("encode", total=None)
+        stage = ""
+
+        def show(told: Encoding | DecodingProgress | RunsDone) -> None:
+            nonlocal stage
+            if isinstance(told, Encoding):
+                name, done, of = "encode", told.settled, told.found
+            elif isinstance(told, DecodingProgress):
+                name, done, of = "decode", told.done, told.found
+            else:
+                name, done, of = "train", told.done, told.of
+            if name != stage or not done:
+                stage = name
+                bar.reset(task, total=of, completed=done, description=name)
+            bar.update(task, total=of, completed=done)
+
+        yield show
