@@ -48,6 +48,7 @@ class LogisticHead(Head):
         self._standardiser = standardiser
         self._weight = weight
         self._bias = bias
+        self._slopes, self._intercept = standardiser.folded_into(weight, bias)
 
     def predict_proba(self, features: Features) -> NDArray[np.float64]:
         """See :meth:`lusfx.contracts.Head.predict_proba`."""
@@ -55,7 +56,7 @@ class LogisticHead(Head):
         return two_class_probabilities(in_blocks(self._logits, rows))
 
     def _logits(self, rows: NDArray[np.floating]) -> NDArray[np.float64]:
-        return self._standardiser(rows) @ self._weight + self._bias
+        return rows.astype(np.float64) @ self._slopes + self._intercept
 
     def files(self) -> Mapping[str, bytes]:
         """``head.safetensors``."""

@@ -73,6 +73,7 @@ class MlpHead(Head):
         self._layers = layers
         self._output_weight = output_weight
         self._output_bias = output_bias
+        self._served = [standardiser.folded_into(*layers[0]), *layers[1:]]
 
     def predict_proba(self, features: Features) -> NDArray[np.float64]:
         """See :meth:`lusfx.contracts.Head.predict_proba`."""
@@ -80,8 +81,8 @@ class MlpHead(Head):
         return two_class_probabilities(in_blocks(self._logits, rows))
 
     def _logits(self, rows: NDArray[np.floating]) -> NDArray[np.float64]:
-        activations = self._standardiser(rows)
-        for weight, bias in self._layers:
+        activations = rows.astype(np.float64)
+        for weight, bias in self._served:
             activations = np.maximum(activations @ weight + bias, 0)
         return activations @ self._output_weight + self._output_bias
 

@@ -59,6 +59,17 @@ class Standardiser:
         """Standardise ``(n, n_features)``."""
         return (rows.astype(np.float64) - self.mean) * self.inverse_std
 
+    def folded_into(
+        self, weight: NDArray[np.float64], bias: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weight and bias that do to rows as they are what the given ones do to standardised rows.
+
+        :param weight: ``(n_features,)`` or ``(n_features, n_units)``; ``bias`` an entry a unit.
+        """
+        # In one order in memory, because sums depend on it: a loaded head gives what the trained one gave, to the last bit.
+        scaled: NDArray[np.float64] = np.ascontiguousarray((weight.T * self.inverse_std).T)
+        return scaled, bias - self.mean @ scaled
+
     def to_float32(self, rows: NDArray[np.floating]) -> NDArray[np.float32]:
         """Standardise rows for training, in the precision that torch trains in."""
         scaled = np.empty(rows.shape, dtype=np.float32)
@@ -71,15 +82,19 @@ def in_blocks(
     function: Callable[[NDArray[np.floating]], NDArray[np.float64]], rows: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Apply a function that gives one value or vector a row, :data:`BLOCK_ROWS` rows at a time."""
+    if len(rows) <= BLOCK_ROWS:
+        return function(rows)
     return np.concatenate([function(rows[block]) for block in _blocks(rows)])
 
 
 def two_class_probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities ``(n, 2)`` from the log odds of class 1, ``(n,)``, without overflow and exact near 0 and 1."""
-    zeros = np.zeros_like(logits)
-    surprise = np.stack([np.logaddexp(zeros, logits), np.logaddexp(zeros, -logits)], axis=1)
-    probabilities: NDArray[np.float64] = np.exp(-surprise)
-    return probabilities
+    # In place: for a single frame, making arrays is most of the work.
+    probabilities = np.empty((len(logits), 2))
+    np.logaddexp(0.0, logits, out=probabilities[:, 0])
+    np.logaddexp(0.0, -logits, out=probabilities[:, 1])
+    np.negative(probabilities, out=probabilities)
+    return np.exp(probabilities, out=probabilities)
 
 
 def _blocks(rows: NDArray[np.floating]) -> Iterator[slice]:

@@ -87,16 +87,16 @@ class TaskModel:
             return np.empty((0, len(self.heads)))
         if units.n_features != n_features:
             raise TaskModelError(f"{self.name} takes features of length {n_features}, not {units.n_features}")
-        if not units.finite.all():
+        if not units.all_finite:
             broken = np.flatnonzero(~units.finite)
             raise TaskModelError(
                 f"features are not finite in {len(broken)} of {len(units)} units, first in {broken[0]}"
             )
-        columns = []
-        for head, calibration in zip(self.heads, self.calibrations, strict=True):
+        probabilities = np.empty((len(units), len(self.heads)))
+        for column, (head, calibration) in enumerate(zip(self.heads, self.calibrations, strict=True)):
             scores = raw_scores(head, units, self.aggregation)
-            columns.append(scores if calibration is None else calibration(scores))
-        return np.stack(columns, axis=1)
+            probabilities[:, column] = scores if calibration is None else calibration(scores)
+        return probabilities
 
     def unfamiliar(self, units: UnitFeatures) -> list[NotAssessable | None]:
         """Why each unit is too far from the training set to be answered; None where it is not."""

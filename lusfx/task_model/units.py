@@ -44,6 +44,12 @@ class UnitFeatures:
         return int(rows.shape[1])
 
     @property
+    def all_finite(self) -> bool:
+        """Whether every unit has finite features only."""
+        rows = self.features.rows if isinstance(self.features, Bags) else self.features
+        return bool(np.isfinite(rows).all())
+
+    @property
     def finite(self) -> NDArray[np.bool_]:
         """Which units have finite features only, ``(n,)``."""
         if isinstance(self.features, Bags):

@@ -1,0 +1,53 @@
+"""What is measured at which size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.request import Size
+from benchmarks.timing import Rounds
+from lusfx.encoders import DEFAULT_ENCODER
+from lusfx.engine.extract import BATCH_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured.
+
+    :param encoders: names of the encoders under test.
+    :param task_counts: every T.
+    :param n_frames: frames that a round answers of; a round of single frames, of batches, and of one clip.
+    :param rounds: of each comparison.
+    :param cached_clips: clips of ``cached_frames`` frames each that are scored from the cache, by ``cached_tasks`` models.
+    :param cached_rounds: of that.
+    """
+
+    encoders: tuple[str, ...]
+    task_counts: tuple[int, ...]
+    n_frames: int
+    rounds: Rounds
+    cached_clips: int
+    cached_frames: int
+    cached_rounds: Rounds
+    cached_tasks: int = 3
+    batch_size: int = BATCH_SIZE
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the result."""
+        return asdict(self) | {"encoders": list(self.encoders), "task_counts": list(self.task_counts)}
+
+
+PLANS: Mapping[Size, Plan] = {
+    "small": Plan((DEFAULT_ENCODER,), (1, 2, 3, 5, 10), 8, Rounds(3, 12, 3.0), 4, 32, Rounds(2, 4, 5.0)),
+    "full": Plan(
+        (DEFAULT_ENCODER, "timm/mobilenetv3_small_100", "timm/mobilenetv3_large_100"),
+        (1, 2, 3, 5, 10),
+        16,
+        Rounds(11, 60, 45.0),
+        12,
+        96,
+        Rounds(5, 9, 60.0),
+    ),
+}

@@ -1,0 +1,146 @@
+"""What the result of the benchmark says, in words and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.inference.cached import PAIRS
+from benchmarks.page import run_facts, table
+
+GOAL_POINTS = 1.0
+GOAL_TASKS = 3
+GOAL_TIMES = 1000
+HEADER = (
+    "T", "head", "T networks, ms a frame", "one encoder + T heads, ms a frame", "ratio (quartiles)", "saved", "floor (T-1)/T",
+    "short of it, points",
+)  # fmt: skip
+CACHED = {
+    "heads": "the heads alone, on features in memory",
+    "clips": "a clip read from the cache, checked and answered",
+    "command": "the whole of `lusfx.score`, with loading the models and writing the table",
+}
+INTRODUCTION = """## Inference: one encoder and T heads against T networks
+
+VanBerlo, Li, Hoey and Wong ([2023](https://doi.org/10.1109/ACCESS.2023.3337398)) compared compact classifiers on
+one pretrained encoder with separate fine-tuned networks that run one after the other, and report that inference
+took 49% less time. Heads that cost nothing would save (T-1)/T of the time for T tasks: that is the floor of what is
+left, and the goal here is to come within one point of it."""
+METHOD = """The rival: {rival}. It has the architecture of the encoder under test, runs on the same runtime with the same
+options and threads, and each network has weights of its own in memory; so the ratio is about the design, and not
+about the size of networks. Heads are task models as `lusfx` saves, loads and asks them, with all checks and Platt's
+calibration. For single frames they are asked a frame at a time; for batches once about all frames, as `lusfx score`
+asks them. The linear layers of the networks are the logistic heads with their scale and calibration folded in: both
+ways then gave the same scores, to {difference:.0e} at most (beyond {limit:.0e} the run stops). An MLP head (32
+units) is timed against the same networks. Where a clip is decoded, it is decoded once in either way: no design
+saves that part, and the distance to the floor is mostly that. More than the floor is saved where T networks take more
+than T times as long as one, because their weights drive one another out of the processor's cache, or by noise. Ways
+take turns within a round, every other round backwards, and each answers one frame untimed before its turn, so that no
+way finds its network warmer than another; a ratio is of one round, and medians and quartiles are over the rounds.
+T = 1 is the control: there the ways differ by the heads alone, and what else its rows show is how far to trust the
+others."""
+FROM_CACHE = """### Scoring from the cache against encoding again
+
+{n_clips} clips of {frames_a_clip} frames, {n_tasks} tasks, logistic heads. Encoding again is the product's pipeline
+with the encoder loaded: reading, decoding, preparing and encoding, with nothing written; for the whole command it
+is `lusfx.score` with an empty cache. Clips are read from a file system that has them in memory. The goal is {goal}
+times."""
+
+
+def section(result: dict[str, Any]) -> str:
+    """Markdown of the whole result."""
+    parts = [INTRODUCTION, run_facts(result), "What was reached:", _goals(result)]
+    differences = [c["largest_difference_of_scores"] for s in result["subjects"] for c in s["comparisons"]]
+    parts.append(METHOD.format(rival=result["rival"], difference=max(differences), limit=result["scores_same_within"]))
+    for subject in result["subjects"]:
+        untrained = ", random weights" if subject["random_weights"] else ""
+        parts.append(f"### {subject['encoder']}, {subject['size_px']} px, {subject['dim']} values{untrained}")
+        parts += [_comparison(comparison) for comparison in subject["comparisons"]]
+    parts.append(FROM_CACHE.format(goal=GOAL_TIMES, **result["subjects"][0]["cached"]))
+    parts.append(_cached(result))
+    return "\n\n".join(parts)
+
+
+def summary(result: dict[str, Any]) -> str:
+    """What is printed after a run: the section, without what does not change from run to run."""
+    parts = [run_facts(result), f"rival: {result['rival']}", _goals(result)]
+    for subject in result["subjects"]:
+        parts += [f"{subject['encoder']}\n\n{_comparison(comparison)}" for comparison in subject["comparisons"]]
+    return "\n\n".join([*parts, _cached(result)]) + "\n"
+
+
+def _comparison(comparison: dict[str, Any]) -> str:
+    encoder, decode = comparison["encoder_s_a_frame"], comparison["decode_s_a_frame"]
+    facts = f"the encoder alone {_ms(encoder)} ms a frame"
+    if decode is not None:
+        facts = f"decoding and preparing alone {_ms(decode)}, with {facts}"
+    title = f"**{comparison['runtime']}, {comparison['title']}**: {facts}; {encoder['n']} rounds."
+    return f"{title}\n\n{table(HEADER, list(_rows(comparison)))}"
+
+
+def _rows(comparison: dict[str, Any]) -> Iterator[list[str]]:
+    for task in comparison["tasks"]:
+        for kind, head in task["heads"].items():
+            ratio = head["ratio"]
+            yield [
+                str(task["n_tasks"]),
+                kind,
+                _with_quartiles(task["separate_s_a_frame"]),
+                _with_quartiles(head["shared_s_a_frame"]),
+                f"{ratio['median']:.3f} ({ratio['q1']:.3f} to {ratio['q3']:.3f})",
+                f"{head['saved_percent']:.1f}%",
+                f"{task['floor_percent']:.1f}%",
+                f"{head['short_of_floor_points']:.1f}",
+            ]
+
+
+def _cached(result: dict[str, Any]) -> str:
+    rows = []
+    for subject in result["subjects"]:
+        cached = subject["cached"]
+        for pair, (one, other) in PAIRS.items():
+            times = cached["times_as_fast"][pair]
+            rows.append(
+                [
+                    subject["encoder"],
+                    CACHED[pair],
+                    _with_quartiles(cached["seconds_a_clip"][one]),
+                    _with_quartiles(cached["seconds_a_clip"][other]),
+                    f"{times['median']:.0f} ({times['q1']:.0f} to {times['q3']:.0f})",
+                ]
+            )
+    header = ("encoder", "from the cache", "ms a clip", "again, ms a clip", "times as fast (quartiles)")
+    return table(header, rows)
+
+
+def _goals(result: dict[str, Any]) -> str:
+    """What was reached of both goals, whatever it is: frames without decoding, T = 3, logistic heads."""
+    lines = []
+    for subject in result["subjects"]:
+        for comparison in subject["comparisons"]:
+            tasks = [task for task in comparison["tasks"] if task["n_tasks"] == GOAL_TASKS]
+            if comparison["decodes"] or not tasks:
+                continue
+            head = tasks[0]["heads"]["logistic"]
+            short = head["short_of_floor_points"]
+            lines.append(
+                f"* {subject['encoder']}, {comparison['runtime']}, {comparison['title']}: {GOAL_TASKS} tasks save "
+                f"{head['saved_percent']:.1f}% of {tasks[0]['floor_percent']:.1f}%, "
+                f"{'within' if short <= GOAL_POINTS else 'not within'} one point of the floor"
+            )
+        times = subject["cached"]["times_as_fast"]
+        for pair in PAIRS:
+            factor = times[pair]["median"]
+            reached = "reached" if factor >= GOAL_TIMES else "not reached"
+            lines.append(
+                f"* {subject['encoder']}, {CACHED[pair]}: {factor:.0f} times as fast; {GOAL_TIMES} is {reached}"
+            )
+    return "\n".join(lines)
+
+
+def _ms(spread: dict[str, float]) -> str:
+    return f"{1000 * spread['median']:.3g}"
+
+
+def _with_quartiles(spread: dict[str, float]) -> str:
+    return f"{_ms(spread)} ({1000 * spread['q1']:.3g} to {1000 * spread['q3']:.3g})"

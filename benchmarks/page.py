@@ -1,0 +1,48 @@
+"""``docs/performance.md``, made from kept results and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.catalogue import benchmark
+
+LEAD = """# Performance
+
+Made by `python -m benchmarks --page` from the results in [benchmarks/results](../benchmarks/results): no time
+and no ratio on this page was typed. Each ratio is to a named rival that was measured in the same run, the two taking
+turns. Clips are synthetic."""
+
+
+def page(results: Sequence[dict[str, Any]]) -> str:
+    """The page about some results, in their order."""
+    return "\n\n".join([LEAD, *(benchmark(result["benchmark"]).section(result).strip() for result in results)]) + "\n"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows])
+
+
+def run_facts(result: dict[str, Any]) -> str:
+    """Which run a result is of, as a list."""
+    machine = result["machine"]
+    packages = ", ".join(f"{name} {found}" for name, found in machine["packages"].items())
+    threads = machine["threads"]
+    load = machine["load_before"]
+    facts = [
+        f"run: `{result['command']}`, {machine['date']}, lusfx {machine['lusfx']}, Python {machine['python']}",
+        f"machine: {machine['processor']}, {machine['cores']} cores, {machine['system']}"
+        + (f"; {machine['gpu']}" if machine["gpu"] else ""),
+        f"device {machine['device']}, {threads} thread{'' if threads == 1 else 's'}; {packages}",
+    ]
+    if load is not None:
+        facts.append(f"load average of the minute before: {load:.2f}{_warning(load, machine['cores'])}")
+    if result["size"] != "full":
+        facts.append(f"size `{result['size']}`: few repeats. Not for keeps")
+    return "\n".join(f"* {fact}" for fact in facts)
+
+
+def _warning(load: float, cores: int) -> str:
+    """What to think of a machine that was not idle."""
+    return ": other programs were computing, so that times are too long and ratios noisy" if load > cores / 4 else ""
