@@ -26,8 +26,8 @@ def make_backbone(name: str, layer: str = LAST_LAYER) -> torch.nn.Module:
     Its state dictionary has timm's names, and no weight of a layer behind the one that is taken.
 
     :param name: timm's name of the architecture.
-    :param layer: ``global-pool`` for the whole network; else a module of it that gives a feature map, ``blocks.5`` say, of which
-        the mean over both axes is taken.
+    :param layer: ``global-pool`` for the whole network; else a module of it that gives a feature map, ``blocks.5`` say, of
+        which the mean over both axes is taken.
     :raises EncoderError: if timm has no such architecture, or that no such layer.
     """
     import timm

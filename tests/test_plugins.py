@@ -58,7 +58,7 @@ BUILT_IN_HEADS = build_registry([]).heads.names()
 def test_the_built_ins_are_plugins() -> None:
     registry = build_registry([])
     assert {"lightgbm", "logistic", "mlp"} <= set(registry.heads.names())
-    assert registry.encoders.names() == ["efficientnet-lite0", "timm"]
+    assert registry.encoders.names() == ["efficientnet-lite0", "lung-lite0", "timm"]
     assert {".mp4", ".dcm", ".png"} <= set(registry.readers.names())
     assert registry.failures == []
 

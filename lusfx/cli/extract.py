@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command(name="extract", short_help="Encode what the cache lacks.")
 @click.argument("sources", nargs=-1, required=True, type=terminal.ANY_PATH)
 @terminal.cache_option
-@click.option("--encoder", help="Registered name or encoder directory.  [default: the bundled encoder]")
+@click.option("--encoder", help="Registered name or encoder directory.  [default: lung-lite0]")
 @click.option("--weights", type=terminal.FILE, help="Safetensors file with the weights of a timm encoder.")
 @terminal.device_option
 @terminal.threads_option

@@ -33,9 +33,14 @@ RANDOM = "random"
     help="Directory of the task model; its encoder is in 'encoder' below.",
 )
 @click.option(
-    "--encoder", help="Encoder to begin with, a name or a directory.  [default: lusfx's own, unless --architecture]"
+    "--encoder", help="Encoder to begin with, a name or a directory.  [default: lung-lite0, unless --architecture]"
 )
 @click.option("--architecture", help="Backbone to begin with, by timm's name, in place of an encoder.")
+@click.option(
+    "--layer",
+    help="Layer of the architecture that gives the embedding: a module with a feature map, of which the mean is taken.  "
+    "[default: global-pool, the whole network]",
+)
 @click.option("--weights", help="Safetensors file of the architecture's weights, or 'random'.  [default: random]")
 @click.option(
     "--size",
@@ -86,6 +91,7 @@ def command(
     out: Path,
     encoder: str | None,
     architecture: str | None,
+    layer: str | None,
     weights: str | None,
     size: int | None,
     frames_per_clip: int,
@@ -116,6 +122,7 @@ def command(
             out,
             encoder=encoder,
             architecture=architecture,
+            layer=layer,
             weights=None if weights in (None, RANDOM) else Path(weights),
             size=size,
             frames_per_clip=frames_per_clip,

@@ -12,7 +12,7 @@ from lusfx.cli import terminal
 @click.command(name="inspect", short_help="Draw what the encoder sees of a clip.")
 @click.argument("clip", type=terminal.FILE)
 @click.option("--out", required=True, type=terminal.FILE, help="PNG file to write.")
-@click.option("--encoder", help="Whose preprocessing is shown.  [default: the bundled encoder]")
+@click.option("--encoder", help="Whose preprocessing is shown.  [default: lung-lite0]")
 @click.option("--frame", type=click.IntRange(min=0), default=0, show_default=True, help="Which frame.")
 @terminal.json_option
 def command(clip: Path, out: Path, encoder: str | None, frame: int, as_json: bool) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lusfx.pretraining.trainer import TrainingProgress
 
 RANDOM = "random"
+OF_BEGINNING = ("architecture", "layer", "weights_sha256", "normalisation", "size")
+"""Settings that follow from what a run begins with."""
 
 
 @click.command(name="pretrain", short_help="Pretrain an encoder on clips without labels.")
@@ -28,10 +30,24 @@ RANDOM = "random"
 @click.option(
     "--out", required=True, type=terminal.DIRECTORY, help="Directory of the run; the encoder is in 'encoder' below it."
 )
-@field_options(PretrainingSettings, leave_out=["weights_sha256"])
+@click.option("--encoder", help="Encoder to begin with, a name or a directory.")
 @click.option(
-    "--weights", default=RANDOM, show_default=True, help="Safetensors file that the backbone begins with, or 'random'."
+    "--architecture",
+    help="Backbone to begin with, by timm's name, in place of an encoder.  "
+    f"[default: {PretrainingSettings.model_fields['architecture'].default}]",
 )
+@click.option(
+    "--layer",
+    help="Layer of the architecture that gives the embedding: a module with a feature map, of which the mean is taken.  "
+    f"[default: {PretrainingSettings.model_fields['layer'].default}, the whole network]",
+)
+@click.option("--weights", help="Safetensors file of the architecture's weights, or 'random'.  [default: random]")
+@click.option(
+    "--size",
+    type=click.IntRange(32, 512),
+    help="Side of the frames in pixels.  [default: the encoder's own; 128 for an architecture]",
+)
+@field_options(PretrainingSettings, leave_out=OF_BEGINNING)
 @terminal.device_option
 @click.option(
     "--threads",
@@ -43,20 +59,26 @@ RANDOM = "random"
 @click.option("--minutes", type=click.FloatRange(min=0), help="Stop after so long; the same command goes on.")
 @click.option("--probe", type=terminal.FILE, help="Label table for the probe after each epoch; no label is trained on.")
 @click.option("--probe-task", help="Task that reads the probe's labels.")
-@click.option("--name", help="What the encoder is called.  [default: architecture and method]")
-@click.option("--licence", default="not stated", show_default=True, help="Licence of the weights, for the model card.")
+@click.option("--name", help="What the encoder is called.  [default: what it began as, and the method]")
+@click.option(
+    "--licence", help="Licence of the weights, for the model card.  [default: that of the encoder it began as]"
+)
 @terminal.json_option
 def command(
     sources: tuple[Path, ...],
     out: Path,
-    weights: str,
+    encoder: str | None,
+    architecture: str | None,
+    layer: str | None,
+    weights: str | None,
+    size: int | None,
     device: Device,
     threads: int,
     minutes: float | None,
     probe: Path | None,
     probe_task: str | None,
     name: str | None,
-    licence: str,
+    licence: str | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -73,7 +95,11 @@ def command(
         result = pretrain(
             sources,
             out,
-            weights=None if weights == RANDOM else Path(weights),
+            encoder=encoder,
+            architecture=architecture,
+            layer=layer,
+            weights=None if weights in (None, RANDOM) else Path(weights),
+            size=size,
             probe=probe,
             probe_task=probe_task,
             name=name,

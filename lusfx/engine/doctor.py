@@ -90,7 +90,7 @@ def _plugins() -> Iterator[Check]:
 
 
 def _encoder() -> Check:
-    """Encode a fixed picture with the bundled encoder."""
+    """Encode a fixed picture with the default encoder."""
     try:
         encoder = open_encoder(EncoderRequest(DEFAULT_ENCODER), load_registry())
         size = encoder.preprocess.size

@@ -17,8 +17,8 @@ from lusfx.calibration import CalibrationMethod
 from lusfx.config import FeatureSpec
 from lusfx.contracts import Device, Pooling, Task, check_task
 from lusfx.encoders.conversion import make_directory
+from lusfx.engine.beginning import NamedBeginning, choose_beginning
 from lusfx.engine.cross_validation import cross_validate_together
-from lusfx.engine.fine_tune_beginning import NamedBeginning, choose_beginning
 from lusfx.engine.fine_tune_learner import FineTuned, FineTuningLearner, unit_features
 from lusfx.engine.fine_tune_record import FineTuningRecord
 from lusfx.engine.fine_tune_report import model_card, training_data
@@ -75,6 +75,7 @@ def fine_tune(
     *,
     encoder: str | None = None,
     architecture: str | None = None,
+    layer: str | None = None,
     weights: Path | None = None,
     size: int | None = None,
     epochs: int = 20,
@@ -104,6 +105,7 @@ def fine_tune(
     :param out: directory of the task model, with its encoder in ``encoder`` below it.
     :param encoder: encoder to begin with, a name or a directory; lusfx's own if neither this nor ``architecture`` is given.
     :param architecture: timm's name of the backbone to begin with, in place of an encoder.
+    :param layer: of the architecture, the layer that gives the embedding; None for the whole network.
     :param weights: safetensors file of its weights; None for random ones.
     :param size: side of the frames in pixels; None for the encoder's own, or 128.
     :param frames_per_clip: frames that are decoded of a clip, evenly spaced.
@@ -130,7 +132,7 @@ def fine_tune(
     check_task(asked)
     require_pooled_task(asked)
     check_replaceable(Path(out))
-    beginning = choose_beginning(encoder, architecture, weights, size, registry)
+    beginning = choose_beginning(encoder, architecture, weights, size, registry, layer=layer)
     settings = FineTuningSettings.complete(
         {
             "epochs": epochs,

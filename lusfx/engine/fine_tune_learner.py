@@ -17,11 +17,12 @@ from lusfx.engine.samples import Samples
 from lusfx.fine_tuning.fit import LabelledFrames, fit
 from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.fine_tuning.history import EpochProgress
-from lusfx.fine_tuning.network import Beginning, FineTunedNetwork
+from lusfx.fine_tuning.network import FineTunedNetwork
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.heads.linear import LogisticHead
 from lusfx.heads.standardiser import Standardiser
 from lusfx.metrics import choose_threshold
+from lusfx.pretraining.network import Beginning
 from lusfx.splits import Fold, check_split, held_out_fold
 from lusfx.task_model import UnitFeatures
 

@@ -13,12 +13,13 @@ from lusfx.report.figures import BLUE, INK, ORANGE, as_svg, new_axes
 from lusfx.task_model import TaskCard
 
 if TYPE_CHECKING:
-    from lusfx.engine.fine_tune_beginning import NamedBeginning
+    from lusfx.engine.beginning import NamedBeginning
     from lusfx.engine.fine_tune_record import FineTuningRecord, FitRecord
     from lusfx.fine_tuning.settings import FineTuningSettings
 
 AUGMENTATIONS = {
     "ultrasound": "the ultrasound-preserving pipeline (VanBerlo et al. 2025, arXiv 2504.07904)",
+    "degraded": "the ultrasound-preserving pipeline (VanBerlo et al. 2025, arXiv 2504.07904) after lusfx's own degradation",
     "byol": "BYOL's pipeline (Grill et al. 2020, arXiv 2006.07733)",
     "none": "nothing",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,18 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from lusfx.config import PreprocessSpec
+from lusfx.backbone import FAMILY
 from lusfx.contracts import Device
 from lusfx.encoders.conversion import make_directory
+from lusfx.engine.beginning import NamedBeginning, choose_beginning
 from lusfx.engine.pretrain_frames import FrameBounds, fill_store
 from lusfx.engine.pretrain_probe import LabelledProbe, open_probe
 from lusfx.engine.pretrain_report import model_card, pretraining_page, training_data
 from lusfx.engine.pretrain_result import PretrainResult
 from lusfx.errors import EncoderError, RunInterruptedError, UsageError
-from lusfx.plugins import load_registry
+from lusfx.plugins import Registry, load_registry
 from lusfx.pretraining.files import PretrainingError, held_alone, make_private_directory, write_whole
 from lusfx.pretraining.frame_store import FrameStore
-from lusfx.pretraining.network import PretrainingNetwork, make_network, require_timm
+from lusfx.pretraining.network import PretrainingNetwork, require_timm
 from lusfx.pretraining.processes import Processes, processes
 from lusfx.pretraining.settings import Augmentation, Method, OptimiserName, PretrainingSettings
 from lusfx.pretraining.threads import cpu_threads
@@ -38,6 +38,7 @@ RUN_FILE = "run.json"
 FORMAT = "lusfx-pretraining/1"
 FRAMES, PROBE_FRAMES, CHECKPOINTS, ENCODER, REPORT = "frames", "probe", "checkpoints", "encoder", "report.html"
 LICENCE_NOT_STATED = "not stated"
+DEFAULT_ARCHITECTURE: str = PretrainingSettings.model_fields["architecture"].default
 CHECKPOINT_S = 300.0
 
 
@@ -62,9 +63,11 @@ def pretrain(
     method: Method = "simclr",
     augmentation: Augmentation = "ultrasound",
     delta_s: float = 1.0,
-    architecture: str = "mobilenetv3_small_100",
+    encoder: str | None = None,
+    architecture: str | None = None,
+    layer: str | None = None,
     weights: Path | None = None,
-    size: int = 128,
+    size: int | None = None,
     epochs: int = 100,
     batch_size: int = 64,
     accumulate: int = 1,
@@ -79,7 +82,7 @@ def pretrain(
     probe: Path | None = None,
     probe_task: str | None = None,
     name: str | None = None,
-    licence: str = LICENCE_NOT_STATED,
+    licence: str | None = None,
     device: Device = "auto",
     threads: int = 0,
     minutes: float | None = None,
@@ -91,13 +94,20 @@ def pretrain(
 
     :param sources: folders, files and manifests, in any mixture; not looked at again once they are decoded.
     :param out: directory of the run: absent, empty, or a run that was begun with the same settings.
-    :param weights: safetensors file that the backbone begins with; None for random weights.
+    :param encoder: encoder to begin with, a name or a directory; its weights, layer, normalisation and preprocessing are taken.
+    :param architecture: timm's name of the backbone to begin with, in place of an encoder; MobileNetV3-Small if neither is
+        given.
+    :param layer: of the architecture, the layer that gives the embedding; None for the whole network.
+    :param weights: safetensors file of the architecture's weights; None for random ones.
+    :param size: side of the frames in pixels; None for the encoder's own, or 128.
     :param probe: label table that is asked ``probe_task`` after each epoch; its labels train nothing.
+    :param licence: of the new encoder; by default that of the encoder that it began as.
     :param threads: of the CPU; 0 for one or all, whichever a short trial finds faster.
     :param minutes: stop after so long, decoding included.
     :param stop: set it to end the run early; what was trained is on disk.
     :param settings: see :class:`~lusfx.pretraining.settings.PretrainingSettings` for all others.
     :raises UsageError: if settings make no sense or are not those that the run began with.
+    :raises EncoderError: if the encoder or the weights are not what was written, or do not fit.
     :raises DivergedError: if the loss is no finite number any more.
     :raises RunInterruptedError: if the run was stopped before training began; what was decoded is kept.
     :raises MissingExtraError: without the extra ``timm``.
@@ -105,17 +115,22 @@ def pretrain(
     # Those that are settings, by their names.
     settings_given = {name: value for name, value in locals().items() if name in PretrainingSettings.model_fields}
     require_timm("pretraining")
-    settings = PretrainingSettings.complete({"weights_sha256": _digest(weights), **settings_given})
+    registry = load_registry()
+    if encoder is None and architecture is None:
+        architecture = DEFAULT_ARCHITECTURE
+    beginning = choose_beginning(encoder, architecture, weights, size, registry, layer=layer)
+    settings = PretrainingSettings.complete(settings_given | _settings_of(beginning))
     if (probe is None) != (probe_task is None):
         raise UsageError("--probe and --probe-task go together: a label table and the task that reads it")
     run = _Run(
         [Path(source) for source in sources],
         Path(out),
         settings,
-        weights,
+        beginning,
         (probe, probe_task) if probe is not None and probe_task is not None else None,
-        name or f"{architecture}-{method}",
-        licence,
+        name or f"{beginning.name}-{method}",
+        licence or beginning.licence or LICENCE_NOT_STATED,
+        registry,
         site_key,
         progress,
         stop or threading.Event(),
@@ -132,27 +147,22 @@ class _Run:
     sources: list[Path]
     out: Path
     settings: PretrainingSettings
-    weights: Path | None
+    beginning: NamedBeginning
     probe: tuple[Path, str] | None
     name: str
     licence: str
+    registry: Registry
     site_key: SiteKey | None
     progress: Told | None
     stop: threading.Event
     deadline: float | None
-
-    @property
-    def spec(self) -> PreprocessSpec:
-        return PreprocessSpec(size=self.settings.size)
 
     def run(self, among: Processes) -> PretrainResult:
         from lusfx.pretraining.losses import LOSSES
 
         settings = self.settings
         # Before anything is decoded: an unknown architecture or weights that do not fit are told at once.
-        network = make_network(
-            settings.architecture, LOSSES[settings.method].projector, settings.size, settings.seed, self.weights
-        )
+        network = self.beginning.network.with_projector(LOSSES[settings.method].projector, settings.seed)
         if not among.is_first:
             return self._carried_out(among, network)
         self._claim()
@@ -211,7 +221,7 @@ class _Run:
     def _store_spec(self) -> dict[str, Any]:
         settings = self.settings
         return {
-            "preprocess": self.spec.model_dump(mode="json"),
+            "preprocess": self.beginning.preprocess.model_dump(mode="json"),
             "frames_per_clip": settings.frames_per_clip,
             "max_frames": settings.max_frames,
             "seed": settings.seed,
@@ -219,7 +229,7 @@ class _Run:
 
     def _decoded(self, warnings: list[str]) -> tuple[FrameStore | None, LabelledProbe | None]:
         """The frames of the sources and of the probe; nothing if the run was stopped meanwhile."""
-        registry, site_key = load_registry(), self.site_key or SiteKey.load()
+        registry, site_key = self.registry, self.site_key or SiteKey.load()
         settings, stop = self.settings, _Stop(self._should_stop)
         task = None if self.probe is None else registry.task(self.probe[1])
         store = FrameStore(self.out / FRAMES, self._store_spec(), settings.size)
@@ -229,7 +239,7 @@ class _Run:
         if not fill_store(
             store,
             self.sources,
-            self.spec,
+            self.beginning.preprocess,
             bounds,
             registry,
             site_key,
@@ -244,7 +254,7 @@ class _Run:
             self.probe[0],
             task,
             self.out / PROBE_FRAMES,
-            self.spec,
+            self.beginning.preprocess,
             registry,
             site_key,
             told=self._decoding,
@@ -276,6 +286,7 @@ class _Run:
         result = PretrainResult(
             out=self.out,
             settings=self.settings,
+            beginning=self.beginning.weights,
             data=dict(store.report or {}),
             history=list(state.history),
             finished=finished,
@@ -314,14 +325,16 @@ class _Run:
             make_directory(
                 target,
                 name=self.name,
-                architecture=f"timm/{self.settings.architecture}",
+                architecture=f"{FAMILY}{self.settings.architecture}",
+                layer=self.settings.layer,
                 weights=weights,
                 mean=network.mean,
                 std=network.std,
-                preprocess=self.spec,
+                preprocess=self.beginning.preprocess,
                 licence=self.licence,
                 training_data=training_data(result),
-                source=f"lusfx pretrain, {self.settings.method}, epoch {result.epochs_done} of {self.settings.epochs}",
+                source=f"lusfx pretrain, {self.settings.method}, epoch {result.epochs_done} of {self.settings.epochs}, "
+                f"begun with {self.beginning.weights}",
                 model_card=model_card(result, self.name, self.licence, probe),
             )
         finally:
@@ -341,11 +354,13 @@ class _Stop(threading.Event):
         return self._says_so()
 
 
-def _digest(weights: Path | None) -> str | None:
-    if weights is None:
-        return None
-    try:
-        with weights.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"the weights file cannot be read: {os.strerror(error.errno or 0)}") from None
+def _settings_of(beginning: NamedBeginning) -> dict[str, Any]:
+    """Settings that follow from what the network begins as."""
+    network = beginning.network
+    return {
+        "architecture": network.architecture,
+        "layer": network.layer,
+        "weights_sha256": beginning.weights_sha256,
+        "normalisation": network.normalisation,
+        "size": network.size,
+    }

@@ -16,6 +16,7 @@ PAPERS = {
 }
 AUGMENTATION_PAPERS = {
     "byol": "BYOL's pipeline (Grill et al. 2020, arXiv 2006.07733)",
+    "degraded": "the ultrasound-preserving pipeline (VanBerlo et al. 2025, arXiv 2504.07904) after lusfx's own degradation",
     "ultrasound": "the ultrasound-preserving pipeline (VanBerlo et al. 2025, arXiv 2504.07904)",
 }
 READINGS = {LINEAR: "linear", NEIGHBOURS: "neighbours"}
@@ -25,6 +26,8 @@ PROBE_READ = (
     "read by logistic regression on mean embeddings, cross-validated by patient (linear), and by the nearest neighbours of "
     "other patients (neighbours)"
 )
+WHERE_NONE = {"weights_sha256": "random", "normalisation": "timm's own"}
+"""What a setting that is None means."""
 MARKED_POINTS = 40
 """Curves of more points are drawn without a mark at each."""
 LIMITS = (
@@ -51,7 +54,9 @@ def pretraining_page(result: PretrainResult, name: str, probe: Mapping[str, Any]
         sections=[
             Section("What was learnt from", [_data_facts(result), _data_table(result, probe)]),
             Section("Curves", _curves(result)),
-            Section("Settings", [Table("", ("setting", "value"), _settings(result))]),
+            Section(
+                "Settings", [Table("", ("setting", "value"), [("begun with", result.beginning), *_settings(result)])]
+            ),
         ],
         limits=LIMITS,
     )
@@ -66,11 +71,9 @@ def training_data(result: PretrainResult) -> str:
 def model_card(result: PretrainResult, name: str, licence: str, probe: Mapping[str, Any]) -> str:
     """``MODEL_CARD.md`` of the encoder: data, licence, method, curves, probe, limits."""
     settings, last = result.settings, result.history[-1]
-    beginning = "random weights"
+    beginning = result.beginning
     if settings.weights_sha256 is not None:
-        beginning = (
-            f"the weights of a file with SHA-256 {settings.weights_sha256}; their own licence and data go with it"
-        )
+        beginning += "; the licence and the data of these weights go with it"
     lines = [
         f"# {name}",
         "",
@@ -233,7 +236,10 @@ def _curve_figure(lines: Mapping[str, Sequence[tuple[int, float]]], label: str, 
 
 def _settings(result: PretrainResult) -> list[tuple[str, str]]:
     settings = result.settings.model_dump(mode="json")
-    return [(name.replace("_", "-"), "random" if value is None else str(value)) for name, value in settings.items()]
+    return [
+        (name.replace("_", "-"), WHERE_NONE.get(name, "none") if value is None else str(value))
+        for name, value in settings.items()
+    ]
 
 
 def _patients(data: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ class PretrainResult:
     """What a run did.
 
     :param out: its directory; the encoder is in ``encoder`` below it, if one was written.
+    :param beginning: where the weights that it began with are from, in words.
     :param data: counts of what was decoded.
     :param history: what was measured before the first epoch and after each.
     :param finished: whether all epochs are done; if not, the same command goes on.
@@ -30,6 +31,7 @@ class PretrainResult:
 
     out: Path = field(repr=False)
     settings: PretrainingSettings
+    beginning: str
     data: dict[str, Any]
     history: list[Record]
     finished: bool
@@ -72,6 +74,7 @@ class PretrainResult:
         """For programs: what ``lusfx pretrain --json`` prints."""
         return {
             "settings": self.settings.model_dump(mode="json"),
+            "beginning": self.beginning,
             "data": self.data,
             "epochs_done": self.epochs_done,
             "finished": self.finished,

@@ -19,9 +19,9 @@ from lusfx.calibration import fit_calibration
 from lusfx.errors import LusfxError, RunInterruptedError
 from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.fine_tuning.history import EpochProgress, EpochRecord
-from lusfx.fine_tuning.network import Beginning, FineTunedNetwork, pooled, renew_statistics, trainable_groups
+from lusfx.fine_tuning.network import FineTunedNetwork, pooled, renew_statistics, trainable_groups
 from lusfx.fine_tuning.settings import FineTuningSettings
-from lusfx.pretraining.network import PretrainingNetwork, grey
+from lusfx.pretraining.network import Beginning, PretrainingNetwork, grey
 
 if TYPE_CHECKING:
     import torch

@@ -4,46 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.backbone import LAST_LAYER
 from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.fine_tuning.history import EpochRecord
-from lusfx.pretraining.network import PretrainingNetwork, grey, make_network
+from lusfx.pretraining.network import PretrainingNetwork, grey
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """What every network of a run begins as.
-
-    :param architecture: timm's name of the backbone.
-    :param size: side of the frames in pixels.
-    :param weights: safetensors file of the backbone's weights; None for random ones.
-    :param normalisation: mean and standard deviation of the grey values from 0 to 1, a value a channel each; None for timm's.
-    :param layer: the layer that gives the embedding; see :func:`lusfx.backbone.make_backbone`.
-    """
-
-    architecture: str
-    size: int
-    weights: Path | None = None
-    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    layer: str = LAST_LAYER
-
-    def backbone(self, seed: int) -> PretrainingNetwork:
-        """The backbone on the CPU, without a projector.
-
-        :param seed: of random weights.
-        :raises UsageError: if timm has no such model, or it takes no frames of this size.
-        :raises EncoderError: if the weights do not fit.
-        """
-        return make_network(self.architecture, (), self.size, seed, self.weights, self.normalisation, self.layer)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -61,6 +61,38 @@ class PretrainingNetwork:
         return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a network begins as.
+
+    :param architecture: timm's name of the backbone.
+    :param size: side of the frames in pixels.
+    :param weights: safetensors file of the backbone's weights; None for random ones.
+    :param normalisation: mean and standard deviation of the grey values from 0 to 1, a value a channel each; None for timm's.
+    :param layer: the layer that gives the embedding; see :func:`lusfx.backbone.make_backbone`.
+    """
+
+    architecture: str
+    size: int
+    weights: Path | None = None
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    layer: str = LAST_LAYER
+
+    def backbone(self, seed: int) -> PretrainingNetwork:
+        """The network on the CPU, without a projector; see :meth:`with_projector`."""
+        return self.with_projector((), seed)
+
+    def with_projector(self, widths: Sequence[int], seed: int) -> PretrainingNetwork:
+        """The network on the CPU.
+
+        :param widths: of the projector's layers; see :func:`make_network`.
+        :param seed: of random weights.
+        :raises UsageError: if timm has no such model, or it takes no frames of this size.
+        :raises EncoderError: if the weights do not fit, or there is no such layer.
+        """
+        return make_network(self.architecture, widths, self.size, seed, self.weights, self.normalisation, self.layer)
+
+
 def require_timm(what: str) -> None:
     """Say in words, and before any work, that torch or timm is missing.
 
@@ -100,7 +132,7 @@ def make_network(
     :param normalisation: mean and standard deviation, a value a channel each; None for timm's own.
     :param layer: the layer that gives the embedding; see :func:`lusfx.backbone.make_backbone`.
     :raises UsageError: if timm has no such model, or it takes no frames of this size.
-    :raises EncoderError: if the weights do not fit.
+    :raises EncoderError: if the weights do not fit, or there is no such layer.
     """
     import timm
     import torch

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lusfx.backbone import LAST_LAYER
 from lusfx.errors import UsageError
 
 Method = Literal["simclr", "barlow-twins", "vicreg"]
@@ -38,10 +39,19 @@ class PretrainingSettings(BaseModel):
     architecture: str = Field(
         default="mobilenetv3_small_100", min_length=1, max_length=100, description="Backbone, by timm's name."
     )
+    layer: str = Field(
+        default=LAST_LAYER,
+        min_length=1,
+        max_length=100,
+        description="Layer that gives the embedding: global-pool, or a module that gives a feature map.",
+    )
     weights_sha256: str | None = Field(
         default=None,
         pattern=r"^[0-9a-f]{64}$",
         description="Digest of the file that the backbone begins with; None where it begins with random weights.",
+    )
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = Field(
+        default=None, description="Mean and standard deviation, a value a channel each; None for timm's own."
     )
     size: int = Field(default=128, ge=32, le=512, description="Side of the frames in pixels.")
     epochs: int = Field(default=100, ge=1, le=100_000, description="Passes over the clips.")
@@ -102,12 +112,14 @@ class PretrainingSettings(BaseModel):
     def check_same(self, others: Mapping[str, Any]) -> None:
         """Refuse to go on with a run of other settings.
 
-        :param others: those that the run began with, as JSON values.
+        :param others: those that the run began with, as JSON values. One that is absent is younger than the run, which then
+            had what is the default.
         :raises UsageError: naming the first that differs.
         """
         for name, value in self.model_dump(mode="json").items():
-            if others.get(name) != value:
+            begun = others.get(name, type(self).model_fields[name].default)
+            if begun != value:
                 raise UsageError(
-                    f"--out holds a run with {name.replace('_', '-')} {others.get(name)}, not {value}. Give the settings "
+                    f"--out holds a run with {name.replace('_', '-')} {begun}, not {value}. Give the settings "
                     "that it began with to go on with it, or another --out"
                 )

@@ -1,11 +1,11 @@
-"""The bundled encoder and the example's pass the kit that plugins' encoders are held to."""
+"""The bundled encoders and the example's pass the kit that plugins' encoders are held to."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
 
-from lusfx.encoders import DEFAULT_ENCODER, lusfx_register_encoders
+from lusfx.encoders import DEFAULT_ENCODER, IMAGENET_ENCODER, lusfx_register_encoders
 from lusfx.testing import EncoderConformance
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "custom_encoder.py"
@@ -16,8 +16,15 @@ example = importlib.util.module_from_spec(support)
 support.loader.exec_module(example)
 
 
-class TestBundled(EncoderConformance):
-    spec = next(spec for spec in lusfx_register_encoders() if spec.name == DEFAULT_ENCODER)
+SPECS = {spec.name: spec for spec in lusfx_register_encoders()}
+
+
+class TestDefault(EncoderConformance):
+    spec = SPECS[DEFAULT_ENCODER]
+
+
+class TestImagenet(EncoderConformance):
+    spec = SPECS[IMAGENET_ENCODER]
 
 
 class TestExample(EncoderConformance):

@@ -164,6 +164,27 @@ def small_cache_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Sm
     return make
 
 
+@pytest.fixture(scope="session")
+def cut_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny encoder of random weights that ends at a layer, with a size and a normalisation of its own. Not to be changed."""
+    import torch
+
+    from lusfx.backbone import make_backbone
+    from lusfx.config import PreprocessSpec
+    from lusfx.encoders.conversion import make_directory
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = make_backbone("test_efficientnet", "blocks.2")
+    place = tmp_path_factory.mktemp("encoders") / "cut"
+    make_directory(
+        place, name="cut", architecture="timm/test_efficientnet", layer="blocks.2", mean=(0.4,) * 3, std=(0.3,) * 3,
+        weights={name: value.numpy() for name, value in network.state_dict().items()},
+        preprocess=PreprocessSpec(size=48), licence="CC0-1.0", training_data="nothing", source="a test", model_card="# cut",
+    )  # fmt: skip
+    return place
+
+
 @pytest.fixture
 def write_labels(tmp_path: Path) -> Callable[[Sequence[Mapping[str, str]]], Path]:
     """Writes a label table."""

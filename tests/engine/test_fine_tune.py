@@ -308,6 +308,29 @@ def test_several_outcomes_share_a_network_and_begin_with_an_encoder(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clips", "model"]  # no frames stay behind
 
 
+def test_a_network_that_begins_with_an_encoder_keeps_its_layer_and_normalisation(
+    cut_encoder: Path, clips: Path, tmp_path: Path
+) -> None:
+    own = {name: value for name, value in ONCE.items() if name not in {"architecture", "size", "augmentation"}}
+    result = fine_tune(
+        Stripes(), clips, tmp_path / "model", encoder=str(cut_encoder), augmentation="degraded", site_key=KEY, **own
+    )
+    before, after = read_card(cut_encoder), read_card(result.out / "encoder")
+    for name in ("architecture", "layer", "dim", "mean", "std"):
+        assert getattr(after.identity, name) == getattr(before.identity, name), name
+    assert after.identity.weights_sha256 != before.identity.weights_sha256
+    assert after.preprocess == before.preprocess
+    assert "after lusfx's own degradation" in (result.out / "encoder" / "MODEL_CARD.md").read_text()
+    load(result.out)
+
+
+def test_an_architecture_may_end_at_a_layer(clips: Path, tmp_path: Path) -> None:
+    changed = {"architecture": "test_efficientnet", "layer": "blocks.2", "size": 48}
+    result = fine_tune(Stripes(), clips, tmp_path / "model", site_key=KEY, **(ONCE | changed))
+    identity = read_card(result.out / "encoder").identity
+    assert (identity.architecture, identity.layer) == ("timm/test_efficientnet", "blocks.2")
+
+
 def test_a_run_that_is_stopped_leaves_no_model(clips: Path, tmp_path: Path) -> None:
     stop = threading.Event()
 
@@ -357,7 +380,7 @@ def test_a_graph_without_weights_cannot_be_trained(clips: Path, tmp_path: Path) 
         tmp_path / "bare", tmp_path / "graph", name="bare", dim=4, channels=1, mean=(0.5,), std=(0.5,),
         preprocess=PreprocessSpec(), licence="", training_data="", source="", model_card="",
     )  # fmt: skip
-    with pytest.raises(UsageError, match=r"bare cannot be fine-tuned: it is no timm architecture with its weights"):
+    with pytest.raises(UsageError, match=r"bare cannot be trained: it is no timm architecture with its weights"):
         fine_tune(Stripes(), clips, tmp_path / "model", encoder=str(tmp_path / "bare"), site_key=KEY)
 
 

@@ -16,9 +16,10 @@ from lusfx.errors import LeakError, TrainingRefusedError
 from lusfx.fine_tuning.fit import LabelledFrames
 from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.fine_tuning.history import EpochRecord
-from lusfx.fine_tuning.network import Beginning, FineTunedNetwork
+from lusfx.fine_tuning.network import FineTunedNetwork
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.heads.linear import LogisticHeadSpec
+from lusfx.pretraining.network import Beginning
 from lusfx.splits import Fold
 
 N_PATIENTS, CLIPS_EACH = 20, 3

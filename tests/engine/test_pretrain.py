@@ -30,6 +30,9 @@ from lusfx.site_key import SECRET_BYTES, SiteKey
 KEY = SiteKey(bytes(range(SECRET_BYTES)))
 TINY: dict[str, Any] = {"architecture": "mobilenetv3_small_050", "size": 64, "batch_size": 8, "epochs": 2, "threads": 1}
 
+OF_BEGINNING = ("architecture", "layer", "weights_sha256", "normalisation", "size")
+"""Settings that follow from what a run begins with."""
+
 
 def begin(out: Path, sources: list[Path], **changed: Any) -> PretrainResult:
     return pretrain(sources, out, site_key=KEY, **(TINY | changed))
@@ -38,8 +41,17 @@ def begin(out: Path, sources: list[Path], **changed: Any) -> PretrainResult:
 def test_the_function_has_every_setting_with_its_default() -> None:
     arguments = inspect.signature(pretrain).parameters
     for name, field in PretrainingSettings.model_fields.items():
-        if name != "weights_sha256":
+        if name not in OF_BEGINNING:
             assert arguments[name].default == field.default, name
+    given = {name: arguments[name].default for name in ("encoder", "architecture", "layer", "weights", "size")}
+    assert set(given.values()) == {None}  # what nobody names follows from what it begins with
+
+
+def test_nothing_named_begins_with_the_defaults_of_the_settings(tmp_path: Path, made_archive: Any) -> None:
+    result = pretrain([made_archive.labels], tmp_path / "run", site_key=KEY, batch_size=8, threads=1, **stopper(1))
+    for name in OF_BEGINNING:
+        assert getattr(result.settings, name) == PretrainingSettings.model_fields[name].default, name
+    assert result.beginning == "random weights"
 
 
 def stopper(n_steps: int) -> dict[str, Any]:
@@ -326,6 +338,16 @@ def test_a_run_may_begin_with_the_weights_of_another(tmp_path: Path, whole: Pret
     result = begin(tmp_path / "run", [made_archive.labels], weights=weights, **stopper(1))
     assert result.settings.weights_sha256 is not None
     assert result.history[0]["std"] == whole.history[-1]["std"]
+
+
+def test_a_run_that_is_older_than_layers_goes_on(made_archive: Any, tmp_path: Path) -> None:
+    begin(tmp_path / "run", [made_archive.labels], **stopper(1))
+    file = tmp_path / "run" / "run.json"
+    stated = json.loads(file.read_text())
+    for younger in ("layer", "normalisation"):
+        del stated["settings"][younger]
+    file.write_text(json.dumps(stated))
+    assert begin(tmp_path / "run", [made_archive.labels], **stopper(1)).images == 2 * 2 * 8
 
 
 def test_sources_without_a_clip_are_an_error(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from lusfx.cache import Cache, Store
 from lusfx.cli.score import command
 from lusfx.contracts import Abstention, Gate, Task, Youden, ZoneSummary
+from lusfx.encoders import DEFAULT_ENCODER
 from lusfx.engine.score import score
 from lusfx.errors import CacheError, FingerprintMismatchError, UsageError
 from lusfx.heads.linear import LogisticHead
@@ -353,13 +354,13 @@ def test_a_wrong_name_is_refused_before_any_work(small: SmallCache, tmp_path: Pa
 
 @pytest.fixture
 def effusion(archive: Any, save: Save) -> Mapping[str, Any]:
-    """A model of the bundled encoder's features, and a folder of two sound clips and what is none."""
+    """A model of the default encoder's features, and a folder of two sound clips and what is none."""
     clips = sorted((archive.folder / "clips").iterdir())
     for place in clips[2:]:
         place.unlink()
     (archive.folder / "clips" / "text.mp4").write_text("not a video")
     store = Cache.open(archive.cache).stores()[0]
-    return {"model": save(Sign(), store, "efficientnet-lite0"), "folder": clips[0].parent, "store": store}
+    return {"model": save(Sign(), store, DEFAULT_ENCODER), "folder": clips[0].parent, "store": store}
 
 
 def test_every_source_has_a_row_whatever_became_of_it(
@@ -398,13 +399,13 @@ def test_the_encoder_is_the_first_models_by_its_name_there(
         score([effusion["folder"]], models, archive.cache, tmp_path / "scores.csv")
     with pytest.raises(UsageError, match="unknown encoder 'my/encoder'"):
         score([effusion["folder"]], models[::-1], archive.cache, tmp_path / "scores.csv")
-    score([effusion["folder"]], models[::-1], archive.cache, tmp_path / "scores.csv", encoder="efficientnet-lite0")
+    score([effusion["folder"]], models[::-1], archive.cache, tmp_path / "scores.csv", encoder=DEFAULT_ENCODER)
 
 
 def test_sources_are_not_encoded_for_models_of_other_features(
     small: SmallCache, effusion: Mapping[str, Any], save: Save, tmp_path: Path
 ) -> None:
-    model = save(Sign(), small.store, "efficientnet-lite0")
+    model = save(Sign(), small.store, DEFAULT_ENCODER)
     with pytest.raises(FingerprintMismatchError, match="Run: lusfx extract"):
         score([effusion["folder"]], [model], tmp_path / "fresh", tmp_path / "scores.csv")
     assert not (tmp_path / "fresh").exists()

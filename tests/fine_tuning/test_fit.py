@@ -16,9 +16,10 @@ from lusfx.errors import EncoderError, RunInterruptedError, UsageError  # noqa: 
 from lusfx.fine_tuning.fit import DivergedError, LabelledFrames, calibrated_loss, fit  # noqa: E402
 from lusfx.fine_tuning.frame_units import FrameUnits  # noqa: E402
 from lusfx.fine_tuning.history import EpochProgress  # noqa: E402
-from lusfx.fine_tuning.network import Beginning, FineTunedNetwork, renew_statistics  # noqa: E402
+from lusfx.fine_tuning.network import FineTunedNetwork, renew_statistics  # noqa: E402
 from lusfx.fine_tuning.settings import FineTuningSettings  # noqa: E402
 from lusfx.metrics import roc_auc  # noqa: E402
+from lusfx.pretraining.network import Beginning  # noqa: E402
 from lusfx.pretraining.threads import cpu_threads  # noqa: E402
 
 SIZE, N_FRAMES = 64, 3

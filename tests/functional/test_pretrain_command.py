@@ -144,3 +144,26 @@ def test_two_processes_as_torchrun_starts_them(sources: Path, tmp_path: Path) ->
     assert "epoch 1 of 1" in said[0][0]
     assert said[1][0] == ""
     assert (tmp_path / "run" / "encoder" / "encoder.json").exists()
+
+
+@pytest.mark.slow
+def test_pretraining_goes_on_from_an_encoder(lusfx_here: Lusfx, sources: Path, tmp_path: Path) -> None:
+    """From random weights to an encoder that ends at a layer, and from that encoder to the next."""
+    common = ["--batch-size", "8", "--device", "cpu", "--threads", "1", "--epochs", "1", "--json"]
+    cut = ["--architecture", "test_efficientnet", "--layer", "blocks.2", "--size", "64"]
+    first = lusfx_here("pretrain", sources, "--out", "first", *cut, *common, "--licence", "CC0-1.0")
+    assert first.code == 0, first.err
+    assert first.json["beginning"] == "random weights"
+    both = lusfx_here("pretrain", sources, "--out", "next", "--encoder", "first/encoder", *cut, *common)
+    assert both.code == 2
+    assert "name an --encoder or an --architecture to begin with, not both" in both.err
+    assert not (tmp_path / "next").exists()
+    following = lusfx_here("pretrain", sources, "--out", "next", "--encoder", "first/encoder", *common)
+    assert following.code == 0, following.err
+    assert following.json["beginning"].startswith("the encoder test_efficientnet-simclr (weights ")
+    assert (following.json["settings"]["layer"], following.json["settings"]["size"]) == ("blocks.2", 64)
+    cards = [json.loads((tmp_path / run / "encoder" / "encoder.json").read_text()) for run in ("first", "next")]
+    for same in ("layer", "architecture", "mean", "std", "dim"):
+        assert cards[0]["identity"][same] == cards[1]["identity"][same], same
+    assert cards[1]["licence"] == "CC0-1.0"
+    assert cards[0]["identity"]["weights_sha256"] != cards[1]["identity"]["weights_sha256"]

@@ -61,3 +61,17 @@ def test_probabilities_are_exact_near_0_and_1() -> None:
     probabilities = two_class_probabilities(np.array([-1e300, -700.0, 0.0, 700.0, 1e300]))
     assert probabilities[:, 1].tolist() == pytest.approx([0.0, np.exp(-700.0), 0.5, 1.0, 1.0], rel=1e-12)
     assert probabilities[:, 0].tolist() == probabilities[::-1, 1].tolist()
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 3)])
+def test_folded_into_a_layer_it_gives_what_it_gives_before_it(shape: tuple[int, ...]) -> None:
+    generator = np.random.default_rng(0)
+    rows = generator.normal(5, 3, size=(20, 6))
+    rows[:, 2] = 7.0  # constant, and ignored
+    weight, bias = generator.normal(size=shape), generator.normal(size=shape[1:] or 1)
+    standardiser = Standardiser.of(rows)
+    scaled, offset = standardiser.folded_into(weight, bias)
+    np.testing.assert_allclose(rows @ scaled + offset, standardiser(rows) @ weight + bias, atol=1e-12)
+    again, _ = standardiser.folded_into(np.asfortranarray(weight), bias)
+    assert again.flags.c_contiguous
+    np.testing.assert_array_equal(again, scaled)

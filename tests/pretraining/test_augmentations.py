@@ -12,6 +12,7 @@ from lusfx.pretraining.augmentations import (  # noqa: E402
     AUGMENTATIONS,
     Augmentation,
     ByolAugmentation,
+    DegradedAugmentation,
     UltrasoundAugmentation,
     byol_views,
 )
@@ -39,7 +40,9 @@ def roughness(frames: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    "augmentation", [*byol_views(), UltrasoundAugmentation()], ids=["byol-a", "byol-b", "ultrasound"]
+    "augmentation",
+    [*byol_views(), UltrasoundAugmentation(), DegradedAugmentation()],
+    ids=["byol-a", "byol-b", "ultrasound", "degraded"],
 )
 def test_views_keep_shape_and_range_and_leave_the_frames_alone(augmentation: Augmentation) -> None:
     frames = sectors(32)

@@ -40,7 +40,7 @@ FOLDS, FOLDS_OF_FEW = 5, 3
 MANY = 64
 """Patients from which on there are five folds: each fold needs a patient with an effusion."""
 N_REPEATS = 1
-SAVING_FRAMES = 32
+SAVING_FRAMES = 128
 DRAW, ENCODE = "draw", "encode"
 
 
@@ -178,7 +178,8 @@ class _Demo:
         """What one encoder for all questions saves."""
         started = time.monotonic()
         self.report("measuring one encoder against one for each question")
-        encoders = [open_encoder(EncoderRequest(DEFAULT_ENCODER), self.registry) for _ in models]
+        # One thread each: whether a second one is free differs from moment to moment where others use the same cores.
+        encoders = [open_encoder(EncoderRequest(DEFAULT_ENCODER, threads=1), self.registry) for _ in models]
         saving = measure_saving(encoders, models, images, models[0].card.features.fingerprint)
         self.done(
             "measure",
