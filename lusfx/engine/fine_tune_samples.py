@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from lusfx.cache import clip_key
 from lusfx.config import PreprocessSpec, canonical_json
 from lusfx.contracts import Abstention, Task
-from lusfx.engine.labels import LabelledUnits, LabelRow, labels_of, require_label_columns, stated_target
+from lusfx.engine.labels import LabelledUnits, decoded_label_row, labels_of, require_label_columns, stated_target
 from lusfx.engine.pretrain_frames import NOT_ASSESSABLE, DecodedClip, FrameBounds, Told, fill_store
 from lusfx.engine.samples import Samples
-from lusfx.errors import TrainingRefusedError, UnreadableClipError, UsageError
+from lusfx.errors import TrainingRefusedError, UsageError
 from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.plugins import Registry
 from lusfx.pretraining.frame_store import FrameStore
 from lusfx.site_key import SiteKey
-from lusfx.tables import Row, read_table
+from lusfx.tables import read_table
 
 MAX_FRAMES = 1 << 40
 """All frames of labelled clips are kept, ``frames_per_clip`` of each."""
@@ -105,7 +103,7 @@ class SampleReader:
         if not store.clips:
             raise TrainingRefusedError(f"none of the {len(wanted)} labelled clips could be used: {_said(outcomes)}")
         patient_of = {clip.key: clip.patient_key for clip in store.clips}
-        entries = [_label_row(row, place_of.get(row.number), patient_of, self.site_key) for row in rows]
+        entries = [decoded_label_row(row, place_of.get(row.number), patient_of, self.site_key) for row in rows]
         found = labels_of(task, entries)
         missing = Counter({name: count for name, count in outcomes.items() if name.startswith(("failed", "skipped"))})
         warnings = [f"{missing.total()} labelled clips could not be decoded: {_said(missing)}"] if missing else []
@@ -159,17 +157,6 @@ def _samples(found: LabelledUnits, store: FrameStore, outcomes: Counter[str]) ->
             if name.startswith(NOT_ASSESSABLE)
         },
     )
-
-
-def _label_row(row: Row, place: Path | None, patient_of: Mapping[str, str | None], site_key: SiteKey) -> LabelRow:
-    """A row with its clip, if that has frames."""
-    key = None
-    if place is not None:
-        with contextlib.suppress(UnreadableClipError):
-            key = clip_key(place)
-    patient = site_key.patient(row["patient_id"]) if row["patient_id"] else patient_of.get(key or "")
-    exam = site_key.exam(row["exam_id"]) if row["exam_id"] else None
-    return LabelRow(row, key, patient, exam, key in patient_of)
 
 
 def _refusal(abstain: Abstention, clip: DecodedClip) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -37,6 +38,23 @@ class LabelRow:
     patient_key: str | None
     exam_key: str | None
     cached: bool
+
+
+def decoded_label_row(
+    row: Row, place: Path | None, patient_of: Mapping[str, str | None], site_key: SiteKey
+) -> LabelRow:
+    """A row with its clip among decoded ones, where no cache is.
+
+    :param place: the file that the row names; None if it is not to be looked at.
+    :param patient_of: patient keys that the files themselves gave, by the keys of the clips that were decoded.
+    """
+    key = None
+    if place is not None:
+        with contextlib.suppress(UnreadableClipError):
+            key = clip_key(place)
+    patient = site_key.patient(row["patient_id"]) if row["patient_id"] else patient_of.get(key or "")
+    exam = site_key.exam(row["exam_id"]) if row["exam_id"] else None
+    return LabelRow(row, key, patient, exam, key in patient_of)
 
 
 @dataclass(frozen=True, slots=True)

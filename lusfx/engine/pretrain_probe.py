@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.cache import clip_key
 from lusfx.config import PreprocessSpec
 from lusfx.contracts import UNKNOWN, Task, TrainingSet
-from lusfx.engine.labels import LabelledUnits, LabelRow, labels_of
+from lusfx.engine.labels import LabelledUnits, LabelRow, decoded_label_row, labels_of
 from lusfx.engine.pretrain_frames import FrameBounds, Told, fill_store
 from lusfx.engine.pretrain_result import LINEAR, NEIGHBOURS
-from lusfx.errors import TableError, TrainingRefusedError, UnreadableClipError
+from lusfx.errors import TableError, TrainingRefusedError
 from lusfx.heads.linear import LogisticHeadSpec, LogisticSettings
 from lusfx.metrics import pairs, roc_auc, within_folds
 from lusfx.plugins import Registry
@@ -146,13 +145,6 @@ def open_probe(
 
 def _label_rows(table: Path, store: FrameStore, site_key: SiteKey) -> list[LabelRow]:
     patient_of: Mapping[str, str | None] = {clip.key: clip.patient_key for clip in store.clips}
-    labelled = []
-    for row in read_table(table, required=("path",)):
-        try:
-            key = clip_key(table.resolve().parent / row["path"])
-        except UnreadableClipError:
-            key = None
-        patient = site_key.patient(row["patient_id"]) if row["patient_id"] else patient_of.get(key or "")
-        exam = site_key.exam(row["exam_id"]) if row["exam_id"] else None
-        labelled.append(LabelRow(row, key, patient, exam, key in patient_of))
-    return labelled
+    folder = table.resolve().parent
+    rows = read_table(table, required=("path",))
+    return [decoded_label_row(row, folder / row["path"], patient_of, site_key) for row in rows]
