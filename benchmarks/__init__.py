@@ -1,4 +1,4 @@
-"""What is measured, against what, and how to repeat it: ``python -m benchmarks NAME``.
+"""What is measured, against what, and how to repeat it: ``python -m benchmarks``.
 
 A benchmark is a part of this package with ``measure(request) -> result``, ``summary(result)`` and
 ``section(result)``, listed in :data:`benchmarks.catalogue.BENCHMARKS`. Its result is JSON, and the page in ``docs/``

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -14,58 +16,64 @@ from benchmarks.page import page
 from benchmarks.request import Device, Request, Size
 from lusfx.errors import LusfxError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.argument("name", required=False, type=click.Choice(sorted(BENCHMARKS)))
+@click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(BENCHMARKS)))
 @click.option("--size", type=click.Choice(["small", "full"]), default="small", help="'full' is for figures to be kept.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu")
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="CPU threads; 0 for all.")
-@click.option("--encoder", "encoders", multiple=True, help="In place of the benchmark's own choice; may be repeated.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Where to keep the result.")
+@click.option("--encoder", "encoders", multiple=True, help="In place of a benchmark's own choice; may be repeated.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory to keep the results in, a file a benchmark; those of an earlier run are replaced.",
+)
 @click.option(
     "--page",
     "results",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    multiple=True,
-    help="Print the page about a kept result, and measure nothing; may be repeated.",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Print the page about the results that this directory keeps, and measure nothing.",
 )
 def main(
-    name: str | None,
+    names: tuple[str, ...],
     size: Size,
     device: Device,
     threads: int,
     encoders: tuple[str, ...],
-    json_file: Path | None,
-    results: tuple[Path, ...],
+    out: Path | None,
+    results: Path | None,
 ) -> None:
-    """Measure lusfx against a named rival in the same run."""
-    if bool(name) == bool(results):
-        raise click.UsageError(f"name one benchmark ({', '.join(sorted(BENCHMARKS))}), or results with --page")
-    if name is None:
-        click.echo(page([json.loads(path.read_text(encoding="utf-8")) for path in results]), nl=False)
+    """Measure lusfx against named rivals in the same run: all benchmarks, or those that are named."""
+    if results is not None:
+        if names or out is not None:
+            raise click.UsageError("--page measures nothing: leave out names and --out")
+        click.echo(page([json.loads(file.read_text(encoding="utf-8")) for file in kept(results)]), nl=False)
         return
     request = Request(size, device, threads, encoders, lambda text: click.echo(text, err=True))
-    head = {
-        "benchmark": name,
-        "format_version": FORMAT_VERSION,
-        "command": _command(name, request),
-        "size": size,
-        "machine": machine(request),
-    }
-    try:
-        result = head | benchmark(name).measure(request)
-    except LusfxError as error:
-        raise click.ClickException(str(error)) from error
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    click.echo(benchmark(name).summary(result), nl=False)
+    # Taken once: after the first benchmark the load would be our own.
+    run = {"id": secrets.token_hex(4), "machine": machine(request)}
+    for name in names or BENCHMARKS:
+        head = {"benchmark": name, "format_version": FORMAT_VERSION, "command": _command([name], request), "size": size}
+        try:
+            result = head | {"run": run["id"], "machine": run["machine"]} | benchmark(name).measure(request)
+        except LusfxError as error:
+            raise click.ClickException(f"{name}: {error}") from error
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        click.echo(benchmark(name).summary(result), nl=False)
 
 
-def _command(name: str, request: Request) -> str:
+def kept(results: Path) -> list[Path]:
+    """Files of results, in the order of the catalogue."""
+    return [file for name in BENCHMARKS if (file := results / f"{name}.json").exists()]
+
+
+def _command(names: Sequence[str], request: Request) -> str:
     """The command that does the same again; where its result is kept changes nothing."""
-    words = ["python -m benchmarks", name, f"--size {request.size}", f"--device {request.device}"]
+    words = ["python -m benchmarks", *names, f"--size {request.size}", f"--device {request.device}"]
     words += [f"--threads {request.threads}"] if request.threads else []
     return " ".join([*words, *(f"--encoder {encoder}" for encoder in request.encoders)])
 

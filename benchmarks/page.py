@@ -9,14 +9,26 @@ from benchmarks.catalogue import benchmark
 
 LEAD = """# Performance
 
-Made by `python -m benchmarks --page` from the results in [benchmarks/results](../benchmarks/results): no time
-and no ratio on this page was typed. Each ratio is to a named rival that was measured in the same run, the two taking
-turns. Clips are synthetic."""
+    python -m benchmarks --size full --out benchmarks/results
+    python -m benchmarks --page benchmarks/results > docs/performance.md
+
+The second command made this page from the results in [benchmarks/results](../benchmarks/results): no time and no ratio
+on it was typed. Each ratio is to a named rival that was measured in the same run, the two taking turns. Clips are
+synthetic."""
 
 
 def page(results: Sequence[dict[str, Any]]) -> str:
     """The page about some results, in their order."""
-    return "\n\n".join([LEAD, *(benchmark(result["benchmark"]).section(result).strip() for result in results)]) + "\n"
+    sections = [benchmark(result["benchmark"]).section(result).strip() for result in results]
+    return "\n\n".join([LEAD, _runs(results), *sections]) + "\n"
+
+
+def _runs(results: Sequence[dict[str, Any]]) -> str:
+    """Whether the results can be compared with one another."""
+    n_runs = len({result["run"] for result in results})
+    if n_runs == 1:
+        return "All results are of one run."
+    return f"The results are of {n_runs} runs: compare nothing across sections whose runs differ."
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -31,7 +43,7 @@ def run_facts(result: dict[str, Any]) -> str:
     threads = machine["threads"]
     load = machine["load_before"]
     facts = [
-        f"run: `{result['command']}`, {machine['date']}, lusfx {machine['lusfx']}, Python {machine['python']}",
+        f"run {result['run']}: `{result['command']}`, {machine['date']}, lusfx {machine['lusfx']}, Python {machine['python']}",
         f"machine: {machine['processor']}, {machine['cores']} cores, {machine['system']}"
         + (f"; {machine['gpu']}" if machine["gpu"] else ""),
         f"device {machine['device']}, {threads} thread{'' if threads == 1 else 's'}; {packages}",

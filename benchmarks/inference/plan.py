@@ -45,7 +45,7 @@ PLANS: Mapping[Size, Plan] = {
         (DEFAULT_ENCODER, "timm/mobilenetv3_small_100", "timm/mobilenetv3_large_100"),
         (1, 2, 3, 5, 10),
         16,
-        Rounds(11, 60, 45.0),
+        Rounds(7, 60, 10.0),
         12,
         96,
         Rounds(5, 9, 60.0),

@@ -108,8 +108,8 @@ def test_the_full_plan_is_what_the_page_promises() -> None:
 
 def test_a_whole_run_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurement, "PLANS", {"small": TINY})
-    kept = tmp_path / "result.json"
-    found = CliRunner().invoke(main, ["inference", "--threads", "1", "--json", str(kept)], catch_exceptions=False)
+    kept = tmp_path / "inference.json"
+    found = CliRunner().invoke(main, ["inference", "--threads", "1", "--out", str(kept.parent)], catch_exceptions=False)
     assert found.exit_code == 0, found.output
     result = json.loads(kept.read_text())
     (subject,) = result["subjects"]

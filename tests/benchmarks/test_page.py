@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.__main__ import main
+from benchmarks.__main__ import kept, main
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.page import page, table
+from benchmarks.request import Request
 
 ROOT = Path(__file__).parents[2]
-RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+RESULTS = kept(ROOT / "benchmarks" / "results")
 PAGE = ROOT / "docs" / "performance.md"
 
 
@@ -29,10 +30,19 @@ def test_the_page_is_what_the_generator_makes_of_the_kept_results() -> None:
 
 
 def test_the_command_prints_the_page() -> None:
-    words = [word for path in RESULTS for word in ("--page", str(path))]
-    found = CliRunner().invoke(main, words)
+    found = CliRunner().invoke(main, ["--page", str(RESULTS[0].parent)])
     assert found.exit_code == 0, found.output
     assert found.output == PAGE.read_text(encoding="utf-8")
+
+
+def test_every_kept_file_is_on_the_page() -> None:
+    assert {*RESULTS} == {*RESULTS[0].parent.glob("*.json")}
+
+
+def test_the_page_tells_whether_its_results_are_of_one_run(result: dict[str, Any]) -> None:
+    other = result | {"run": "another"}
+    assert "All results are of one run" in page([result, result])
+    assert "The results are of 2 runs" in page([result, other])
 
 
 def test_every_result_is_of_a_benchmark_and_says_which_run_it_is() -> None:
@@ -79,6 +89,25 @@ def test_a_table_is_markdown() -> None:
     assert table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
 
 
-@pytest.mark.parametrize("words", [[], ["inference", "--page", str(RESULTS[0])], ["nothing"]])
-def test_neither_and_both_are_refused(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [["inference", "--page", str(ROOT)], ["--out", "x", "--page", str(ROOT)], ["nothing"]]
+)
+def test_what_measures_and_makes_a_page_at_once_and_what_is_unknown_is_refused(words: list[str]) -> None:
     assert CliRunner().invoke(main, words).exit_code == 2
+
+
+def test_a_run_keeps_a_file_a_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Quick:
+        def measure(self, _request: Request) -> dict[str, Any]:
+            return {"found": 1}
+
+        def summary(self, result: dict[str, Any]) -> str:
+            return f"{result['benchmark']} found {result['found']}\n"
+
+    monkeypatch.setattr("benchmarks.__main__.benchmark", lambda _name: Quick())
+    found = CliRunner().invoke(main, ["--out", str(tmp_path / "results")])
+    assert found.exit_code == 0, found.output
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in kept(tmp_path / "results")]
+    assert [file["benchmark"] for file in files] == [*BENCHMARKS]
+    assert len({file["run"] for file in files}) == 1
+    assert f"{files[0]['benchmark']} found 1" in found.output
