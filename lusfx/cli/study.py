@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 256),
     default=1,
     show_default=True,
-    help="Processes that fit heads, of one thread each.",
+    help="Processes that fit heads and, on the CPU, train networks, of one thread each.",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Say what would be done, what is there, and how long the rest would take."

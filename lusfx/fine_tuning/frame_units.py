@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,13 @@ class FrameUnits:
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Mapped frames do not travel to another process: it maps the same file."""
+        frames = self.frames
+        if isinstance(frames, np.memmap) and isinstance(frames.base, mmap.mmap):
+            return _mapped, (frames.filename, frames.shape, self.clips)
+        return type(self), (frames, self.clips)
 
     def take(self, units: NDArray[np.intp]) -> Self:
         """The named units, in the order given."""
@@ -54,6 +63,10 @@ class FrameUnits:
                 if count
             ]
         )
+
+
+def _mapped(file: Path, shape: tuple[int, ...], clips: Sequence[Sequence[Rows]]) -> FrameUnits:
+    return FrameUnits(np.memmap(file, np.uint8, "r", shape=shape), clips)
 
 
 def evenly(rows: Rows, wanted: int) -> Rows:

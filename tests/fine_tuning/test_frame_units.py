@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -43,3 +46,16 @@ def test_units_are_taken_in_the_order_given_and_share_their_frames(units: FrameU
 def test_thinned_units_keep_the_first_and_the_last_frame(units: FrameUnits) -> None:
     assert [rows.tolist() for rows in units.thinned(3).clips[1]] == [[10, 11], [12, 20, 29]]
     assert evenly(np.arange(5), 5).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_frames_of_a_file_are_mapped_again_in_another_process(tmp_path: Path, units: FrameUnits) -> None:
+    frames = np.arange(31 * 16, dtype=np.uint8).reshape(31, 4, 4)
+    (tmp_path / "frames").write_bytes(frames.tobytes())
+    mapped = FrameUnits(np.memmap(tmp_path / "frames", np.uint8, "r", shape=frames.shape), CLIPS)
+    travelled = pickle.dumps(mapped)
+    assert frames[3].tobytes() not in travelled
+    assert (pickle.loads(travelled).frames == frames).all()
+    for own in (units, FrameUnits(mapped.frames[1:], CLIPS)):
+        again = pickle.loads(pickle.dumps(own))
+        assert (again.frames == own.frames).all()
+        assert again.clips[1][1].tolist() == CLIPS[1][1].tolist()

@@ -130,7 +130,7 @@ def forecast_study(
     if len(material.stores) == len(material.frozen_encoders) and not any(e.n_clips for e in encodings):
         plan = material.plan(with_frames=False) if material.head_plans else None
     kept = RunStore(place)
-    runs = [_runs(material, plan, kept, way.name, workers) for way in settled.ways]
+    runs = [_runs(material, plan, kept, way.name, workers, device) for way in settled.ways]
     return Forecast(encodings, runs, workers)
 
 
@@ -190,7 +190,9 @@ def _encoding_s(material: Material, weights: InitialWeights, clips: Sequence[Pat
     return results[-1].seconds / n_encoded * len(clips) if n_encoded else None
 
 
-def _runs(material: Material, plan: StudyPlan | None, kept: RunStore, way: str, workers: int) -> RunsForecast:
+def _runs(
+    material: Material, plan: StudyPlan | None, kept: RunStore, way: str, workers: int, device: Device
+) -> RunsForecast:
     """What is to be trained in one way, by what was trained before or by a trial."""
     if plan is None or not any(run.way == way for run in plan.runs):
         return RunsForecast(way, _count(material, way), None, None, "no estimate before clips are encoded")
@@ -199,7 +201,7 @@ def _runs(material: Material, plan: StudyPlan | None, kept: RunStore, way: str, 
     missing = {run.digest: run for run in runs if run.digest not in found}
     n_done = sum(run.digest in found for run in runs)
     is_head = any(head.way.name == way for head in material.head_plans)
-    shared = workers if is_head else 1
+    shared = workers if is_head or device == "cpu" else 1
     if not missing:
         return RunsForecast(way, len(runs), n_done, 0.0, "nothing is left")
     if found:

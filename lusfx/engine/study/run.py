@@ -17,14 +17,13 @@ from lusfx.engine.pretrain import DecodingProgress
 from lusfx.engine.study.cells import cells_of
 from lusfx.engine.study.config import StudyConfig, checked_config, read_config
 from lusfx.engine.study.figures import study_rows
-from lusfx.engine.study.head_runs import do_jobs
 from lusfx.engine.study.material import Material
 from lusfx.engine.study.outputs import write_outputs
 from lusfx.engine.study.plan import StudyPlan
 from lusfx.engine.study.record import STUDY, write_record
 from lusfx.engine.study.result import StudyResult
 from lusfx.engine.study.run_store import RunStore, remove_temporaries
-from lusfx.engine.study.tuning_runs import do_tuning
+from lusfx.engine.study.workers import do_jobs
 from lusfx.errors import RunInterruptedError, UsageError
 from lusfx.plugins import load_registry
 from lusfx.pretraining.files import LOCK_FILE, held_alone
@@ -69,7 +68,7 @@ def study(
     :param config: the study's file, or what would stand in it; paths are relative to its folder, or to the current one.
     :param out: directory of the study: absent, empty, or a study, which goes on.
     :param cache: cache directory; ``OUT/cache`` if none is given.
-    :param workers: processes that fit heads. Networks are trained in this one.
+    :param workers: processes that fit heads and, on the CPU, train networks; one thread each if there are several.
     :param minutes: begin no run after so long, and make the tables of what there is.
     :param device: for encoding and fine-tuning; ``threads`` likewise.
     :param progress: called now and then, on the caller's thread.
@@ -195,6 +194,8 @@ class _Study:
         ways = {tuning.way.name for tuning in self.material.tuning_plans}
         if any(run.way in ways for run in missing) and not self.stop.is_set():
             with processes(self.device) as among, cpu_threads(self.threads):
-                do_tuning(self.material.tuning_jobs(plan, missing, self.kept, among.device), self.stop, more)
+                n_workers = self.workers if among.device.type == "cpu" else 1
+                jobs = self.material.tuning_jobs(plan, missing, self.kept, among.device)
+                do_jobs(jobs, n_workers, self.stop, more)
         n_left = sum(run not in self.kept for run in missing)
         return len(plan.runs) - len(missing), len(plan.runs) - n_left

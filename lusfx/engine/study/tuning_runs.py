@@ -1,11 +1,13 @@
-"""Runs that train an encoder and a linear layer together: a network a run, in this process."""
+"""Runs that train an encoder and a linear layer together: a network a run."""
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ from lusfx.fine_tuning.fit import DivergedError, LabelledFrames, fit
 from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.plugins import Registry
+from lusfx.pretraining.threads import cpu_threads
 from lusfx.site_key import SiteKey
 from lusfx.splits import held_out_fold
 
@@ -46,22 +49,13 @@ class TuningPlan:
     encoder: str
     beginning: NamedBeginning
 
-    def settings(self, seed: int) -> FineTuningSettings:
-        """Of the network with this seed.
-
-        :raises UsageError: naming the first that makes no sense.
-        """
-        if "seed" in self.way.settings:
-            raise UsageError(f"way '{self.way.name}', settings: the seed is the study's")
-        return FineTuningSettings.complete({**self.way.settings, "seed": seed}, self.beginning.random)
-
     def check(self) -> None:
         """Refuse what cannot be trained, before anything is done.
 
         :raises UsageError: saying why.
         """
         require_pooled_task(self.question.task)
-        self.settings(0)
+        settings_of(self.way, self.beginning, 0)
 
     def facts(self) -> dict[str, Any]:
         """What decides the scores, beside the units and the seed."""
@@ -76,8 +70,18 @@ class TuningPlan:
             },
             "frames_per_clip": self.way.frames_per_clip,
             "hold_out_one_in": self.way.hold_out_one_in,
-            "settings": self.settings(0).model_dump(mode="json", exclude={"seed"}),
+            "settings": settings_of(self.way, self.beginning, 0).model_dump(mode="json", exclude={"seed"}),
         }
+
+
+def settings_of(way: FineTuneWay, beginning: NamedBeginning, seed: int) -> FineTuningSettings:
+    """Settings of a network with this seed.
+
+    :raises UsageError: naming the first that makes no sense.
+    """
+    if "seed" in way.settings:
+        raise UsageError(f"way '{way.name}', settings: the seed is the study's")
+    return FineTuningSettings.complete({**way.settings, "seed": seed}, beginning.random)
 
 
 @dataclass(slots=True)
@@ -133,11 +137,14 @@ class TuningJob:
     """Runs that differ in their splits and seeds alone.
 
     :param samples: of each table, in the order of the question's units.
+    :param outcome: position among the task's outcomes.
     :param units: of each test set, as the run's rows count them.
     """
 
-    plan: TuningPlan
+    beginning: NamedBeginning
+    way: FineTuneWay
     samples: Mapping[str, Samples[FrameUnits]]
+    outcome: int
     units: Mapping[str, AskedUnits]
     runs: Sequence[Run]
     store: RunStore
@@ -158,7 +165,8 @@ class TuningJob:
         :param units: of each of the question's tables.
         """
         samples = {table: of.take(rows_of(of, units[table])) for table, of in found.items()}
-        return cls(plan, samples, {LOCAL: units[TRAIN], **units}, runs, store, device)
+        of_test = {LOCAL: units[TRAIN], **units}
+        return cls(plan.beginning, plan.way, samples, plan.question.outcome, of_test, runs, store, device)
 
     def do(self, run: Run, should_stop: Callable[[], bool]) -> Scores:
         """Train a network on the run's patients and score its test units.
@@ -170,9 +178,9 @@ class TuningJob:
         of_test, refused = {}, None
         try:
             learn, held_out = self._sides(training, run.seed)
-            settings = self.plan.settings(run.seed)
+            settings = settings_of(self.way, self.beginning, run.seed)
             network = fit(
-                self.plan.beginning.network, learn, held_out, settings, device=self.device, should_stop=should_stop
+                self.beginning.network, learn, held_out, settings, device=self.device, should_stop=should_stop
             )
             for name, rows in run.split.tests.items():
                 tested = self.samples.get(name, self.samples[TRAIN]).units.take(rows)
@@ -181,31 +189,34 @@ class TuningJob:
             of_test, refused = {}, str(error)
         return Scores(of_test, refused, time.perf_counter() - started)
 
+    def do_all(self, should_stop: Callable[[], bool]) -> int:
+        """Train the networks one by one, each durable before the next; the one in hand is given up when it is to stop.
+
+        :returns: how many were trained.
+        """
+        versions = {name: metadata.version(name) for name in LIBRARIES}
+        # Several processes share the cores by having one thread each.
+        with cpu_threads(1) if multiprocessing.parent_process() else nullcontext():
+            for number, run in enumerate(self.runs):
+                if should_stop():
+                    return number
+                try:
+                    scores = self.do(run, should_stop)
+                except RunInterruptedError:
+                    return number
+                self.store.write(run, self.units, scores, versions)
+        return len(self.runs)
+
+    def parts(self, n_workers: int) -> Iterator[TuningJob]:
+        """The same work, a network each."""
+        return (replace(self, runs=[run]) for run in self.runs)
+
     def _sides(self, training: Samples[FrameUnits], seed: int) -> tuple[LabelledFrames, LabelledFrames | None]:
         """What is learnt from, and what the epoch is chosen on if anything."""
-        targets, one_in = training.targets[:, [self.plan.question.outcome]], self.plan.way.hold_out_one_in
+        targets, one_in = training.targets[:, [self.outcome]], self.way.hold_out_one_in
         rarer = min(len(np.unique(training.groups[targets[:, 0] == answer])) for answer in (0, 1))
         if one_in < 2 or rarer < one_in:
             return LabelledFrames(training.units, targets), None
         fold = held_out_fold(targets, training.groups, one_in, seed)
         learn, held_out = (LabelledFrames(training.units.take(rows), targets[rows]) for rows in (fold.train, fold.test))
         return learn, held_out
-
-
-def do_tuning(jobs: Iterable[TuningJob], stop: threading.Event, done: Callable[[int], None]) -> None:
-    """Train all networks one by one; each run is durable before the next.
-
-    :param stop: set it to end early: the network in hand is given up.
-    :param done: called with how many more runs are done.
-    """
-    for job in jobs:
-        versions = {name: metadata.version(name) for name in LIBRARIES}
-        for run in job.runs:
-            if stop.is_set():
-                return
-            try:
-                scores = job.do(run, stop.is_set)
-            except RunInterruptedError:
-                return
-            job.store.write(run, job.units, scores, versions)
-            done(1)

@@ -113,3 +113,14 @@ def test_what_cannot_be_fine_tuned_is_refused_before_anything_is_done(tmp_path: 
         with pytest.raises(UsageError, match=message):
             study({**config, **change}, tmp_path / "out", site_key=KEY, device="cpu")
     assert not list((tmp_path / "out").glob("runs/*"))
+
+
+def test_several_processes_train_what_one_does(tmp_path: Path, config: dict[str, Any]) -> None:
+    config["ways"] = config["ways"][1:]
+    config["baseline"]["way"] = "tuned"
+    options: dict[str, Any] = {"site_key": KEY, "threads": 1, "device": "cpu"}
+    one, several = (study(config, tmp_path / str(workers), workers=workers, **options) for workers in (1, 2))
+    assert several.n_new == one.n_new == 3
+    assert [row.auc for row in several.rows] == [row.auc for row in one.rows]
+    runs = [sorted(path.name for path in (tmp_path / workers / "runs").iterdir()) for workers in ("1", "2")]
+    assert runs[0] == runs[1]
