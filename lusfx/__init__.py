@@ -16,8 +16,8 @@ __all__ = ["__version__", "evaluate", "extract", "fine_tune", "pretrain", "score
 if TYPE_CHECKING:
     from lusfx.engine.evaluate import evaluate
     from lusfx.engine.extract import extract
-    from lusfx.engine.fine_tune import fine_tune
-    from lusfx.engine.pretrain import pretrain
+    from lusfx.engine.fine_tune.run import fine_tune
+    from lusfx.engine.pretrain.run import pretrain
     from lusfx.engine.score import score
     from lusfx.engine.study import study
     from lusfx.engine.train import train_task

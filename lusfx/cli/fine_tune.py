@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lusfx.cli import terminal
+from lusfx.cli.bar import Stand, bar
 from lusfx.cli.field_options import field_options
 from lusfx.fine_tuning.settings import FineTuningSettings
 
 if TYPE_CHECKING:
     from lusfx.calibration import CalibrationMethod
     from lusfx.contracts import Device
-    from lusfx.engine.fine_tune import FineTuningProgress
-    from lusfx.engine.pretrain import DecodingProgress
+    from lusfx.engine.decoded_frames import DecodingProgress
+    from lusfx.engine.fine_tune.run import FineTuningProgress
 
 RANDOM = "random"
 
@@ -113,9 +111,9 @@ def command(
 
     Exit code: 0 done, 1 or 2 error, 130 interrupted; then no task model is written.
     """
-    from lusfx.engine.fine_tune import fine_tune
+    from lusfx.engine.fine_tune.run import fine_tune
 
-    with terminal.stop_on_signal() as stop, _progress() as progress:
+    with terminal.stop_on_signal() as stop, bar(_stand) as progress:
         result = fine_tune(
             task,
             labels,
@@ -145,40 +143,15 @@ def command(
     click.echo(result.summary())
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[DecodingProgress | FineTuningProgress], None] | None]:
-    """A bar with loss, rate and time left on a terminal; nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def _stand(told: DecodingProgress | FineTuningProgress) -> Stand:
+    from lusfx.engine.decoded_frames import DecodingProgress
 
-    from lusfx.engine.pretrain import DecodingProgress
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}"),
-        TimeElapsedColumn(),
+    if isinstance(told, DecodingProgress):
+        return Stand("decode", told.done, told.found, "clips")
+    training = told.training
+    return Stand(
+        f"{told.name}, epoch {training.epoch}/{training.epochs}",
+        training.steps * (told.number - 1) + training.step,
+        training.steps * told.n_networks,
+        f"steps  loss {training.loss:.3g}  {told.frames_per_s:.0f} frames/s",
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("decode", total=None, said="")
-
-        def show(progress: DecodingProgress | FineTuningProgress) -> None:
-            if isinstance(progress, DecodingProgress):
-                bar.update(task, description="decode", total=progress.found, completed=progress.done, said="clips")
-                return
-            training = progress.training
-            minutes, seconds = divmod(round(progress.seconds_left), 60)
-            bar.update(
-                task,
-                description=f"{progress.name}, epoch {training.epoch}/{training.epochs}",
-                total=training.steps * progress.n_networks,
-                completed=training.steps * (progress.number - 1) + training.step,
-                said=f"steps  loss {training.loss:.3g}  {progress.frames_per_s:.0f} frames/s  "
-                f"{minutes}:{seconds:02} left",
-            )
-
-        yield show

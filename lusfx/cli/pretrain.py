@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lusfx.cli import terminal
+from lusfx.cli.bar import Stand, bar
 from lusfx.cli.field_options import field_options
 from lusfx.pretraining.settings import PretrainingSettings
 
 if TYPE_CHECKING:
     from lusfx.contracts import Device
-    from lusfx.engine.pretrain import DecodingProgress
+    from lusfx.engine.decoded_frames import DecodingProgress
     from lusfx.pretraining.trainer import TrainingProgress
 
 RANDOM = "random"
@@ -89,9 +88,9 @@ def command(
 
     Exit code: 0 all epochs done, or --minutes are over; 1 error, 130 interrupted. A collapsed run ends with 0 and says so.
     """
-    from lusfx.engine.pretrain import pretrain
+    from lusfx.engine.pretrain.run import pretrain
 
-    with terminal.stop_on_signal() as stop, _progress() as progress:
+    with terminal.stop_on_signal() as stop, bar(_stand, _is_first()) as progress:
         result = pretrain(
             sources,
             out,
@@ -126,39 +125,10 @@ def _is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[DecodingProgress | TrainingProgress], None] | None]:
-    """A bar with rate, loss and time left on a terminal; nothing in a pipe."""
-    if not sys.stderr.isatty() or not _is_first():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def _stand(told: DecodingProgress | TrainingProgress) -> Stand:
+    from lusfx.engine.decoded_frames import DecodingProgress
 
-    from lusfx.engine.pretrain import DecodingProgress
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("decode", total=None, said="")
-
-        def show(progress: DecodingProgress | TrainingProgress) -> None:
-            if isinstance(progress, DecodingProgress):
-                bar.update(task, description="decode", total=progress.found, completed=progress.done, said="clips")
-                return
-            said = f"steps  loss {progress.loss:.4g}  {progress.images_per_s:.0f} images/s  {_time(progress.seconds_left)} left"
-            epoch = f"epoch {progress.epoch}/{progress.epochs}"
-            bar.update(task, description=epoch, total=progress.steps, completed=progress.step, said=said)
-
-        yield show
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+    if isinstance(told, DecodingProgress):
+        return Stand("decode", told.done, told.found, "clips")
+    said = f"steps  loss {told.loss:.4g}  {told.images_per_s:.0f} images/s"
+    return Stand(f"epoch {told.epoch}/{told.epochs}", told.step, told.steps, said)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lusfx.cli import terminal
+from lusfx.cli.bar import Stand, bar
 
 if TYPE_CHECKING:
     from lusfx.contracts import Device
-    from lusfx.engine.study import RunsDone, Told
+    from lusfx.engine.decoded_frames import DecodingProgress
+    from lusfx.engine.extract import Progress
+    from lusfx.engine.study import RunsDone
 
 
 @click.command(name="study", short_help="Compare encoders and ways of learning on labelled clips.")
@@ -72,7 +72,7 @@ def command(
             click.echo(line)
         click.echo(expected.summary())
         return
-    with terminal.stop_on_signal() as stop, _progress() as progress:
+    with terminal.stop_on_signal() as stop, bar(_stand) as progress:
         result = study(
             config,
             out,
@@ -92,47 +92,12 @@ def command(
     click.echo(result.summary())
 
 
-@contextmanager
-def _progress() -> Iterator[Told | None]:
-    """A bar on a terminal; nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+def _stand(told: Progress | DecodingProgress | RunsDone) -> Stand:
+    from lusfx.engine.decoded_frames import DecodingProgress
+    from lusfx.engine.extract import Progress
 
-    from lusfx.engine.extract import Progress as Encoding
-    from lusfx.engine.pretrain import DecodingProgress
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("encode", total=None)
-        stage = ""
-
-        def show(told: Encoding | DecodingProgress | RunsDone) -> None:
-            nonlocal stage
-            if isinstance(told, Encoding):
-                name, done, of = "encode", told.settled, told.found
-            elif isinstance(told, DecodingProgress):
-                name, done, of = "decode", told.done, told.found
-            else:
-                name, done, of = "train", told.done, told.of
-            if name != stage or not done:
-                stage = name
-                bar.reset(task, total=of, completed=done, description=name)
-            bar.update(task, total=of, completed=done)
-
-        yield show
+    if isinstance(told, Progress):
+        return Stand("encode", told.settled, told.found, "clips")
+    if isinstance(told, DecodingProgress):
+        return Stand("decode", told.done, told.found, "clips")
+    return Stand("train", told.done, told.of, "runs")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.engine.fine_tune_report import fine_tuning_section
+from lusfx.engine.fine_tune.report import fine_tuning_section
 from lusfx.metrics import Interval, Performance, calibration_bins, mean_roc, pairs, roc_auc, within_folds
 from lusfx.report import (
     Facts,

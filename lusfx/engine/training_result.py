@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.config import Precision
 from lusfx.contracts import OperatingPoint, Task
 from lusfx.engine.cross_validation import CrossValidation
-from lusfx.engine.fine_tune_record import FineTuningRecord
+from lusfx.engine.fine_tune.record import FineTuningRecord
 from lusfx.engine.learner import LearntOutcome
 from lusfx.engine.samples import Samples
 from lusfx.metrics import Interval, Performance
@@ -92,6 +93,7 @@ class TrainingResult:
     :param figures: of the task as a whole, where it has several outcomes.
     :param novelty: what measures the distance from the training set, and the limit of it; None where all is answered.
     :param fine_tuning: how the model's own encoder was made; None where it has none.
+    :param precision: what the encoder computed in.
     """
 
     task: Task
@@ -109,6 +111,7 @@ class TrainingResult:
     warnings: Sequence[str]
     seed: int
     fine_tuning: FineTuningRecord | None = None
+    precision: Precision = "float32"
 
     @property
     def n_repeats(self) -> int:
@@ -165,6 +168,7 @@ class TrainingResult:
                 encoder=self.encoder,
                 dim=samples.units.centres.shape[1],
                 n_features=samples.units.n_features,
+                precision=self.precision,
             ),
             outcomes=tuple(_outcome_card(outcome, self.task.operating_points) for outcome in self.outcomes),
             own_encoder=None if self.fine_tuning is None else self.fine_tuning.own_encoder,

@@ -12,8 +12,8 @@ from typing import Any
 from lusfx.cache import Cache
 from lusfx.contracts import Device
 from lusfx.durable import TEMPORARY_PREFIX, make_directory
+from lusfx.engine.decoded_frames import DecodingProgress
 from lusfx.engine.extract import Progress
-from lusfx.engine.pretrain import DecodingProgress
 from lusfx.engine.study.cells import cells_of
 from lusfx.engine.study.config import StudyConfig, checked_config, read_config
 from lusfx.engine.study.figures import study_rows

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lusfx.engine.beginning import NamedBeginning
-from lusfx.engine.fine_tune_samples import SampleReader, require_pooled_task
+from lusfx.engine.fine_tune.samples import SampleReader, require_pooled_task
 from lusfx.engine.samples import Samples
 from lusfx.engine.study.config import LOCAL, TRAIN, FineTuneWay
 from lusfx.engine.study.plan import Run

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from lusfx.config import PreprocessSpec
 from lusfx.contracts import UNKNOWN, Task, TrainingSet
+from lusfx.engine.decoded_frames import FrameBounds, Told, fill_store
 from lusfx.engine.labels import LabelledUnits, LabelRow, decoded_label_row, labels_of
-from lusfx.engine.pretrain_frames import FrameBounds, Told, fill_store
-from lusfx.engine.pretrain_result import LINEAR, NEIGHBOURS
+from lusfx.engine.pretrain.result import LINEAR, NEIGHBOURS
 from lusfx.errors import TableError, TrainingRefusedError
 from lusfx.heads.linear import LogisticHeadSpec, LogisticSettings
 from lusfx.metrics import pairs, roc_auc, within_folds

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="pretraining needs torch")
 
 from lusfx.contracts import UNKNOWN
-from lusfx.engine.pretrain_probe import LINEAR_FOLDS, LabelledProbe, linear_probe, neighbours_probe
+from lusfx.engine.pretrain.probe import LINEAR_FOLDS, LabelledProbe, linear_probe, neighbours_probe
 from lusfx.splits import inner_folds
 
 READINGS = pytest.mark.parametrize("read", [linear_probe, neighbours_probe])

@@ -14,7 +14,7 @@ from lusfx.task_model import TaskCard
 
 if TYPE_CHECKING:
     from lusfx.engine.beginning import NamedBeginning
-    from lusfx.engine.fine_tune_record import FineTuningRecord, FitRecord
+    from lusfx.engine.fine_tune.record import FineTuningRecord, FitRecord
     from lusfx.fine_tuning.settings import FineTuningSettings
 
 AUGMENTATIONS = {

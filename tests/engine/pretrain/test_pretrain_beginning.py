@@ -14,8 +14,9 @@ pytest.importorskip("torch", reason="pretraining needs torch")
 pytest.importorskip("timm", reason="pretraining needs timm")
 
 from lusfx.encoders.card import read_card
+from lusfx.engine.decoded_frames import DecodingProgress
 from lusfx.engine.extract import extract
-from lusfx.engine.pretrain import DecodingProgress, PretrainResult, pretrain
+from lusfx.engine.pretrain.run import PretrainResult, pretrain
 from lusfx.errors import UsageError
 from lusfx.pretraining.frame_store import FRAMES_FILE
 from lusfx.pretraining.trainer import TrainingProgress

@@ -21,10 +21,10 @@ from lusfx.cache import Cache  # noqa: E402 - after the skip
 from lusfx.contracts import Abstention, EncoderRequest, Mean, Task  # noqa: E402
 from lusfx.encoders import open_directory  # noqa: E402
 from lusfx.encoders.card import read_card  # noqa: E402
+from lusfx.engine.decoded_frames import DecodingProgress  # noqa: E402
 from lusfx.engine.evaluate import evaluate  # noqa: E402
 from lusfx.engine.extract import extract  # noqa: E402
-from lusfx.engine.fine_tune import FineTuningProgress, fine_tune  # noqa: E402
-from lusfx.engine.pretrain import DecodingProgress  # noqa: E402
+from lusfx.engine.fine_tune.run import FineTuningProgress, fine_tune  # noqa: E402
 from lusfx.engine.score import score  # noqa: E402
 from lusfx.engine.training_result import TrainingResult  # noqa: E402
 from lusfx.errors import (  # noqa: E402

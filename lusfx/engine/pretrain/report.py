@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lusfx.engine.pretrain_result import LINEAR, NEIGHBOURS, PretrainResult, mean_probe
+from lusfx.engine.pretrain.result import LINEAR, NEIGHBOURS, PretrainResult, mean_probe
 from lusfx.report import Facts, Figure, Gallery, Page, Part, Section, Table
 from lusfx.report.figures import BLUE, INK, ORANGE, as_svg, new_axes
 

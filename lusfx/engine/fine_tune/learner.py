@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lusfx.calibration import CalibrationMethod, fit_calibration
 from lusfx.contracts import HeadSettings, HeadSpec, OperatingPoint
-from lusfx.engine.fine_tune_record import FitRecord
+from lusfx.engine.fine_tune.record import FitRecord
 from lusfx.engine.learner import Candidate, LearntOutcome
 from lusfx.engine.samples import Samples
 from lusfx.fine_tuning.fit import LabelledFrames, fit

@@ -19,12 +19,12 @@ from lusfx.contracts import Device, Pooling, Task, check_task
 from lusfx.encoders.conversion import make_directory
 from lusfx.engine.beginning import NamedBeginning, choose_beginning
 from lusfx.engine.cross_validation import cross_validate_together
-from lusfx.engine.fine_tune_learner import FineTuned, FineTuningLearner, unit_features
-from lusfx.engine.fine_tune_record import FineTuningRecord
-from lusfx.engine.fine_tune_report import model_card, training_data
-from lusfx.engine.fine_tune_samples import FramedSamples, SampleReader, require_pooled_task
+from lusfx.engine.decoded_frames import DecodingProgress
+from lusfx.engine.fine_tune.learner import FineTuned, FineTuningLearner, unit_features
+from lusfx.engine.fine_tune.record import FineTuningRecord
+from lusfx.engine.fine_tune.report import model_card, training_data
+from lusfx.engine.fine_tune.samples import FramedSamples, SampleReader, require_pooled_task
 from lusfx.engine.judged import check_samples, figures_of_task, judged_outcome, novelty_of, saved
-from lusfx.engine.pretrain import DecodingProgress
 from lusfx.engine.training_result import TrainingResult
 from lusfx.errors import RunInterruptedError, UsageError
 from lusfx.fine_tuning.history import EpochProgress

@@ -18,10 +18,10 @@ from lusfx.backbone import FAMILY
 from lusfx.contracts import Device
 from lusfx.encoders.conversion import make_directory
 from lusfx.engine.beginning import NamedBeginning, choose_beginning
-from lusfx.engine.pretrain_frames import FrameBounds, fill_store
-from lusfx.engine.pretrain_probe import LabelledProbe, open_probe
-from lusfx.engine.pretrain_report import model_card, pretraining_page, training_data
-from lusfx.engine.pretrain_result import PretrainResult
+from lusfx.engine.decoded_frames import DecodingProgress, FrameBounds, fill_store
+from lusfx.engine.pretrain.probe import LabelledProbe, open_probe
+from lusfx.engine.pretrain.report import model_card, pretraining_page, training_data
+from lusfx.engine.pretrain.result import PretrainResult
 from lusfx.errors import EncoderError, RunInterruptedError, UsageError
 from lusfx.plugins import Registry, load_registry
 from lusfx.pretraining.files import PretrainingError, held_alone, make_private_directory, write_whole
@@ -40,17 +40,6 @@ FRAMES, PROBE_FRAMES, CHECKPOINTS, ENCODER, REPORT = "frames", "probe", "checkpo
 LICENCE_NOT_STATED = "not stated"
 DEFAULT_ARCHITECTURE: str = PretrainingSettings.model_fields["architecture"].default
 CHECKPOINT_S = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class DecodingProgress:
-    """How far decoding is.
-
-    :param done: sources gone through; ``found`` are there in all.
-    """
-
-    done: int
-    found: int
 
 
 Told = Callable[[DecodingProgress | TrainingProgress], None]

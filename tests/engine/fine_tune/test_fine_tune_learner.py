@@ -10,7 +10,7 @@ import pytest
 
 from lusfx.contracts import UNKNOWN, MinSensitivity, Youden
 from lusfx.engine.cross_validation import cross_validate_together
-from lusfx.engine.fine_tune_learner import FineTuningLearner
+from lusfx.engine.fine_tune.learner import FineTuningLearner
 from lusfx.engine.samples import Samples
 from lusfx.errors import LeakError, TrainingRefusedError
 from lusfx.fine_tuning.fit import LabelledFrames
@@ -71,7 +71,7 @@ def patients_in(units: FrameUnits) -> set[int]:
 @pytest.fixture
 def fake_fit(monkeypatch: pytest.MonkeyPatch) -> FakeFit:
     fake = FakeFit()
-    monkeypatch.setattr("lusfx.engine.fine_tune_learner.fit", fake)
+    monkeypatch.setattr("lusfx.engine.fine_tune.learner.fit", fake)
     return fake
 
 
@@ -189,7 +189,7 @@ def test_patients_on_both_sides_of_what_is_held_out_are_a_leak(
 ) -> None:
     """Were the split ever made wrongly, nothing would be trained."""
     rows = np.arange(len(samples))
-    monkeypatch.setattr("lusfx.engine.fine_tune_learner.held_out_fold", lambda *arguments: Fold(rows[1:], rows[:1]))
+    monkeypatch.setattr("lusfx.engine.fine_tune.learner.held_out_fold", lambda *arguments: Fold(rows[1:], rows[:1]))
     with pytest.raises(LeakError, match="stand on both sides of a split"):
         learner().fine_tune(samples, [0])
     assert fake_fit.calls == []

@@ -1,4 +1,4 @@
-"""From sources to the frame stores of a pretraining run: read and prepared as by extraction, a few frames a clip."""
+"""From sources to the frames that an encoder is trained on: read and prepared as by extraction, a few frames a clip."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ Told = Callable[[int, int], None]
 """Told how many sources are gone through, and of how many."""
 NOT_ASSESSABLE = "not assessable: "
 """What the counts call a clip that was refused, before its code."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingProgress:
+    """How far decoding is.
+
+    :param done: sources gone through; ``found`` are there in all.
+    """
+
+    done: int
+    found: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ pytest.importorskip("torch", reason="pretraining needs torch")
 pytest.importorskip("timm", reason="pretraining needs timm")
 
 from lusfx.encoders.card import read_card
+from lusfx.engine.decoded_frames import DecodingProgress
 from lusfx.engine.extract import extract
-from lusfx.engine.pretrain import DecodingProgress, PretrainResult, pretrain
-from lusfx.engine.pretrain_report import pretraining_page
+from lusfx.engine.pretrain.report import pretraining_page
+from lusfx.engine.pretrain.run import PretrainResult, pretrain
 from lusfx.errors import EncoderError, LusfxError, RunInterruptedError, UsageError
 from lusfx.pretraining.frame_store import FRAMES_FILE
 from lusfx.pretraining.settings import PretrainingSettings

@@ -14,8 +14,8 @@ import numpy as np
 
 from lusfx.config import PreprocessSpec, canonical_json
 from lusfx.contracts import Abstention, Task
+from lusfx.engine.decoded_frames import NOT_ASSESSABLE, DecodedClip, FrameBounds, Told, fill_store
 from lusfx.engine.labels import LabelledUnits, decoded_label_row, labels_of, require_label_columns, stated_target
-from lusfx.engine.pretrain_frames import NOT_ASSESSABLE, DecodedClip, FrameBounds, Told, fill_store
 from lusfx.engine.samples import Samples
 from lusfx.errors import TrainingRefusedError, UsageError
 from lusfx.fine_tuning.frame_units import FrameUnits

@@ -1,0 +1,1 @@
+"""Fine-tuning: an encoder and a linear layer are trained together on a task."""

@@ -1,0 +1,1 @@
+"""Pretraining: an encoder is made from clips without labels."""
