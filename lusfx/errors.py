@@ -74,6 +74,14 @@ class EncoderError(LusfxError):
     """An encoder directory is incomplete, altered or inconsistent, or its weights do not fit its architecture."""
 
 
+class EncoderMemoryError(EncoderError, MemoryError):
+    """The device has too little memory for a batch: a smaller one may fit."""
+
+
+class DecoderError(LusfxError):
+    """Decoding processes cannot be started on this machine."""
+
+
 class PluginError(LusfxError):
     """A plugin is broken, misspelt, or claims a name that another one has."""
 

@@ -39,6 +39,11 @@ class SiteKey:
     def __repr__(self) -> str:
         return "SiteKey(...)"
 
+    @property
+    def secret(self) -> bytes:
+        """The secret itself, for another process of the same run; it belongs in no file, argument or message to anyone."""
+        return self._secret
+
     @classmethod
     def load(cls, path: Path | None = None) -> SiteKey:
         """Read the key file, or make it on first use with mode 0600.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ from lusfx.site_key import SECRET_BYTES, SiteKey
 
 SECRET = bytes(range(SECRET_BYTES))
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+# Decoding processes take half a second to start, and hundreds of tests extract a few frames. Those of the processes
+# themselves, and of the command, ask for them.
+os.environ["LUSFX_WORKERS"] = "0"
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,19 @@ import click
 from lusfx.cli import terminal
 
 if TYPE_CHECKING:
-    from lusfx.contracts import Device
+    from lusfx.config import Precision
+    from lusfx.contracts import Device, Runtime
+    from lusfx.engine.extract import ExtractResult
+
+
+def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """``I/N`` as two numbers."""
+    if value is None:
+        return None
+    number, _, n = value.partition("/")
+    if not (number.isdecimal() and n.isdecimal()):
+        raise click.BadParameter(f"{value!r} is not I/N, 3/16 say", ctx, param)
+    return int(number), int(n)
 
 
 @click.command(name="extract", short_help="Encode what the cache lacks.")
@@ -21,7 +33,17 @@ if TYPE_CHECKING:
 @click.option("--weights", type=terminal.FILE, help="Safetensors file with the weights of a timm encoder.")
 @terminal.device_option
 @terminal.threads_option
+@terminal.precision_option
+@terminal.runtime_option
 @click.option("--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Frames at a time.")
+@terminal.workers_option
+@click.option(
+    "--shard",
+    metavar="I/N",
+    callback=_shard,
+    help="Take the I-th of N parts of the sources, 1/N to N/N: one a job of an array.",
+)
+@click.option("--profile", is_flag=True, help="Say where the time went.")
 @terminal.paths_option
 @terminal.json_option
 def command(
@@ -31,7 +53,12 @@ def command(
     weights: Path | None,
     device: Device,
     threads: int,
+    precision: Precision,
+    runtime: Runtime,
     batch_size: int,
+    workers: int | None,
+    shard: tuple[int, int] | None,
+    profile: bool,
     show_paths: bool,
     as_json: bool,
 ) -> None:
@@ -53,12 +80,36 @@ def command(
             weights=weights,
             device=device,
             threads=threads,
+            precision=precision,
+            runtime=runtime,
             batch_size=batch_size,
+            workers=workers,
+            shard=shard,
             progress=progress,
             stop=stop,
         )
     if as_json:
-        terminal.print_json(result.as_dict(show_paths))
+        facts = result.as_dict(show_paths)
+        terminal.print_json(facts | {"profile": result.profile_as_dict()} if profile else facts)
     else:
         terminal.report_extraction(result, show_paths)
+        if profile:
+            _print_profile(result)
     sys.exit(terminal.extraction_exit_code(result))
+
+
+def _print_profile(result: ExtractResult) -> None:
+    """A table of the stages, and who kept the others waiting."""
+    facts = result.profile_as_dict()
+    rows = [
+        [
+            stage,
+            f"{of['seconds']:.2f}",
+            *("-" if value is None else f"{value:.2f}" for value in (of["ms_a_frame"], of["ms_a_clip"])),
+            "-" if of["share"] is None else f"{of['share']:.0%}",
+        ]
+        for stage, of in facts["stages"].items()
+    ]
+    terminal.print_table(("stage", "seconds", "ms a frame", "ms a clip", "share"), rows)
+    busy = ", ".join(f"{name} {share:.0%}" for name, share in facts["busy"].items())
+    click.echo(f"busy: {busy}; {facts['decoders']} decoders; the bottleneck is {facts['bottleneck']}")

@@ -11,7 +11,7 @@ import click
 from lusfx.cli import terminal
 
 if TYPE_CHECKING:
-    from lusfx.contracts import Device
+    from lusfx.contracts import Device, Runtime
 
 
 @click.command(name="score", short_help="Answer tasks for clips, and write a table of scores.")
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 @click.option("--report", type=terminal.FILE, help="Write an HTML report here: counts and shares, no pictures.")
 @terminal.device_option
 @terminal.threads_option
+@terminal.workers_option
+@terminal.runtime_option
 @terminal.paths_option
 @terminal.json_option
 def command(
@@ -42,6 +44,8 @@ def command(
     report: Path | None,
     device: Device,
     threads: int,
+    workers: int | None,
+    runtime: Runtime,
     show_paths: bool,
     as_json: bool,
 ) -> None:
@@ -67,6 +71,8 @@ def command(
             with_gates=not no_gates,
             device=device,
             threads=threads,
+            workers=workers,
+            runtime=runtime,
             show_paths=show_paths,
             report=report,
             progress=progress,

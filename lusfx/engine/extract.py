@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from lusfx.cache import OUTCOMES, Cache, LedgerEntry, Membership, RunLedger, StatIndex, Store
-from lusfx.contracts import Device, Encoder, EncoderRequest
+from lusfx.config import Precision
+from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
 from lusfx.encoders import DEFAULT_ENCODER
-from lusfx.engine.encoders import feature_spec, open_encoder
-from lusfx.engine.pipeline import Outcome, Pipeline
-from lusfx.engine.sources import Source, discover
+from lusfx.engine.decoding.limits import Limits, default_workers
+from lusfx.engine.encoders import open_beside_decoders
+from lusfx.engine.intake import Outcome
+from lusfx.engine.pipeline import Pipeline
+from lusfx.engine.profile import Profile
+from lusfx.engine.sources import Shard, Source, discover
 from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipEmbeddings
@@ -61,19 +65,29 @@ class Trouble:
 
 @dataclass(slots=True)
 class ExtractResult:
-    """What a run did: ``found == encoded + cached + failed + skipped + not_reached``."""
+    """What a run did: ``found == encoded + cached + failed + skipped + not_reached``.
+
+    :param found: sources of this run's shard.
+    :param other_shards: sources that belong to other shards, and are counted nowhere else.
+    :param batch_size: frames that were encoded at a time in the end; fewer than asked for where the encoder ran out of memory.
+    :param clip_of: clip key of each source that is in the cache now.
+    """
 
     fingerprint: str
     encoder: str
     found: int
     not_clips: int = 0
+    shard: Shard | None = None
+    other_shards: int = 0
+    batch_size: int = BATCH_SIZE
+    batch_was_reduced: bool = False
+    profile: Profile = field(default_factory=Profile)
     frames: int = 0
     seconds: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     troubles: list[Trouble] = field(default_factory=list)
     clip_of: dict[Path, str] = field(default_factory=dict, repr=False)
-    """Clip key of each source that is in the cache now."""
     sources: list[Source] = field(default_factory=list, repr=False)
 
     @property
@@ -91,8 +105,14 @@ class ExtractResult:
         line = f"{self.found} found = {terms}"
         if self.interrupted:
             line += f" + {self.not_reached} not reached (interrupted)"
+        if self.shard is not None:
+            line = f"shard {self.shard}: {line}; {self.other_shards} in other shards"
         rate = f", {self.frames / self.seconds:.0f} frames/s" if self.frames else ""
         return f"{line}; {self.frames} frames in {self.seconds:.1f} s{rate}"
+
+    def profile_as_dict(self) -> dict[str, Any]:
+        """Where the time went, for programs; :class:`~lusfx.engine.profile.Profile` says what the figures are."""
+        return self.profile.as_dict(self.seconds, self.frames, self.counts["encoded"])
 
     def as_dict(self, show_paths: bool = False) -> dict[str, Any]:
         """For programs: what ``lusfx extract --json`` prints."""
@@ -103,6 +123,9 @@ class ExtractResult:
             **{outcome: self.counts[outcome] for outcome in OUTCOMES},
             "not_reached": self.not_reached,
             "not_clips": self.not_clips,
+            "shard": None if self.shard is None else str(self.shard),
+            "other_shards": self.other_shards,
+            "batch_size": self.batch_size,
             "frames": self.frames,
             "seconds": round(self.seconds, 3),
             "notes": dict(self.notes),
@@ -118,7 +141,11 @@ def extract(
     weights: Path | None = None,
     device: Device = "auto",
     threads: int = 0,
+    precision: Precision = "float32",
+    runtime: Runtime = "auto",
     batch_size: int = BATCH_SIZE,
+    workers: int | None = None,
+    shard: tuple[int, int] | None = None,
     site_key: SiteKey | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
@@ -129,14 +156,22 @@ def extract(
     :param cache: cache directory; made if it does not exist.
     :param encoder: registered name or encoder directory.
     :param weights: safetensors file for an encoder that takes one.
+    :param precision: what the encoder computes in; features of the two never mix.
+    :param runtime: what computes it, where the encoder has a choice.
+    :param threads: CPU threads of the encoder; 0 takes as many as are best beside the decoders.
     :param batch_size: frames encoded at a time; it decides speed, not values.
+    :param workers: decoding processes; 0 decodes in this process, None takes ``LUSFX_WORKERS``, or as many as help: at
+        most one for two cores, and 8.
+    :param shard: ``(i, n)`` takes the i-th of n parts of the sources, from 1; the parts are told by the sources' paths.
     :param site_key: makes pseudonyms; by default the site's own key file.
     :param progress: called after each settled source, on the caller's thread.
     :param stop: set it to end the run early; the clip in hand is dropped and the result says so.
     :raises LusfxError: where the run as a whole cannot go on. A bad source never raises: the result and the ledger have it.
     """
     registry = load_registry()
-    opened = open_encoder(EncoderRequest(encoder, weights, device, threads), registry)
+    workers = default_workers() if workers is None else workers
+    request = EncoderRequest(encoder, weights, device, threads, precision, runtime)
+    opened = open_beside_decoders(request, registry, workers)
     return extract_with(
         opened,
         [Path(source) for source in sources],
@@ -144,6 +179,8 @@ def extract(
         registry,
         site_key or SiteKey.load(),
         batch_size=batch_size,
+        workers=workers,
+        shard=None if shard is None else Shard(*shard),
         progress=progress,
         stop=stop,
     )
@@ -157,25 +194,53 @@ def extract_with(
     site_key: SiteKey,
     *,
     batch_size: int = BATCH_SIZE,
+    workers: int | None = None,
+    shard: Shard | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> ExtractResult:
-    """:func:`extract` with its parts already opened."""
+    """:func:`extract` with its parts already opened.
+
+    :param registry: whose readers are not those that this environment's plugins register, clips are decoded in this process.
+    """
     started = time.monotonic()
     stop = stop or threading.Event()
-    spec = feature_spec(encoder)
+    spec = encoder.feature_spec
     store = cache.store(spec)
     with cache.stat_index(site_key) as index, cache.start_run(spec.fingerprint, encoder.name) as ledger:
         found = discover(places, registry, site_key, known=lambda path: index.lookup(path) is not None)
-        result = ExtractResult(
-            spec.fingerprint, encoder.name, len(found.sources), found.not_clips, sources=found.sources
-        )
+        sources = [source for source in found.sources if shard is None or shard.holds(source.path)]
         keys = store.keys()
-        pipeline = Pipeline(spec, encoder, site_key, keys.__contains__, _writer(store), stop, batch_size)
-        for outcome in _outcomes(found.sources, index, keys, pipeline):
-            _settle(outcome, result, ledger, index, site_key)
+        n_workers = default_workers() if workers is None else workers
+        pipeline = Pipeline(
+            spec,
+            encoder,
+            site_key,
+            keys.__contains__,
+            _writer(store),
+            stop,
+            batch_size,
+            # A decoding process finds readers as this environment's plugins register them.
+            workers=n_workers if registry is load_registry() else 0,
+            limits=Limits.of_environment(),
+        )
+        result = ExtractResult(
+            spec.fingerprint,
+            encoder.name,
+            len(sources),
+            found.not_clips,
+            shard,
+            len(found.sources) - len(sources),
+            profile=pipeline.profile,
+            sources=sources,
+        )
+        for outcome in _outcomes(sources, index, keys, pipeline):
+            with pipeline.profile.stage("ledger"):
+                _settle(outcome, result, ledger, index, site_key)
             if progress is not None:
                 progress(Progress(sum(result.counts.values()), result.found, result.frames))
+        result.batch_size = pipeline.encoder.batch_size
+        result.batch_was_reduced = result.batch_size < batch_size
         result.seconds = time.monotonic() - started
         ledger.finish(not_reached=result.not_reached)
     return result

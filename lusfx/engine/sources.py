@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from lusfx.contracts import HEAD_BYTES, Reader
 from lusfx.errors import TableError, UsageError
+from lusfx.plain_file import open_plain_file
 from lusfx.plugins import Registry
 from lusfx.site_key import SiteKey
 from lusfx.tables import Row, is_table, read_table
@@ -34,6 +36,32 @@ class Source:
     exam_key: str | None = None
     zone: str | None = None
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of ``n`` parts of all sources, counted from 1, as the jobs of an array are.
+
+    A source belongs to the shard that the SHA-256 of its path says: all jobs must name the sources alike, and none needs
+    to know of the others.
+
+    :raises UsageError: if there is no such part.
+    """
+
+    number: int
+    n: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.n:
+            raise UsageError(f"there is no shard {self.number} of {self.n}; name 1/{self.n} to {self.n}/{self.n}")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.n}"
+
+    def holds(self, path: Path) -> bool:
+        """Whether the source at an absolute path belongs here."""
+        digest = hashlib.sha256(os.fsencode(path)).digest()
+        return int.from_bytes(digest[:8], "big") % self.n == self.number - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +110,7 @@ def reader_of(path: Path, registry: Registry) -> Reader | None:
     if suffix in registry.readers.names() or suffix in registry.readers.clashes:
         return registry.readers.get(suffix)
     try:
-        with path.open("rb") as stream:
+        with open_plain_file(path, follow_links=True) as stream:
             leading_bytes = stream.read(HEAD_BYTES)
     except OSError:
         return None
@@ -111,7 +139,8 @@ class _Finder:
         root = folder.resolve()
         for path in _files_below(root):
             problem = None
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            # realpath and not Path.resolve, which raises where links lead in a circle.
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
                 problem = "link-leaves-folder"
             reader = None if problem else reader_of(path, self.registry) if self._worth_a_look(path) else None
             if problem is None and reader is None and not self.known(path):

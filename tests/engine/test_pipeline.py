@@ -12,13 +12,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lusfx.cache import clip_key
 from lusfx.config import EncoderIdentity, FeatureSpec, PreprocessSpec
 from lusfx.contracts import Encoder, Reader
-from lusfx.engine import pipeline as module
-from lusfx.engine.pipeline import Outcome, Pipeline
+from lusfx.encoders import BUNDLED, DEFAULT_ENCODER
+from lusfx.encoders.directory import DirectoryEncoder
+from lusfx.encoders.torch_runtime import load_torch
+from lusfx.engine.decoding import clip as module
+from lusfx.engine.intake import Outcome
+from lusfx.engine.pipeline import Pipeline
 from lusfx.engine.sources import Source
-from lusfx.errors import CacheError, EncoderError, SkippedClipError
+from lusfx.errors import CacheError, EncoderError, EncoderMemoryError, SkippedClipError
+from lusfx.preprocess import prepare
+from lusfx.readers.video import VideoReader
 from lusfx.site_key import SiteKey
+from lusfx.synth import write_video
 from lusfx.types import Clip, ClipEmbeddings, ClipInfo, Frame, FrameStatus, Note, TimeSource
 
 SIZE = 16
@@ -90,7 +98,8 @@ def run(
         lambda key: key in written,
         options.get("write", written.__setitem__),  # type: ignore[arg-type]
         options.get("stop", threading.Event()),  # type: ignore[arg-type]
-        batch_size=4,
+        batch_size=options.get("batch_size", 4),  # type: ignore[arg-type]
+        workers=options.get("workers", 0),  # type: ignore[arg-type]
     )
     return list(pipeline.run(sources))
 
@@ -194,3 +203,129 @@ def test_a_run_that_is_asked_to_stop_drops_the_clip_in_hand(make_sources: object
     assert 1 <= len(outcomes) < 60
     assert {outcome.key for outcome in outcomes if outcome.outcome == "encoded"} == set(written)
     assert all(clip.n_frames == 30 for clip in written.values())
+
+
+def test_a_copy_of_a_clip_that_fails_is_tried_itself(make_sources: object) -> None:
+    sources = make_sources("1 2", "1 2", "1 2", "3")  # type: ignore[operator]
+
+    class Failing(FakeReader):
+        @contextmanager
+        def open(self, path: Path, site_key: SiteKey) -> Iterator[Clip]:
+            raise OSError
+            yield
+
+    written: dict[str, ClipEmbeddings] = {}
+    outcomes = run([replace(sources[0], reader=Failing()), *sources[1:]], MeanEncoder(), written)
+    by_file = {outcome.source.where: outcome.outcome for outcome in outcomes}
+    assert by_file == {"file 1": "failed", "file 2": "encoded", "file 3": "cached", "file 4": "encoded"}
+    assert len(written) == 2
+
+
+class SmallMemory(MeanEncoder):
+    """Runs out of memory on batches of more than so many images."""
+
+    def __init__(self, most: int, error: Exception) -> None:
+        super().__init__()
+        self.most, self.error = most, error
+
+    def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if len(images) > self.most:
+            raise self.error
+        return super().encode(images)
+
+
+@pytest.mark.parametrize("error", [EncoderMemoryError("x"), RuntimeError("CUDA out of memory. Tried"), MemoryError()])
+def test_an_encoder_that_is_out_of_memory_is_given_half(make_sources: object, error: Exception) -> None:
+    encoder, written = SmallMemory(1, error), {}
+    contents = ["1 2 3 4 5 6 7", "8 9 10"]
+    outcomes = run(make_sources(*contents), encoder, written)  # type: ignore[operator]
+    assert encoder.batches == [1] * 10
+    for outcome in outcomes:
+        levels = [float(word) for word in contents[int(outcome.source.where[-1]) - 1].split()]
+        np.testing.assert_array_equal(written[outcome.key].embeddings[:, 0], levels)
+
+
+def test_a_batch_is_halved_once_and_not_each_time_anew(make_sources: object) -> None:
+    class Counting(SmallMemory):
+        refused = 0
+
+        def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            self.refused += len(images) > self.most
+            return super().encode(images)
+
+    encoder = Counting(2, EncoderMemoryError("x"))
+    run(make_sources(" ".join(map(str, range(16)))), encoder, {})  # type: ignore[operator]
+    assert (encoder.refused, encoder.batches) == (1, [2] * 8)
+
+
+def test_too_little_memory_for_one_frame_ends_the_run(make_sources: object) -> None:
+    with pytest.raises(EncoderMemoryError, match="a single frame"):
+        run(make_sources("1 2 3"), SmallMemory(0, EncoderMemoryError("x")), {})  # type: ignore[operator]
+
+
+def test_another_failure_of_the_encoder_is_not_taken_for_want_of_memory(make_sources: object) -> None:
+    with pytest.raises(RuntimeError, match="shape"):
+        run(make_sources("1 2 3"), SmallMemory(0, RuntimeError("shape")), {})  # type: ignore[operator]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Clips of one to eleven frames."""
+    folder = tmp_path_factory.mktemp("videos")
+    for number, n_frames in enumerate((3, 11, 1, 8, 5)):
+        frames = np.random.default_rng(number).integers(0, 255, (n_frames, 80, 96)).astype(np.uint8)
+        write_video(folder / f"{number}.mp4", frames, 20)
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def eager(videos: list[Path], site_key: SiteKey) -> dict[str, NDArray[np.float32]]:
+    """Embeddings of these clips by eager torch, a frame at a time, in float32."""
+    pytest.importorskip("torch")
+    encoder = open_bundled()
+    compute = load_torch(encoder.directory, encoder.card, "cpu", "float32")
+    embeddings = {}
+    for path in videos:
+        with VideoReader().open(path, site_key) as clip:
+            images = [frame.image for frame in prepare(clip, encoder.preprocess).frames()]
+        embeddings[clip_key(path)] = np.concatenate([compute(image[None]) for image in images if image is not None])
+    return embeddings
+
+
+def open_bundled() -> DirectoryEncoder:
+    return DirectoryEncoder(BUNDLED / DEFAULT_ENCODER)
+
+
+@pytest.mark.parametrize(
+    ("workers", "batch_size", "order"), [(0, 1, 0), (0, 7, 1), (0, 64, 2), (1, 8, 3), (2, 3, 4), (3, 8, 5)]
+)
+def test_embeddings_are_the_same_whatever_the_batch_the_decoders_and_the_order(
+    videos: list[Path], eager: dict[str, NDArray[np.float32]], workers: int, batch_size: int, order: int
+) -> None:
+    encoder, written = open_bundled(), {}
+    shuffled = [videos[index] for index in np.random.default_rng(order).permutation(len(videos))]
+    sources = [Source(path, f"file {number}", VideoReader()) for number, path in enumerate(shuffled)]
+    outcomes = run(sources, encoder, written, batch_size=batch_size, workers=workers)
+    assert {outcome.key for outcome in outcomes if outcome.outcome == "encoded"} == set(eager) == set(written)
+    for key, expected in eager.items():
+        np.testing.assert_allclose(written[key].embeddings, expected, atol=1e-4, rtol=0)
+        np.testing.assert_array_equal(written[key].source_frame, range(len(expected)))
+
+
+def test_stages_are_timed(make_sources: object) -> None:
+    encoder = MeanEncoder()
+    pipeline = Pipeline(
+        encoder.feature_spec,
+        encoder,
+        SiteKey(bytes(32)),
+        lambda key: False,
+        lambda key, clip: None,
+        threading.Event(),
+        4,
+    )
+    list(pipeline.run(make_sources("1 2 3", "4 5")))  # type: ignore[operator]
+    seconds = pipeline.profile.seconds
+    assert all(seconds[stage] > 0 for stage in seconds if stage != "ledger")
+    facts = pipeline.profile.as_dict(sum(seconds.values()), 5, 2)
+    assert sum(stage["share"] or 0 for stage in facts["stages"].values()) == pytest.approx(1, abs=1e-3)
+    assert facts["bottleneck"] == max(facts["busy"], key=facts["busy"].__getitem__)

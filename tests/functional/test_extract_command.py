@@ -29,6 +29,12 @@ def good_clip(path: Path, seed: int = 0, n_frames: int = 3) -> None:
     write_video(path, frames, 20)
 
 
+@pytest.fixture(autouse=True)
+def decoding_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the command decodes by default."""
+    monkeypatch.delenv("LUSFX_WORKERS")
+
+
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
     """Good clips among bad files, and names that must not be told."""

@@ -1,0 +1,222 @@
+"""One clip decoded and prepared: the same code in a decoding process and in a thread.
+
+What comes out are portions of frames and one ending. Nothing here knows the cache or the encoder, so that a decoding
+process imports neither.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.config import PreprocessSpec
+from lusfx.contracts import Reader
+from lusfx.errors import ClipError, SkippedClipError, UnreadableClipError
+from lusfx.preprocess import prepare
+from lusfx.preprocess.prepare import PreparedClip, PreparedFrame
+from lusfx.site_key import SiteKey
+from lusfx.types import Clip, ClipInfo, Frame, Note
+
+MAX_FRAMES = 20_000
+"""Longest clip: 13 minutes at 25 frames/s. A clip's embeddings are held until it is complete, so this bounds memory."""
+PORTION_FRAMES = 8
+PORTION_BYTES = 1 << 19
+"""A portion is full at so many frames, or sooner where frames are large."""
+
+OUT_OF_MEMORY = "out-of-memory"
+
+Provenance = Mapping[str, str | int | float | bool]
+
+
+@dataclass(slots=True)
+class StageSeconds:
+    """Seconds that a clip took in each stage of decoding.
+
+    :param decoding: opening the source and decoding its frames.
+    :param beam: finding the beam on the first frames.
+    :param preparing: masking, cropping and resizing.
+    """
+
+    decoding: float = 0.0
+    beam: float = 0.0
+    preparing: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Some frames of a clip, in order.
+
+    :param source_frame: ``(n,)`` int64, positions in the source.
+    :param times_s: ``(n,)`` float64, seconds after the first frame; NaN where unknown.
+    :param status: ``(n,)`` uint8 of :class:`~lusfx.types.FrameStatus`.
+    :param images: ``(n_readable, size, size)`` uint8, of those whose status is OK.
+    """
+
+    source_frame: NDArray[np.int64]
+    times_s: NDArray[np.float64]
+    status: NDArray[np.uint8]
+    images: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A clip that was decoded to its end, and what is known of it then."""
+
+    patient_key: str | None
+    exam_key: str | None
+    notes: tuple[str, ...]
+    provenance: Provenance
+    seconds: StageSeconds
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A clip that comes to nothing.
+
+    :param outcome: ``failed`` or ``skipped``.
+    :param code: stable; what the ledger records.
+    :param detail: what a person reads; free of patient data, names and paths.
+    """
+
+    outcome: str
+    code: str
+    detail: str
+    patient_key: str | None = None
+    exam_key: str | None = None
+    seconds: StageSeconds = field(default_factory=StageSeconds)
+
+
+Event = Portion | Ending | Refusal
+"""What becomes of a clip: portions, and at the end one of the others."""
+
+
+def decode(
+    reader: Reader, path: Path, site_key: SiteKey, spec: PreprocessSpec, alive: Callable[[], None]
+) -> Iterator[Event]:
+    """Decode a clip and prepare its frames. Whatever the reader raises becomes a :class:`Refusal`.
+
+    :param alive: called after each decoded frame: a decoder that goes on is not stuck.
+    """
+    decoding = _Decoding(spec, alive)
+    try:
+        yield from decoding.run(reader.open(path, site_key))
+    except Exception as error:
+        yield decoding.refusal(error)
+
+
+class _Decoding:
+    """A clip that is being decoded, with what is known of it so far."""
+
+    def __init__(self, spec: PreprocessSpec, alive: Callable[[], None]) -> None:
+        self.spec = spec
+        self.alive = alive
+        self.seconds = StageSeconds()
+        self.patient_key: str | None = None
+        self.exam_key: str | None = None
+        self._n_frames = self._n_readable = 0
+
+    def run(self, opening: AbstractContextManager[Clip]) -> Iterator[Portion | Ending]:
+        started = time.perf_counter()
+        with opening as opened:
+            self.seconds.decoding += time.perf_counter() - started
+            self.patient_key, self.exam_key = opened.info.patient_key, opened.info.exam_key
+            self.alive()
+            clip = _TimedClip(opened, self.seconds, self.alive)
+            started, decoded_s = time.perf_counter(), self.seconds.decoding
+            prepared = prepare(clip, self.spec)
+            self.seconds.beam += time.perf_counter() - started - (self.seconds.decoding - decoded_s)
+            yield from self._portions(prepared)
+            if self._n_readable == 0:
+                raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
+            notes = tuple(sorted(opened.notes | prepared.notes))
+            provenance = _provenance(opened.info, prepared, notes)
+        yield Ending(self.patient_key, self.exam_key, notes, provenance, self.seconds)
+
+    def _portions(self, prepared: PreparedClip) -> Iterator[Portion]:
+        most = max(1, min(PORTION_FRAMES, PORTION_BYTES // self.spec.size**2))
+        held: list[PreparedFrame] = []
+        started, decoded_s = time.perf_counter(), self.seconds.decoding
+        for frame in prepared.frames():
+            self._n_frames += 1
+            if self._n_frames > MAX_FRAMES:
+                raise UnreadableClipError("too-long", f"the clip has more than {MAX_FRAMES} frames")
+            self._n_readable += frame.image is not None
+            held.append(frame)
+            if len(held) == most:
+                self.seconds.preparing += time.perf_counter() - started - (self.seconds.decoding - decoded_s)
+                yield _portion(held, self.spec.size)
+                held = []
+                started, decoded_s = time.perf_counter(), self.seconds.decoding
+        self.seconds.preparing += time.perf_counter() - started - (self.seconds.decoding - decoded_s)
+        if held:
+            yield _portion(held, self.spec.size)
+
+    def refusal(self, error: Exception) -> Refusal:
+        outcome = "skipped" if isinstance(error, SkippedClipError) else "failed"
+        if isinstance(error, ClipError):
+            code, detail = error.code, error.detail
+        elif isinstance(error, MemoryError):
+            code, detail = OUT_OF_MEMORY, "decoding the clip takes more memory than a decoder may have"
+        else:
+            # Whatever a decoder or a plugin's reader raises may quote the file; its type says enough.
+            code, detail = "reader-error", f"the reader failed with {type(error).__name__}"
+        return Refusal(outcome, code, detail, self.patient_key, self.exam_key, self.seconds)
+
+
+class _TimedClip:
+    """A clip that says how long its frames took to decode, and that it goes on."""
+
+    def __init__(self, clip: Clip, seconds: StageSeconds, alive: Callable[[], None]) -> None:
+        self._clip = clip
+        self._seconds = seconds
+        self._alive = alive
+
+    @property
+    def info(self) -> ClipInfo:
+        return self._clip.info
+
+    @property
+    def notes(self) -> frozenset[Note]:
+        return self._clip.notes
+
+    def frames(self) -> Iterator[Frame]:
+        frames = self._clip.frames()
+        while True:
+            started = time.perf_counter()
+            frame = next(frames, None)
+            self._seconds.decoding += time.perf_counter() - started
+            if frame is None:
+                return
+            self._alive()
+            yield frame
+
+
+def _portion(frames: list[PreparedFrame], size: int) -> Portion:
+    images = [frame.image for frame in frames if frame.image is not None]
+    return Portion(
+        np.array([frame.index for frame in frames], np.int64),
+        np.array([frame.time_s for frame in frames], np.float64),
+        np.array([frame.status for frame in frames], np.uint8),
+        np.stack(images) if images else np.empty((0, size, size), np.uint8),
+    )
+
+
+def _provenance(info: ClipInfo, prepared: PreparedClip, notes: tuple[str, ...]) -> Provenance:
+    beam = prepared.beam
+    facts: dict[str, str | int | float | bool] = {
+        "reader": info.reader,
+        "height": info.height,
+        "width": info.width,
+        "time_source": str(info.time_source),
+        "beam_shape": str(beam.shape),
+        "beam_confidence": round(float(beam.confidence), 4),
+        "beam_box": f"{beam.box.x0},{beam.box.y0},{beam.box.x1},{beam.box.y1}",
+        "notes": ",".join(notes),
+    }
+    return facts if info.n_frames_declared is None else facts | {"n_frames_declared": info.n_frames_declared}
