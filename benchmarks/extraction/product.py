@@ -1,0 +1,86 @@
+"""The product's ways: its pipeline, the whole of extraction, and each half of it alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.clips import site_key
+from lusfx.cache import Cache
+from lusfx.contracts import Encoder
+from lusfx.engine.decoding.clip import Portion
+from lusfx.engine.decoding.decoders import ThreadDecoder
+from lusfx.engine.decoding.jobs import Job, Jobs
+from lusfx.engine.extract import extract_with
+from lusfx.engine.pipeline import Pipeline
+from lusfx.engine.sources import Source
+from lusfx.plugins import load_registry
+
+
+def pipeline(encoder: Encoder, sources: list[Source], workers: int, batch_size: int) -> None:
+    """Decode and encode; nothing is written."""
+    run = Pipeline(
+        encoder.feature_spec,
+        encoder,
+        site_key(),
+        lambda key: False,
+        lambda key, embeddings: None,
+        threading.Event(),
+        batch_size,
+        workers,
+    )
+    for outcome in run.run(sources):
+        assert outcome.outcome == "encoded", outcome.code
+
+
+class Extraction:
+    """The whole of ``lusfx.extract`` into a new cache each time, with the encoder loaded.
+
+    :param folder: where caches may be written.
+    """
+
+    def __init__(self, encoder: Encoder, clips: Path, folder: Path, workers: int, batch_size: int) -> None:
+        self.encoder = encoder
+        self.clips = clips
+        self.folder = folder
+        self.workers = workers
+        self.batch_size = batch_size
+        self._number = count()
+
+    def __call__(self) -> None:
+        cache = Cache.open(self.folder / f"cache-{next(self._number)}", create=True)
+        result = extract_with(
+            self.encoder,
+            [self.clips],
+            cache,
+            load_registry(),
+            site_key(),
+            batch_size=self.batch_size,
+            workers=self.workers,
+        )
+        assert result.counts["encoded"] == result.found
+
+
+def encode_only(encoder: Encoder, images: NDArray[np.uint8], batch_size: int) -> None:
+    """Encode images that are in memory."""
+    for start in range(0, len(images), batch_size):
+        encoder.encode(images[start : start + batch_size])
+
+
+def decode_only(encoder: Encoder, sources: Sequence[Source]) -> list[NDArray[np.uint8]]:
+    """Decode and prepare in this thread, and drop what comes, but for as many images as eight portions hold."""
+    jobs = Jobs(len(sources) + 1, copy=lambda job: None)
+    for number, source in enumerate(sources):
+        jobs.put(Job(source, str(number), None), lambda: False)
+    jobs.put(None, lambda: False)
+    kept: list[NDArray[np.uint8]] = []
+    decoder = ThreadDecoder(encoder.preprocess, site_key())
+    for _, event in decoder.run(jobs, stopping=lambda: False, hungry=lambda: True):
+        if isinstance(event, Portion) and len(kept) < 8:
+            kept.append(event.images)
+    return kept
