@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,8 @@ TEMPORARY_PREFIX = ".tmp-"
 """Begins the name of a file that is being written. What a killed program leaves bears it."""
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+"""Of Linux's renameat2(2)."""
 
 
 @contextmanager
@@ -50,7 +54,7 @@ def write_whole(path: Path, *parts: bytes) -> None:
             write_all(descriptor, part)
 
 
-def write_all(descriptor: int, part: bytes) -> None:
+def write_all(descriptor: int, part: bytes | memoryview) -> None:
     """Write every byte: a system call may take fewer than it was given."""
     view = memoryview(part)
     while view:
@@ -79,3 +83,20 @@ def sync_directory(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Give two directories or files each other's names, at one stroke: whoever looks finds one of the two under either name.
+
+    :returns: False where the system or the file system cannot do that; nothing is changed then.
+    :raises OSError: if it can, and fails.
+    """
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    if renameat2 is None:
+        return False
+    if renameat2(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):  # NFS says so, and old kernels
+        return False
+    raise OSError(number, os.strerror(number))

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from lusfx.durable import whole_file
+from lusfx.durable import make_directory, whole_file
 from lusfx.errors import TableError, UsageError
 
 SUFFIXES = (".csv", ".parquet")
@@ -68,9 +68,10 @@ def read_table(path: Path, required: Sequence[str] = ()) -> list[Row]:
         raise TableError("the table has no rows below its header")
     missing = [column for column in required if column not in rows[0].cells]
     if missing:
+        # Its columns are not named: of a table without a header they are the first patient's cells.
         raise TableError(
-            f"the table has no column {', '.join(repr(name) for name in missing)}; "
-            f"it has: {', '.join(sorted(rows[0].cells))}"
+            f"the table has no column {', '.join(repr(name) for name in missing)} among its {len(rows[0].cells)}. "
+            "Its first line must name the columns"
         )
     return rows
 
@@ -84,7 +85,7 @@ def write_table(path: Path, columns: Mapping[str, ColumnType], rows: Iterable[Ma
     """
     check_table_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         with whole_file(path) as descriptor, os.fdopen(descriptor, "w+b", closefd=False) as stream:
             if path.suffix.lower() == ".parquet":
                 _write_parquet(stream, columns, rows)
@@ -127,18 +128,19 @@ def _write_csv(stream: IO[bytes], columns: Mapping[str, ColumnType], rows: Itera
     try:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([_csv_cell(row.get(column)) for column in columns] for row in rows)
+        writer.writerows(
+            [cell if isinstance(cell, str) or cell is None else _csv_cell(cell) for cell in map(row.get, columns)]
+            for row in rows
+        )
         text.flush()
     finally:
         text.detach()  # the stream is its caller's to close
 
 
-def _csv_cell(value: Cell) -> Cell:
-    return int(value) if isinstance(value, bool) else _known(value)
-
-
-def _known(value: Cell) -> Cell:
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _csv_cell(value: float | bool) -> Cell:
+    if isinstance(value, bool):
+        return int(value)
+    return None if math.isnan(value) else value
 
 
 def _write_parquet(stream: IO[bytes], columns: Mapping[str, ColumnType], rows: Iterable[Mapping[str, Cell]]) -> None:
@@ -155,5 +157,8 @@ def _write_parquet(stream: IO[bytes], columns: Mapping[str, ColumnType], rows: I
     with parquet.ParquetWriter(stream, schema) as writer:
         remaining = iter(rows)
         while group := list(islice(remaining, ROWS_A_GROUP)):
-            records = [{name: _known(row.get(name)) for name in columns} for row in group]
-            writer.write_table(pyarrow.Table.from_pylist(records, schema=schema))
+            # Column by column; as pandas has it, NaN is null.
+            arrays = [
+                pyarrow.array([row.get(field.name) for row in group], field.type, from_pandas=True) for field in schema
+            ]
+            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))

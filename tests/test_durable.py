@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lusfx import durable
-from lusfx.durable import make_directory, whole_file, write_whole
+from lusfx.durable import exchange, make_directory, whole_file, write_whole
 
 CONTENT = bytes(range(256)) * 5
 
@@ -167,3 +168,21 @@ def test_a_file_system_that_cannot_sync_directories_can_be_used(
     monkeypatch.setattr(os, "fsync", fsync)
     write_whole(tmp_path / "file", CONTENT)
     assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot exchange names")
+def test_two_directories_exchange_their_names(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text(name)
+    if not exchange(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("this file system cannot exchange names")
+    assert (tmp_path / "a" / "b").read_text() == "b"
+    assert (tmp_path / "b" / "a").read_text() == "a"
+    with pytest.raises(FileNotFoundError):
+        exchange(tmp_path / "a", tmp_path / "missing")
+
+
+def test_where_names_cannot_be_exchanged_nothing_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "other")
+    assert not exchange(tmp_path / "a", tmp_path / "b")

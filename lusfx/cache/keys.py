@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from lusfx.errors import UnreadableClipError
+from lusfx.plain_file import NotPlainError, open_plain_file
 
 CLIP_KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -18,8 +19,10 @@ def clip_key(path: Path) -> str:
     :raises UnreadableClipError: if the file cannot be read.
     """
     try:
-        with path.open("rb") as stream:
+        with open_plain_file(path, follow_links=True) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
+    except NotPlainError as error:
+        raise UnreadableClipError("not-a-file", f"the file cannot be read: {error.strerror}") from None
     except OSError as error:
         raise UnreadableClipError("cannot-open", f"the file cannot be read: {os.strerror(error.errno or 0)}") from None
     except ValueError:  # a NUL in the name

@@ -11,9 +11,10 @@ import json
 import os
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,11 +27,15 @@ from lusfx.version import __version__
 FORMAT = "lusfx-ledger"
 VERSION = 1
 LEDGER_SUFFIX = ".jsonl"
+TIME_FORMAT = "%Y%m%dT%H%M%S.%fZ"
+"""Of the beginning of a ledger's name."""
 CHECK_DIGITS = 16
 LINES_A_SYNC = 256
 OUTCOMES = ("encoded", "cached", "failed", "skipped")
 HEADER = ("format", "version", "run", "fingerprint", "encoder", "lusfx")
 TOTALS = ("discovered", *OUTCOMES, "not_reached")
+TOTALS_BYTES = 4096
+"""The last line of a ledger is shorter than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +128,10 @@ class RunLedger:
     @classmethod
     def start(cls, runs: Path, fingerprint: str, encoder: str) -> RunLedger:
         """Begin a ledger in ``CACHE/runs``; its name begins with the time, so that names sort by age."""
-        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
-        path = runs / (run_id + LEDGER_SUFFIX)
         try:
             make_directory(runs)
+            run_id = f"{_later_than_all(runs):{TIME_FORMAT}}-{secrets.token_hex(4)}"
+            path = runs / (run_id + LEDGER_SUFFIX)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
             descriptor = os.open(path, flags, FILE_MODE)
             sync_directory(runs)
@@ -206,18 +211,11 @@ def read_ledger(path: Path) -> LedgerContent:
     totals: dict[str, Any] | None = None
     entries = []
     n_damaged = 0
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise CacheError(f"a run ledger cannot be read: {os.strerror(error.errno or 0)}") from None
-    for line in lines:
-        text, _, check = line.rpartition(b"\t")
-        if check != _check_of(text):
-            n_damaged += 1
-            continue
+    for facts in _lines(path):
         try:
-            facts = json.loads(text)
-            if "format" in facts:
+            if facts is None:
+                n_damaged += 1
+            elif "format" in facts:
                 header = {name: facts[name] for name in HEADER}
             elif "totals" in facts:
                 totals = {name: int(facts["totals"][name]) for name in TOTALS}
@@ -226,6 +224,79 @@ def read_ledger(path: Path) -> LedgerContent:
         except (ValueError, KeyError, TypeError):  # proves itself, but is none of ours
             n_damaged += 1
     return LedgerContent(header, entries, totals, n_damaged)
+
+
+def read_header(path: Path) -> dict[str, Any] | None:
+    """The first line of a ledger, without reading those after it; None where it is damaged.
+
+    :raises CacheError: if the file cannot be read at all.
+    """
+    for facts in _lines(path):
+        with suppress(KeyError):
+            return None if facts is None else {name: facts[name] for name in HEADER}
+        break
+    return None
+
+
+def read_members(path: Path) -> Iterator[tuple[str, Membership]]:
+    """Whose a ledger says that clips are, line by line; damaged lines are left out.
+
+    :raises CacheError: if the file cannot be read at all.
+    """
+    for facts in _lines(path):
+        if facts is not None and facts.get("clip") is not None:
+            with suppress(KeyError):
+                yield facts["clip"], Membership(facts["patient"], facts["exam"], facts["zone"])
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a ledger ends in its totals, by a look at its end.
+
+    :raises CacheError: if the file cannot be read at all.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TOTALS_BYTES))
+            lines = file.read().splitlines()
+    except OSError as error:
+        raise CacheError(f"a run ledger cannot be read: {os.strerror(error.errno or 0)}") from None
+    return bool(lines) and "totals" in (_facts_of(lines[-1]) or {})
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any] | None]:
+    """What each line says; None for a damaged one."""
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                # Split once more: a flipped bit can make another kind of line break in the middle of one.
+                for part in line.splitlines():
+                    yield _facts_of(part)
+    except OSError as error:
+        raise CacheError(f"a run ledger cannot be read: {os.strerror(error.errno or 0)}") from None
+
+
+def _facts_of(line: bytes) -> dict[str, Any] | None:
+    text, _, check = line.rpartition(b"\t")
+    if check != _check_of(text):
+        return None
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def _later_than_all(runs: Path) -> datetime:
+    """The time; where the clock was set back, a moment after the last run that began.
+
+    Of two runs that say whose a clip is the later one is believed, and names are what tells which that is.
+    """
+    now = datetime.now(UTC)
+    latest = max((path.name.partition("-")[0] for path in runs.glob(f"*{LEDGER_SUFFIX}")), default="")
+    try:
+        return max(now, datetime.strptime(latest, TIME_FORMAT).replace(tzinfo=UTC) + timedelta(microseconds=1))
+    except (ValueError, OverflowError):  # a name that is none of ours, or the end of time
+        return now
 
 
 def _check_of(text: bytes) -> bytes:

@@ -14,7 +14,8 @@ from lusfx.cache import Cache
 from lusfx.contracts import Task
 from lusfx.engine.encoders import store_for
 from lusfx.engine.features import FeatureMaker, features_of_clips
-from lusfx.engine.labels import LabelledUnits, labels_of, read_labels
+from lusfx.engine.labels import LabelledUnits, LabelRow, labels_of, read_labels, spellings
+from lusfx.engine.near_duplicates import NearDuplicate, near_duplicates
 from lusfx.engine.samples import Samples, make_samples
 from lusfx.engine.task_figures import task_figures
 from lusfx.engine.task_report import evaluation_page
@@ -23,7 +24,7 @@ from lusfx.metrics import Interval, Performance, performance, summary
 from lusfx.plugins import load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
-from lusfx.splits import some_keys
+from lusfx.splits import NAMED, some_keys
 from lusfx.task_model import OutcomeCard, TaskModel, UnitFeatures, load_task_model
 
 
@@ -111,7 +112,8 @@ def evaluate(
     :param model: task model directory.
     :param task: the task that the model answers, where no plugin provides it; it says how labels are read.
     :param report: where to write an HTML report, if anywhere.
-    :raises LeakError: if a patient or a clip was in training: the figures would be too good.
+    :raises LeakError: if a patient or a clip was in training: the figures would be too good. Of clips that only look like
+        training clips the result warns.
     :raises TableError: if units have no patient, so that no interval could be given, or none can be assessed.
     """
     registry = load_registry()
@@ -124,11 +126,13 @@ def evaluate(
         raise UsageError(f"{loaded.name} answers '{card.name}', and the task given is '{task.name}'")
     opened = Cache.open(Path(cache))
     store = store_for(opened, loaded)
-    labelled = labels_of(task, read_labels(Path(labels), opened, store, site_key or SiteKey.load()))
+    site_key = site_key or SiteKey.load()
+    rows = read_labels(Path(labels), opened, store, site_key)
+    labelled = labels_of(task, rows)
     n_without = int((labelled.groups == "").sum())
     if n_without:
         raise TableError(f"{n_without} {labelled.unit}s have no patient. Give the label table a column patient_id")
-    _check_unseen(loaded, labelled)
+    _check_unseen(loaded, labelled, _patients_spelt_otherwise(labelled, rows, site_key))
     maker = FeatureMaker(card, loaded.task)
     keys = sorted({key for clips in labelled.clips for key in clips})
     samples = make_samples(labelled, features_of_clips(store, keys, {card.name: maker})[card.name], maker)
@@ -154,7 +158,12 @@ def evaluate(
         ),
         labelled.n_not_known,
         len(labelled.rows_not_cached),
-        [*_warnings(loaded, task, outcomes), *samples.warnings(), *labelled.warnings()],
+        [
+            *_warnings(loaded, task, outcomes),
+            *_looks_seen(near_duplicates(store, loaded.evidence["clips"], keys)),
+            *samples.warnings(),
+            *labelled.warnings(),
+        ],
     )
     if report is not None:
         write_page(evaluation_page(result), report)
@@ -178,9 +187,21 @@ def _outcome(
     )
 
 
-def _check_unseen(model: TaskModel, labelled: LabelledUnits) -> None:
+def _patients_spelt_otherwise(labelled: LabelledUnits, rows: Sequence[LabelRow], site_key: SiteKey) -> NDArray[np.str_]:
+    """Keys that the labelled patients would have if the table spelt them otherwise, as the table of the training may."""
+    labelled_patients = set(labelled.groups.tolist())
+    written = {entry.row["patient_id"] for entry in rows if entry.patient_key in labelled_patients} - {""}
+    return np.array(sorted({site_key.patient(way) for identifier in written for way in spellings(identifier)}), np.str_)
+
+
+def _check_unseen(model: TaskModel, labelled: LabelledUnits, spelt_otherwise: NDArray[np.str_]) -> None:
+    """Refuse to judge a model on what it was trained on.
+
+    :raises LeakError: naming the first few.
+    """
     for noun, seen, here in (
         ("patients", model.evidence["patients"], labelled.groups),
+        ("patients, spelt otherwise,", model.evidence["patients"], spelt_otherwise),
         ("clips", model.evidence["clips"], [key for clips in labelled.clips for key in clips]),
     ):
         shared = np.intersect1d(np.array(seen), np.array(here))
@@ -189,6 +210,17 @@ def _check_unseen(model: TaskModel, labelled: LabelledUnits) -> None:
                 f"{len(shared)} {noun} of the label table were in this model's training ({some_keys(shared)}): its "
                 "figures on them would be too good. Its cross-validated figures are in its report"
             )
+
+
+def _looks_seen(found: Sequence[NearDuplicate]) -> list[str]:
+    """What to say of clips that look like training clips: nobody knows it for sure, so it is no refusal."""
+    if not found:
+        return []
+    pairs = ", ".join(f"{pair.key[:12]} like {pair.seen[:12]}" for pair in found[:NAMED])
+    return [
+        f"{len(found)} clips look like clips of this model's training ({pairs}{', ...' if len(found) > NAMED else ''}). "
+        "If they are copies, encoded again or trimmed, the figures are too good"
+    ]
 
 
 def _familiar(model: TaskModel, samples: Samples[UnitFeatures]) -> Samples[UnitFeatures]:

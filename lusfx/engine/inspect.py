@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -9,10 +11,11 @@ from typing import Any
 
 from lusfx.config import PreprocessSpec
 from lusfx.contracts import EncoderRequest
+from lusfx.durable import write_whole
 from lusfx.encoders import DEFAULT_ENCODER
 from lusfx.engine.encoders import open_encoder
 from lusfx.engine.sources import reader_of
-from lusfx.errors import UnreadableClipError
+from lusfx.errors import UnreadableClipError, UsageError
 from lusfx.plugins import load_registry
 from lusfx.preprocess import inspection_picture, prepare
 from lusfx.site_key import SiteKey
@@ -55,10 +58,11 @@ def inspect(
     """Draw a frame, the beam, the crop and the encoder's input side by side.
 
     :param clip: one source file.
-    :param out: PNG file to write.
+    :param out: PNG file to write, readable by its owner only: it shows a patient's images.
     :param encoder: whose preprocessing is shown.
     :param frame: which frame, from 0.
     :raises ClipError: if the file cannot be read, or has no such frame.
+    :raises UsageError: if the picture cannot be written there.
     """
     path = Path(clip)
     registry = load_registry()
@@ -71,6 +75,15 @@ def inspect(
         shown = next(islice(prepared.source_frames(), frame, None), None)
         if shown is None or shown.pixels is None:
             raise UnreadableClipError("no-frames", f"the clip has no readable frame {frame}")
-        inspection_picture(shown.pixels, prepared.beam, prepared.transform).save(out, format="PNG")
+        picture = io.BytesIO()
+        inspection_picture(shown.pixels, prepared.beam, prepared.transform).save(picture, format="PNG")
+        _write(Path(out), picture.getvalue())
         notes = tuple(sorted(opened.notes | prepared.notes))
         return Inspection(opened.info, str(prepared.beam.shape), prepared.beam.confidence, notes)
+
+
+def _write(out: Path, content: bytes) -> None:
+    try:
+        write_whole(out, content)
+    except OSError as error:
+        raise UsageError(f"the picture cannot be written: {os.strerror(error.errno or 0)}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -140,12 +141,13 @@ class _Unit:
 def labels_of(task: Task, rows: list[LabelRow]) -> LabelledUnits:
     """What a task's label columns say of the cached units.
 
-    :raises TableError: if a column is missing, or a cell is neither blank nor a label.
+    :raises TableError: if a column is missing, a cell is neither blank nor a label, or a patient is spelt in two ways.
     :raises PluginError: if the task's own reading of labels fails.
     :raises TrainingRefusedError: if no labelled unit is in the cache, one unit has two labels or two patients, or the rows of
         an exam task have no exam.
     """
     require_label_columns(task, rows[0].row)
+    _check_spelling(rows)
     unit: Unit = "clip" if task.unit == "frame" and FRAME_COLUMN not in rows[0].row.cells else task.unit
     found: dict[str, _Unit] = {}
     patient_of: dict[str, tuple[str, int]] = {}
@@ -208,6 +210,30 @@ def stated_target(task: Task, row: Row) -> Target:
             f"task '{task.name}' failed on the labels of row {row.number}: {type(error).__name__}"
         ) from error
     return None if all(value == UNKNOWN for value in outcomes) else target
+
+
+def spellings(identifier: str) -> set[str]:
+    """The ways in which people write one identifier: capitals or not, spaces or not, letters and digits of full width."""
+    plain = unicodedata.normalize("NFKC", identifier)
+    return {
+        way(text)
+        for text in (identifier, plain, "".join(plain.split()), " ".join(plain.split()))
+        for way in (str, str.lower, str.upper, str.title, str.capitalize)
+    }
+
+
+def _check_spelling(rows: Sequence[LabelRow]) -> None:
+    """Refuse a table that writes a patient in two ways, who would stand on both sides of a split."""
+    known: dict[str, tuple[str, int]] = {}
+    for entry in rows:
+        written, number = entry.row["patient_id"], entry.row.number
+        folded = "".join(unicodedata.normalize("NFKC", written).split()).casefold()
+        first, first_number = known.setdefault(folded, (written, number))
+        if first != written:
+            raise TableError(
+                f"rows {first_number} and {number} name patients that differ in capitals or spaces only. Write a patient in "
+                "one way; if they are two people, name them more differently"
+            )
 
 
 def _check_patient(patient_of: dict[str, tuple[str, int]], entry: LabelRow) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lusfx.durable import sync_directory
+from lusfx.durable import exchange, make_directory, sync_directory
 from lusfx.errors import TaskModelError
 from lusfx.task_model.card import (
     CARD_FILE,
@@ -66,7 +66,7 @@ def save_task_model(
     temporary = directory.with_name(f".{directory.name[:80]}.new-{secrets.token_hex(6)}")
     try:
         check_replaceable(directory)
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(directory.parent)
         temporary.mkdir(mode=DIRECTORY_MODE)
         for name, content in files.items():
             (temporary / name).write_bytes(content)
@@ -190,21 +190,29 @@ def _make_durable(directory: Path) -> None:
 
 
 def _take_the_name(temporary: Path, directory: Path) -> None:
-    """Rename; an old model steps aside first, because no system renames over a directory that is not empty."""
+    """Change places with an old model, or take a name that is free."""
     check_replaceable(directory)
+    if not directory.exists():
+        temporary.rename(directory)
+        sync_directory(directory.parent)
+        return
     aside = temporary.with_name(f"{temporary.name}.old")
-    had_old = directory.exists()
-    if had_old:
-        directory.rename(aside)
+    if exchange(temporary, directory):
+        temporary.rename(aside)
+    else:
+        _step_aside(temporary, directory, aside)
+    sync_directory(directory.parent)
+    _remove_old(aside)
+
+
+def _step_aside(temporary: Path, directory: Path, aside: Path) -> None:
+    """Two renames, where the system has no exchange: killed between them, the old model lies beside, under a hidden name."""
+    directory.rename(aside)
     try:
         temporary.rename(directory)
     except OSError:
-        if had_old:
-            aside.rename(directory)
+        aside.rename(directory)
         raise
-    sync_directory(directory.parent)
-    if had_old:
-        _remove_old(aside)
 
 
 def _remove_old(aside: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
 from lusfx.errors import TaskModelError
+from lusfx.plain_file import NotPlainError, read_plain_file
 
 MAX_DEPTH = 32
 
@@ -21,20 +21,13 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         whose name is one of the format's, and not its folder.
     """
     try:
-        # A pipe would block for ever, and a link could lead out of the directory.
-        descriptor = os.open(path, os.O_RDONLY | _flag("O_NOFOLLOW") | _flag("O_NONBLOCK") | _flag("O_BINARY"))
-        with os.fdopen(descriptor, "rb") as file:
-            facts = os.fstat(descriptor)
-            if not stat.S_ISREG(facts.st_mode):
-                raise TaskModelError(f"{path.name} is not a plain file")
-            content = file.read(max_bytes + 1)
+        return read_plain_file(path, max_bytes)
     except FileNotFoundError:
         raise TaskModelError(f"{path.name} is missing") from None
+    except NotPlainError as error:
+        raise TaskModelError(f"{path.name} cannot be read: {error.strerror}") from None
     except OSError as error:
         raise TaskModelError(f"{path.name} cannot be read: {os.strerror(error.errno or 0)}") from None
-    if len(content) > max_bytes:
-        raise TaskModelError(f"{path.name} is larger than {max_bytes} bytes")
-    return content
 
 
 def strict_json(content: bytes, name: str) -> dict[str, Any]:
@@ -91,7 +84,3 @@ def _children(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else []
-
-
-def _flag(name: str) -> int:
-    return getattr(os, name, 0)
