@@ -3,6 +3,7 @@
 from lusfx.cache.keys import clip_key
 from lusfx.cache.ledger import OUTCOMES, LedgerEntry, Membership, RunLedger, read_ledger
 from lusfx.cache.maintenance import Explanation, explain, gc, info, repair, spec_difference, verify
+from lusfx.cache.packing import Packing, pack
 from lusfx.cache.stat_index import Stamp, StatIndex
 from lusfx.cache.store import Cache, Store
 
@@ -12,6 +13,7 @@ __all__ = [
     "Explanation",
     "LedgerEntry",
     "Membership",
+    "Packing",
     "RunLedger",
     "Stamp",
     "StatIndex",
@@ -20,6 +22,7 @@ __all__ = [
     "explain",
     "gc",
     "info",
+    "pack",
     "read_ledger",
     "repair",
     "spec_difference",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lusfx.cache.ledger import read_ledger
+from lusfx.cache.packing import salvage
 from lusfx.cache.store import CLIP_SUFFIX, SPEC, Cache, Store
 from lusfx.config import FeatureSpec
 from lusfx.durable import TEMPORARY_PREFIX, make_directory
@@ -17,13 +18,15 @@ from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
 
 QUARANTINE = "quarantine"
 ABANDONED_S = 3600
-"""A temporary file this old was left by a run that was killed: writing one takes milliseconds."""
+"""A temporary file this old was left by a run that was killed: writing one takes milliseconds, and a pack seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
     """What one fingerprint holds.
 
+    :param n_clips: loose and packed, each once.
+    :param n_packed: those of them that are in packs.
     :param n_bytes: on disk, seals included.
     """
 
@@ -32,6 +35,8 @@ class StoreInfo:
     dim: int
     stored_dtype: str
     n_clips: int
+    n_packed: int
+    n_packs: int
     n_bytes: int
 
 
@@ -50,23 +55,25 @@ class CacheInfo:
 
 def info(cache: Cache) -> CacheInfo:
     """Count what a cache holds, without reading any clip."""
-    stores = []
-    for store in cache.stores():
-        sizes = [_size_of(path) for path in store.files()]
-        spec = store.spec
-        stores.append(
-            StoreInfo(
-                store.fingerprint,
-                spec.encoder.architecture,
-                spec.encoder.dim,
-                spec.stored_dtype,
-                len(sizes),
-                sum(sizes),
-            )
-        )
+    stores = [_store_info(store) for store in cache.stores()]
     patients = {member.patient for member in cache.memberships().values()} - {None}
     quarantined = list((cache.directory / QUARANTINE).glob("*"))
     return CacheInfo(stores, len(cache.ledgers()), len(patients), len(quarantined))
+
+
+def _store_info(store: Store) -> StoreInfo:
+    spec, loose = store.spec, list(store.files())
+    n_clips, packs = len(store.keys()), store.packs.files()
+    return StoreInfo(
+        store.fingerprint,
+        spec.encoder.architecture,
+        spec.encoder.dim,
+        spec.stored_dtype,
+        n_clips,
+        len(store.packs.keys()),
+        len(packs),
+        sum(_size_of(path) for path in [*loose, *packs]),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,8 @@ class Finding:
     """Something in a cache that is not as it was written.
 
     :param file: relative to the cache; holds keys only.
-    :param code: ``damaged-clip``, ``unreadable-clip``, ``damaged-spec``, ``damaged-ledger`` or ``unfinished-run``.
+    :param code: ``damaged-clip``, ``damaged-pack``, ``unreadable-clip``, ``unreadable-pack``, ``damaged-spec``,
+        ``damaged-ledger`` or ``unfinished-run``.
     """
 
     file: str
@@ -103,8 +111,8 @@ def verify(cache: Cache, progress: Callable[[int], None] | None = None) -> Verif
 
     :param progress: called with the number of clips checked so far.
     """
-    findings = []
-    n_clips = 0
+    findings: list[Finding] = []
+    count = _Count(progress)
     for directory in cache.store_directories():
         try:
             store = Store.open(directory)
@@ -112,23 +120,64 @@ def verify(cache: Cache, progress: Callable[[int], None] | None = None) -> Verif
             if (directory / SPEC).exists() or any(directory.rglob(f"*{CLIP_SUFFIX}")):  # else it was only just begun
                 findings.append(Finding(f"{directory.name}/{SPEC}", "damaged-spec", str(error)))
             continue
-        for path in sorted(store.files()):
-            n_clips += 1
+        for path in [*sorted(store.files()), *store.packs.files()]:
+            check = _check_pack if path.parent == store.packs.directory else _check_clip
             file = path.relative_to(cache.directory).as_posix()
+            what = "pack" if check is _check_pack else "clip"
             try:
-                store.read(path.stem)
-            except ClipNotCachedError:
-                n_clips -= 1  # removed meanwhile by another process
+                check(store, path, count)
+            except (FileNotFoundError, ClipNotCachedError):
+                continue  # removed meanwhile by another process
             except CorruptRecordError as error:
-                findings.append(Finding(file, "damaged-clip", str(error)))
+                findings.append(Finding(file, f"damaged-{what}", str(error)))
             except CacheError as error:
-                findings.append(Finding(file, "unreadable-clip", str(error)))
-            if progress is not None:
-                progress(n_clips)
+                findings.append(Finding(file, f"unreadable-{what}", str(error)))
     ledgers = cache.ledgers()
     return Verification(
-        n_clips, len(ledgers), findings + [f for path in ledgers for f in _ledger_findings(cache, path)]
+        count.n_clips, len(ledgers), findings + [f for path in ledgers for f in _ledger_findings(cache, path)]
     )
+
+
+@dataclass(slots=True)
+class _Count:
+    """Clips checked so far."""
+
+    progress: Callable[[int], None] | None
+    n_clips: int = 0
+
+    def add(self, n_clips: int) -> None:
+        self.n_clips += n_clips
+        if self.progress is not None:
+            self.progress(self.n_clips)
+
+
+def _check_clip(store: Store, path: Path, count: _Count) -> None:
+    try:
+        store.read_loose(path.stem)
+    except ClipNotCachedError:
+        raise
+    except CacheError:
+        count.add(1)
+        raise
+    count.add(1)
+
+
+def _check_pack(store: Store, path: Path, count: _Count) -> None:
+    """Check every byte of a pack, and every clip as its readers do.
+
+    :raises CorruptRecordError: saying how many clips are damaged.
+    """
+    pack = store.packs.open(path)
+    n_damaged = 0
+    for _, clip in pack.read_all(range(len(pack.keys))):
+        count.add(1)
+        if isinstance(clip, CorruptRecordError):
+            n_damaged += 1
+        elif isinstance(clip, CacheError):
+            raise clip
+    if n_damaged:
+        raise CorruptRecordError(f"{n_damaged} of the pack's {len(pack.keys)} clips are damaged")
+    pack.verify()
 
 
 def _ledger_findings(cache: Cache, path: Path) -> Iterator[Finding]:
@@ -143,23 +192,40 @@ def _ledger_findings(cache: Cache, path: Path) -> Iterator[Finding]:
 
 
 def repair(cache: Cache) -> list[Finding]:
-    """Set damaged clips aside in ``CACHE/quarantine``, so that the next extraction encodes them again.
+    """Set damaged clips and packs aside in ``CACHE/quarantine``, so that the next extraction encodes them again. The sound
+    clips of a damaged pack are put into another one before.
 
     :returns: what was set aside.
     """
-    damaged = [finding for finding in verify(cache).findings if finding.code == "damaged-clip"]
-    quarantine = cache.directory / QUARANTINE
+    damaged = [finding for finding in verify(cache).findings if finding.code in ("damaged-clip", "damaged-pack")]
     for finding in damaged:
         source = cache.directory / finding.file
-        fingerprint = finding.file.partition("/")[0]
         try:
-            make_directory(quarantine)
-            os.replace(source, quarantine / f"{fingerprint[:12]}-{source.name}")  # noqa: PTH105 - replaces on Windows too
+            if finding.code == "damaged-pack" and _mended(source):
+                continue
+            _set_aside(cache, source)
         except FileNotFoundError:
             continue  # set aside meanwhile by another process
         except OSError as error:
             raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
     return damaged
+
+
+def _mended(path: Path) -> bool:
+    """Save the sound clips of a damaged pack; whether they are all, and the pack has been put in its place anew."""
+    store = Store.open(path.parents[1])
+    try:
+        pack = store.packs.open(path)
+    except CorruptRecordError:
+        return False  # nobody can say any more which clips it has
+    return path in salvage(store, pack)[0]
+
+
+def _set_aside(cache: Cache, path: Path) -> None:
+    quarantine = cache.directory / QUARANTINE
+    make_directory(quarantine)
+    fingerprint = path.relative_to(cache.directory).parts[0]
+    os.replace(path, quarantine / f"{fingerprint[:12]}-{path.name}")  # noqa: PTH105 - replaces on Windows too
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,13 +306,16 @@ class Removal:
 
 
 def gc(cache: Cache, *, fingerprints: Sequence[str] = (), dry_run: bool = False) -> Removal:
-    """Remove temporary files of killed runs, quarantined clips, and the stores of fingerprints that are named.
+    """Remove temporary files of killed runs, what is in quarantine, the files of clips that are in a pack as well, and the
+    stores of fingerprints that are named.
 
     :param fingerprints: beginnings of fingerprints whose embeddings are no longer wanted.
     """
     unwanted = sorted({cache.directory_of(beginning) for beginning in fingerprints})
     doomed = [path for path in cache.directory.rglob(f"{TEMPORARY_PREFIX}*") if _abandoned(path)]
     doomed += sorted((cache.directory / QUARANTINE).glob("*"))
+    for directory in cache.store_directories():
+        doomed += _packed_as_well(directory) if directory not in unwanted else []
     for directory in unwanted:
         doomed += sorted(path for path in directory.rglob("*") if not path.is_dir())
     doomed = list(dict.fromkeys(doomed))
@@ -255,6 +324,17 @@ def gc(cache: Cache, *, fingerprints: Sequence[str] = (), dry_run: bool = False)
         _remove(doomed, unwanted)
     names = [path.relative_to(cache.directory).as_posix() for path in doomed]
     return Removal(names, n_bytes, dry_run)
+
+
+def _packed_as_well(directory: Path) -> list[Path]:
+    """Files of loose clips that a pack holds sound: left by a packing that was killed."""
+    try:
+        store = Store.open(directory)
+    except CorruptRecordError:
+        return []
+    loose = {path.stem: path for path in store.files()}
+    store.packs.refresh()
+    return sorted(loose[key] for key, _ in store.packs.read_all(loose))
 
 
 def _remove(files: list[Path], directories: list[Path]) -> None:

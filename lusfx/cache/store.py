@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from pydantic import ValidationError
 
 from lusfx.cache import record, sealed
 from lusfx.cache.keys import CLIP_KEY
-from lusfx.cache.ledger import LEDGER_SUFFIX, Membership, RunLedger, read_ledger
+from lusfx.cache.ledger import LEDGER_SUFFIX, Membership, RunLedger, read_header
+from lusfx.cache.memberships import memberships
+from lusfx.cache.packs import PACKS, Packs
 from lusfx.cache.stat_index import FILE_NAME as STAT_INDEX
 from lusfx.cache.stat_index import StatIndex
 from lusfx.config import FeatureSpec, canonical_json
@@ -24,6 +26,9 @@ from lusfx.types import ClipEmbeddings
 
 FORMAT = "lusfx-cache"
 VERSION = 1
+"""Of a cache as it is begun. Older programs read no other, and would not see the clips of a pack."""
+PACKED_VERSION = 2
+"""Of a cache that may have packs."""
 MARKER = "cache.json"
 SPEC = "spec.json"
 CLIPS = "clips"
@@ -43,6 +48,7 @@ class Store:
         self.directory = directory
         self.spec = spec
         self.fingerprint = spec.fingerprint
+        self.packs = Packs(directory / PACKS, self.fingerprint, spec.encoder.dim)
 
     @classmethod
     def open(cls, directory: Path) -> Store:
@@ -64,21 +70,37 @@ class Store:
         return cls(directory, spec)
 
     def path_of(self, key: str) -> Path:
-        """Where a clip's file lies, or would lie."""
+        """Where a clip's own file lies, or would lie."""
         if not CLIP_KEY.fullmatch(key):
             raise ValueError("a clip key is 64 hexadecimal digits")
         return self.directory / CLIPS / key[:2] / (key + CLIP_SUFFIX)
 
     def __contains__(self, key: str) -> bool:
-        return self.path_of(key).is_file()
+        if self.path_of(key).is_file() or key in self.packs:
+            return True
+        self.packs.refresh()
+        return key in self.packs
 
     def keys(self) -> set[str]:
-        """Keys of all clips, by one look at the directories."""
-        return {key for _, key in self._entries()}
+        """Keys of all clips, loose and packed, by one look at the directories."""
+        # Loose ones first: a clip moves from there into a pack, and never back.
+        loose = {key for _, key in self._entries()}
+        self.packs.refresh()
+        return loose | self.packs.keys()
 
     def files(self) -> Iterator[Path]:
-        """Files of all clips; temporary ones, and what lies where no reader looks for it, are not among them."""
+        """Files of all loose clips; temporary ones, and what lies where no reader looks for it, are not among them."""
         return (folder / (key + CLIP_SUFFIX) for folder, key in self._entries())
+
+    def size_of(self, key: str) -> int:
+        """About how many bytes a clip's embeddings have, without reading them; 0 if it is not here."""
+        packed = self.packs.size_of(key)
+        if packed is not None:
+            return packed
+        try:
+            return self.path_of(key).stat().st_size
+        except OSError:
+            return 0
 
     def _entries(self) -> Iterator[tuple[Path, str]]:
         for folder in _subdirectories(self.directory / CLIPS):
@@ -100,18 +122,73 @@ class Store:
         sealed.write_whole(self.path_of(key), head, image)
 
     def read(self, key: str) -> ClipEmbeddings:
-        """Read a clip, checked whole.
+        """Read a clip, checked whole, wherever it is sound.
 
         :raises ClipNotCachedError: if it is not here.
-        :raises CorruptRecordError: if its file is not what was written.
-        :raises CacheError: if its file cannot be read at present (permissions, a network disk that is gone).
+        :raises CorruptRecordError: if it is nowhere what was written.
+        :raises CacheError: if it cannot be read at present (permissions, a network disk that is gone).
         """
+        damage: CorruptRecordError | None = None
+        # Packed since the packs were looked at, a clip has lost its own file: so they are looked at once more.
+        for way in (self.packs.read, self._read_file, self._read_from_new_packs):
+            try:
+                clip = way(key)
+            except CorruptRecordError as error:
+                damage = damage or error
+                continue
+            if clip is not None:
+                return clip
+        if damage is not None:
+            raise damage
+        perhaps = " A damaged pack may hold it. See: lusfx cache verify." if self.packs.damaged else ""
+        raise ClipNotCachedError(
+            f"clip {key[:12]} has no embeddings of {self.fingerprint[:12]}.{perhaps} "
+            "Run: lusfx extract SOURCES --cache DIR"
+        )
+
+    def read_all(
+        self, keys: Iterable[str], failed: Callable[[str, CacheError], None] | None = None
+    ) -> Iterator[tuple[str, ClipEmbeddings]]:
+        """Read clips in the order that is fastest: pack by pack, as they lie there, and then the loose ones.
+
+        :param keys: one that is named twice is read once.
+        :param failed: told of a clip that is missing or damaged, which is then left out; None to stop there.
+        :raises ClipNotCachedError, CorruptRecordError: where ``failed`` is None.
+        :raises CacheError: if a clip cannot be read at present.
+        """
+        rest = dict.fromkeys(keys)
+        self.packs.refresh()
+        for key, clip in self.packs.read_all(list(rest)):
+            del rest[key]
+            yield key, clip
+        for key in rest:
+            try:
+                yield key, self.read(key)
+            except (ClipNotCachedError, CorruptRecordError) as error:
+                if failed is None:
+                    raise
+                failed(key, error)
+
+    def read_loose(self, key: str) -> ClipEmbeddings:
+        """Read a clip from its own file, whether or not a pack has it as well.
+
+        :raises ClipNotCachedError, CorruptRecordError, CacheError: as :meth:`read` does.
+        """
+        clip = self._read_file(key)
+        if clip is None:
+            raise ClipNotCachedError(f"clip {key[:12]} has no file of its own")
+        return clip
+
+    def _read_from_new_packs(self, key: str) -> ClipEmbeddings | None:
+        self.packs.refresh()
+        return self.packs.read(key)
+
+    def _read_file(self, key: str) -> ClipEmbeddings | None:
+        """A loose clip; None if it has no file."""
         try:
             content = self.path_of(key).read_bytes()
         except FileNotFoundError:
-            raise ClipNotCachedError(
-                f"clip {key[:12]} has no embeddings of {self.fingerprint[:12]}. Run: lusfx extract SOURCES --cache DIR"
-            ) from None
+            return None
         except OSError as error:
             # A bad block is damage. Anything else may pass, and must not make repair set a sound clip aside.
             kind = CorruptRecordError if error.errno == errno.EIO else CacheError
@@ -146,7 +223,7 @@ class Cache:
                     raise CacheError("there is no cache in this directory. Run: lusfx extract SOURCES --cache DIR")
                 if not all(name.startswith(TEMPORARY_PREFIX) for name in present):
                     raise CacheError("the directory is neither empty nor a cache; name another one")
-                sealed.write_whole(marker, canonical_json({"format": FORMAT, "version": VERSION}).encode())
+                sealed.write_whole(marker, _marker(VERSION))
             facts = json.loads(marker.read_bytes())
         except OSError as error:
             raise CacheError(f"the cache cannot be opened: {os.strerror(error.errno or 0)}") from None
@@ -154,12 +231,18 @@ class Cache:
             facts = None
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise CacheError(f"the directory is not a cache: its {MARKER} is damaged or foreign")
-        if facts.get("version") != VERSION:
+        if facts.get("version") not in (VERSION, PACKED_VERSION):
             raise CacheError(
-                f"the cache has format version {facts.get('version')}, this lusfx reads {VERSION}. Use the lusfx that "
-                "wrote it, or name another directory"
+                f"the cache has format version {facts.get('version')}, this lusfx reads {VERSION} and {PACKED_VERSION}. "
+                "Use the lusfx that wrote it, or name another directory"
             )
         return cls(directory)
+
+    def allow_packs(self) -> None:
+        """Raise the cache's format version, if it has no packs yet: older programs refuse it from then on."""
+        marker = self.directory / MARKER
+        if marker.read_bytes() != _marker(PACKED_VERSION):
+            sealed.write_whole(marker, _marker(PACKED_VERSION))
 
     def stores(self) -> list[Store]:
         """All stores, in order of fingerprint. One that another process is about to begin is not yet among them."""
@@ -212,7 +295,7 @@ class Cache:
     def encoder_name(self, fingerprint: str) -> str:
         """What the latest run called the encoder of a fingerprint; its architecture where no run is on record."""
         for path in reversed(self.ledgers()):
-            header = read_ledger(path).header
+            header = read_header(path)
             if header is not None and header["fingerprint"] == fingerprint:
                 return str(header["encoder"])
         return self.find(fingerprint).spec.encoder.architecture
@@ -223,12 +306,11 @@ class Cache:
 
     def memberships(self) -> dict[str, Membership]:
         """Which patient, exam and zone each clip belongs to, by what the latest run that knew it said."""
-        members: dict[str, Membership] = {}
-        for path in self.ledgers():
-            for entry in read_ledger(path).entries:
-                if entry.clip is not None:
-                    members[entry.clip] = entry.membership.or_else(members.get(entry.clip))
-        return members
+        return memberships(self.directory, self.ledgers())
+
+
+def _marker(version: int) -> bytes:
+    return canonical_json({"format": FORMAT, "version": version}).encode("ascii")
 
 
 def _subdirectories(directory: Path) -> list[Path]:

@@ -1,13 +1,17 @@
-"""``lusfx cache``: info, verify, repair, explain, gc."""
+"""``lusfx cache``: info, verify, repair, explain, pack, gc."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lusfx.cli import terminal
+
+if TYPE_CHECKING:
+    from lusfx.config import Precision
 
 VERDICTS = {
     "hit": "hit: extract takes this clip from the cache",
@@ -35,11 +39,19 @@ def info(cache: Path, as_json: bool) -> None:
         terminal.print_json(held.as_dict())
         return
     rows = [
-        (s.fingerprint[:12], s.architecture, str(s.dim), s.stored_dtype, str(s.n_clips), f"{s.n_bytes / 1e6:.1f} MB")
+        (
+            s.fingerprint[:12],
+            s.architecture,
+            str(s.dim),
+            s.stored_dtype,
+            str(s.n_clips),
+            f"{s.n_packed} in {s.n_packs}",
+            f"{s.n_bytes / 1e6:.1f} MB",
+        )
         for s in held.stores
     ]
-    terminal.print_table(("fingerprint", "architecture", "dim", "stored as", "clips", "size"), rows)
-    click.echo(f"{held.n_runs} runs, {held.n_patients} known patients, {held.n_quarantined} clips in quarantine")
+    terminal.print_table(("fingerprint", "architecture", "dim", "stored as", "clips", "packed", "size"), rows)
+    click.echo(f"{held.n_runs} runs, {held.n_patients} known patients, {held.n_quarantined} files in quarantine")
 
 
 @command.command()
@@ -65,7 +77,8 @@ def verify(cache: Path, as_json: bool) -> None:
 @terminal.cache_option
 @terminal.json_option
 def repair(cache: Path, as_json: bool) -> None:
-    """Set damaged clips aside, so that the next extraction encodes them again."""
+    """Set damaged clips and packs aside, so that the next extraction encodes them again. The sound clips of a damaged pack
+    are kept."""
     from dataclasses import asdict
 
     from lusfx.cache import Cache
@@ -77,20 +90,21 @@ def repair(cache: Path, as_json: bool) -> None:
         return
     for finding in findings:
         click.echo(f"set aside: {finding.file}")
-    click.echo(f"{len(findings)} damaged clips set aside; run lusfx extract again to encode them anew")
+    click.echo(f"{len(findings)} damaged files set aside; run lusfx extract again to encode their clips anew")
 
 
 @command.command()
 @click.argument("clip", type=terminal.FILE)
 @terminal.cache_option
 @click.option("--encoder", help="The encoder that extract would use.  [default: lung-lite0]")
+@terminal.precision_option
 @terminal.json_option
-def explain(clip: Path, cache: Path, encoder: str | None, as_json: bool) -> None:
+def explain(clip: Path, cache: Path, encoder: str | None, precision: Precision, as_json: bool) -> None:
     """Say why CLIP is a hit or a miss, naming what differs."""
     from lusfx.encoders import DEFAULT_ENCODER
     from lusfx.engine.explain import explain as explain_clip
 
-    result = explain_clip(clip, cache, encoder=encoder or DEFAULT_ENCODER)
+    result = explain_clip(clip, cache, encoder=encoder or DEFAULT_ENCODER, precision=precision)
     if as_json:
         terminal.print_json(result.as_dict())
         return
@@ -104,11 +118,36 @@ def explain(clip: Path, cache: Path, encoder: str | None, as_json: bool) -> None
 
 @command.command()
 @terminal.cache_option
+@click.option("--fingerprint", "fingerprints", multiple=True, help="Pack these features only; may be repeated.")
+@terminal.json_option
+def pack(cache: Path, fingerprints: tuple[str, ...], as_json: bool) -> None:
+    """Put loose clips into large files, which are read many times as fast.
+
+    Others may read, extract and pack at the same time. Older versions of lusfx refuse a cache that was packed.
+
+    Exit code: 0 all done, 1 error, 3 done but some clips are damaged, which were left as they are.
+    """
+    from lusfx.cache import Cache
+    from lusfx.cache import pack as put_together
+
+    with terminal.count_bar("pack") as progress:
+        packing = put_together(Cache.open(cache), fingerprints=fingerprints, progress=progress)
+    if as_json:
+        terminal.print_json(packing.as_dict())
+    else:
+        click.echo(packing.summary())
+        if packing.damaged:
+            click.echo("damaged clips were left where they are. Run: lusfx cache repair, then extract them again")
+    sys.exit(terminal.EXIT_SOME_FAILED if packing.damaged else 0)
+
+
+@command.command()
+@terminal.cache_option
 @click.option("--fingerprint", "fingerprints", multiple=True, help="Remove these features; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @terminal.json_option
 def gc(cache: Path, fingerprints: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
-    """Remove what killed runs left behind, clips in quarantine, and the features that are named."""
+    """Remove what killed runs left behind, what is in quarantine, and the features that are named."""
     from lusfx.cache import Cache
     from lusfx.cache import gc as tidy
 

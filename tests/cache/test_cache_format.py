@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from lusfx.cache import Cache, LedgerEntry, Store, record, sealed
+from lusfx.cache import Cache, LedgerEntry, Store, pack, pack_layout, record, sealed
 from lusfx.types import ClipEmbeddings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cache-format.md"
@@ -27,12 +27,23 @@ def page() -> str:
 
 
 @pytest.fixture(scope="module")
-def read_clip(page: str) -> Callable[..., Any]:
-    """The reader of the page, run as it stands there."""
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+def readers(page: str) -> dict[str, Any]:
+    """The readers of the page, run as they stand there."""
     names: dict[str, Any] = {}
-    exec(compile(code, str(PAGE), "exec"), names)
-    reader: Callable[..., Any] = names["read_clip"]
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(code, str(PAGE), "exec"), names)
+    return names
+
+
+@pytest.fixture(scope="module")
+def read_clip(readers: dict[str, Any]) -> Callable[..., Any]:
+    reader: Callable[..., Any] = readers["read_clip"]
+    return reader
+
+
+@pytest.fixture(scope="module")
+def read_pack(readers: dict[str, Any]) -> Callable[..., Any]:
+    reader: Callable[..., Any] = readers["read_pack"]
     return reader
 
 
@@ -45,6 +56,47 @@ def test_the_reader_of_the_page_reads_a_clip(
     np.testing.assert_array_equal(arrays["times_s"], embeddings.times_s)
     assert set(arrays) == set(record.DTYPES)
     assert provenance == {"reader": "video"}
+
+
+def test_the_reader_of_the_page_reads_a_pack(
+    cache: Cache, store: Store, embeddings: ClipEmbeddings, read_pack: Callable[..., Any]
+) -> None:
+    keys = ["0b" * 32, KEY]
+    for key in keys:
+        store.write(key, replace(embeddings, provenance={"clip": key[:2]}))
+    pack(cache)
+    (path,) = store.packs.files()
+    found = list(read_pack(path, store.fingerprint))
+    assert [key for key, *_ in found] == sorted(keys)
+    for key, arrays, provenance in found:
+        clip = store.read(key)
+        assert set(arrays) == set(pack_layout.COLUMNS)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, getattr(clip, name))
+        assert provenance == {"clip": key[:2]}
+    content = path.read_bytes()
+    for position in [*range(sealed.SEAL_BYTES), *range(sealed.SEAL_BYTES, len(content), 97)]:
+        altered = bytearray(content)
+        altered[position] ^= 1
+        path.write_bytes(altered)
+        with pytest.raises(ValueError, match="damaged"):
+            list(read_pack(path, store.fingerprint))
+
+
+def test_the_table_of_a_pack_s_seal_is_its_layout(page: str) -> None:
+    seal = page.split("| seal of a pack |")[1].split("\n\n", maxsplit=1)[0]
+    offsets = [int(row.split("|")[1]) for row in seal.splitlines()[2:]]
+    lengths = [row.split("|")[2].strip() for row in seal.splitlines()[2:]]
+    ends = [offset + int(length) for offset, length in zip(offsets[:-1], lengths[:-1], strict=True)]
+    assert ends == offsets[1:]
+    assert offsets[-3] == pack_layout.FACTS.size
+    assert pack_layout.MAGIC.hex(" ").upper() in seal
+    datasets = [
+        name
+        for row in re.findall(r"^\| `[a-z].*", page.split("| dataset | shape |")[2], re.MULTILINE)[:7]
+        for name in re.findall(r"`([a-z_]+)`", row.split("|")[1])
+    ]
+    assert datasets == list(pack_layout.DATASETS)
 
 
 def test_the_reader_of_the_page_notices_every_byte(
@@ -62,10 +114,11 @@ def test_the_reader_of_the_page_notices_every_byte(
 
 
 def test_the_seal_is_as_the_page_says(page: str) -> None:
-    (magic,) = re.findall(r"magic: `([0-9A-F ]+)`", page)
+    of_a_clip, _ = page.split("## A pack", maxsplit=1)
+    (magic,) = re.findall(r"magic: `([0-9A-F ]+)`", of_a_clip)
     assert bytes.fromhex(magic) == sealed.MAGIC
     seal = sealed.seal(b"body")
-    rows = re.findall(r"^\| (\d+) \| (\d+) \|", page, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| (\d+) \|", of_a_clip, re.MULTILINE)
     assert [int(n_bytes) for _, n_bytes in rows] == [16, 4, 8, 32, 32, 420]
     assert sum(int(n_bytes) for _, n_bytes in rows) == sealed.SEAL_BYTES == len(seal)
     parts = {int(offset): seal[int(offset) : int(offset) + int(n_bytes)] for offset, n_bytes in rows}

@@ -251,7 +251,7 @@ def test_no_cache_is_made_by_looking(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ('{"format":"lusfx-cache","version":2}', "version 2"),
+        ('{"format":"lusfx-cache","version":3}', "version 3"),
         ('{"format":"other","version":1}', "foreign"),
         ("[", "damaged"),
         ("[]", "damaged"),

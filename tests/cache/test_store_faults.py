@@ -276,9 +276,11 @@ def test_clip_keys_are_of_content_only(tmp_path: Path) -> None:
     assert clip_key(one) == clip_key(other) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-@pytest.mark.parametrize("name", ["missing.mp4", ".", "a\0b"])
-def test_a_source_that_cannot_be_read_is_not_named(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "code"), [("missing.mp4", "cannot-open"), (".", "not-a-file"), ("a\0b", "cannot-open")]
+)
+def test_a_source_that_cannot_be_read_is_not_named(tmp_path: Path, name: str, code: str) -> None:
     with pytest.raises(UnreadableClipError) as caught:
         clip_key(tmp_path / name)
-    assert caught.value.code == "cannot-open"
+    assert caught.value.code == code
     assert str(tmp_path) not in str(caught.value)

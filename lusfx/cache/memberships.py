@@ -1,0 +1,100 @@
+"""Whose each clip is, by all ledgers; and an index, so that hundreds of runs over an archive are not read line by line again.
+
+The index is what the oldest ledgers come to. It is derived and disposable, as the stat index is: damaged, or of other
+ledgers, it is made anew; where it cannot be written, all ledgers are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import astuple
+from pathlib import Path
+
+from lusfx import durable
+from lusfx.cache import sealed
+from lusfx.cache.ledger import Membership, is_finished, read_members
+from lusfx.config import canonical_json
+from lusfx.errors import CorruptRecordError
+
+FILE_NAME = "memberships.index"
+FORMAT = "lusfx-memberships"
+VERSION = 1
+WORTH_BYTES = 4 << 20
+"""Of ledgers that the index lacks: to read fewer takes a fraction of a second."""
+SETTLED_S = 3600
+"""A ledger that has not grown for so long is of a run that was killed."""
+
+Members = dict[str, Membership]
+Stamp = tuple[str, int]
+"""Name of a ledger, and its size in bytes."""
+
+
+def memberships(directory: Path, ledgers: Sequence[Path]) -> Members:
+    """Which patient, exam and zone each clip belongs to, by what the latest run that knew it said.
+
+    :param directory: of the cache.
+    :param ledgers: files of all runs, oldest first.
+    :raises CacheError: if a ledger cannot be read.
+    """
+    index = directory / FILE_NAME
+    known, members = _load(index)
+    if known != _stamps(ledgers[: len(known)]):  # merged with another cache, or a patient's lines were deleted
+        known, members = [], {}
+    settled = _settled(ledgers[len(known) :])
+    n_known = len(known) + len(settled)
+    _add(members, ledgers[len(known) : n_known])
+    if sum(size for _, size in settled) >= WORTH_BYTES:
+        _save(index, [*known, *settled], members)
+    _add(members, ledgers[n_known:])
+    return members
+
+
+def _add(members: Members, ledgers: Sequence[Path]) -> None:
+    for path in ledgers:
+        for clip, member in read_members(path):
+            members[clip] = member.or_else(members.get(clip))
+
+
+def _settled(ledgers: Sequence[Path]) -> list[Stamp]:
+    """Stamps of the first of them, up to one that may still grow: an index of later ones alone would say who came last."""
+    stamps: list[Stamp] = []
+    for path in ledgers:
+        stamp = _stamps([path])  # before the look at its end: what a run adds after it is then read again
+        if not stamp or not (is_finished(path) or time.time() - path.stat().st_mtime > SETTLED_S):
+            break
+        stamps += stamp
+    return stamps
+
+
+def _stamps(ledgers: Sequence[Path]) -> list[Stamp]:
+    with contextlib.suppress(FileNotFoundError):
+        return [(path.name, path.stat().st_size) for path in ledgers]
+    return []
+
+
+def _load(index: Path) -> tuple[list[Stamp], Members]:
+    """The ledgers that the index has, and what they come to; none where it cannot be used."""
+    try:
+        facts = json.loads(bytes(sealed.open_seal(index.read_bytes())))
+        if (facts["format"], facts["version"]) != (FORMAT, VERSION):
+            return [], {}
+        members = {clip: Membership(*member) for clip, member in facts["members"].items()}
+        return [(name, size) for name, size in facts["ledgers"]], members
+    except (OSError, CorruptRecordError, ValueError, KeyError, TypeError, AttributeError):
+        return [], {}
+
+
+def _save(index: Path, ledgers: Sequence[Stamp], members: Members) -> None:
+    """Write the index, or do without."""
+    facts = {
+        "format": FORMAT,
+        "version": VERSION,
+        "ledgers": [list(stamp) for stamp in ledgers],
+        "members": {clip: list(astuple(member)) for clip, member in members.items()},
+    }
+    body = canonical_json(facts).encode("ascii")
+    with contextlib.suppress(OSError):
+        durable.write_whole(index, sealed.seal(body), body)
