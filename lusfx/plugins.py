@@ -66,7 +66,7 @@ class Catalogue(Generic[T]):
 
     def names(self) -> list[str]:
         """Names that can be used, sorted."""
-        return sorted(name for name in self._items if name not in self.clashes)
+        return sorted(self._items.keys() - self.clashes.keys())
 
     def values(self) -> list[T]:
         """What can be used, in order of name."""

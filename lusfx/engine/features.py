@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.cache import Cache, Store
 from lusfx.contracts import Bags, Pooling, Task, frame_durations
+from lusfx.engine.half_precision import as_float32
 from lusfx.errors import CacheError, PluginError, UsageError
 from lusfx.task_model import TaskCard, UnitFeatures
 from lusfx.types import ClipEmbeddings, FrameStatus, NotAssessable
@@ -39,6 +42,67 @@ class ClipFeatures:
     centre: NDArray[np.float32] | None = None
 
 
+class ReadableFrames:
+    """The frames of a clip that could be read, pooled at most once in each way, however many tasks ask.
+
+    :param clip: not to be changed.
+    """
+
+    def __init__(self, clip: ClipEmbeddings) -> None:
+        self.clip = clip
+        self._readable = clip.status == FrameStatus.OK
+        self._n = int(np.count_nonzero(self._readable))
+
+    def __len__(self) -> int:
+        return self._n
+
+    def _those(self, column: NDArray[Any]) -> NDArray[Any]:
+        return column if self._n == len(column) else column[self._readable]
+
+    @cached_property
+    def embeddings(self) -> NDArray[np.floating]:
+        """``(n, dim)`` as they are stored."""
+        return self._those(self.clip.embeddings)
+
+    @cached_property
+    def rows(self) -> NDArray[np.float32]:
+        """``(n, dim)``."""
+        return as_float32(self.embeddings)
+
+    @cached_property
+    def source_frame(self) -> NDArray[np.int64]:
+        """``(n,)`` position in the source."""
+        return self._those(self.clip.source_frame)
+
+    @cached_property
+    def times_s(self) -> NDArray[np.float64]:
+        """``(n,)`` seconds after the clip's first frame; NaN where unknown."""
+        return self._those(self.clip.times_s)
+
+    @cached_property
+    def durations_s(self) -> NDArray[np.float64] | None:
+        """``(n,)`` seconds that each lasts; None where times are unknown."""
+        return frame_durations(self.clip.times_s, self._readable)
+
+    @cached_property
+    def mean(self) -> NDArray[np.float32]:
+        """``(dim,)``."""
+        # To the bit what numpy.mean gives, in half the time for clips of seconds.
+        mean: NDArray[np.float32] = np.add.reduce(self.rows, axis=0) / np.float32(self._n)
+        return mean
+
+    @cached_property
+    def max(self) -> NDArray[np.float32]:
+        """``(dim,)``."""
+        largest: NDArray[np.float32] = self.rows.max(axis=0)
+        return largest
+
+    @cached_property
+    def mean_and_std(self) -> NDArray[np.float32]:
+        """``(2 * dim,)``."""
+        return np.concatenate([self.mean, self.rows.std(axis=0)])
+
+
 class FeatureMaker:
     """Makes one task's features of cached clips.
 
@@ -50,33 +114,46 @@ class FeatureMaker:
         self.card = card
         self._task = task
 
+    @property
+    def recipe(self) -> Hashable:
+        """What decides the features: makers with one recipe make the same of every clip."""
+        card = self.card
+        own_code = (card.name, card.version) if card.pooling == "custom" else None
+        aggregates = card.aggregate is not None
+        return card.unit, card.pooling, card.frames_per_clip, card.abstain, aggregates, self._needs_times, own_code
+
     def of_clip(self, clip: ClipEmbeddings, frames: NDArray[np.int64] | None = None) -> ClipFeatures:
         """Features of a clip, or the reason why there are none.
 
         :param frames: source positions of the frames that are wanted, where the unit is the frame; None for all.
         """
-        readable = clip.status == FrameStatus.OK
-        reason = self._unassessable(clip, int(readable.sum()))
+        return self.of_frames(ReadableFrames(clip), frames)
+
+    def of_frames(self, frames: ReadableFrames, wanted: NDArray[np.int64] | None = None) -> ClipFeatures:
+        """:meth:`of_clip` of a clip whose frames other makers look at, too.
+
+        :param wanted: as ``frames`` of :meth:`of_clip`.
+        """
+        reason = self._unassessable(frames)
         if reason is not None:
             return ClipFeatures(reason=reason)
-        embeddings, times_s = clip.embeddings[readable], clip.times_s[readable]
-        centre = embeddings.mean(axis=0, dtype=np.float32)
         if self.card.unit == "frame":
-            source_frame = clip.source_frame[readable]
-            wanted = slice(None) if frames is None else np.flatnonzero(np.isin(source_frame, frames))
-            return ClipFeatures(
-                rows=embeddings[wanted], source_frame=source_frame[wanted], times_s=times_s[wanted], centre=centre
-            )
+            source_frame, times_s, rows = frames.source_frame, frames.times_s, frames.embeddings
+            if wanted is not None:
+                held = np.flatnonzero(np.isin(source_frame, wanted))
+                source_frame, times_s, rows = source_frame[held], times_s[held], rows[held]
+            return ClipFeatures(rows=rows, source_frame=source_frame, times_s=times_s, centre=frames.mean)
         if self.card.aggregate is not None:
-            durations_s = frame_durations(clip.times_s, readable)
+            durations_s = frames.durations_s
             if durations_s is None:
                 if self._needs_times:
                     return ClipFeatures(reason=UNKNOWN_TIMES)
-                durations_s = np.ones(len(embeddings))
-            return ClipFeatures(rows=embeddings, durations_s=durations_s, centre=centre)
+                durations_s = np.ones(len(frames))
+            return ClipFeatures(rows=frames.embeddings, durations_s=durations_s, centre=frames.mean)
         if self.card.pooling == "attention":
-            return ClipFeatures(rows=embeddings[evenly(len(embeddings), self.card.frames_per_clip)], centre=centre)
-        return ClipFeatures(vector=self._pool(embeddings.astype(np.float32), times_s), centre=centre)
+            rows = frames.embeddings[evenly(len(frames), self.card.frames_per_clip)]
+            return ClipFeatures(rows=rows, centre=frames.mean)
+        return ClipFeatures(vector=self._pool(frames), centre=frames.mean)
 
     def of_units(self, units: Sequence[Sequence[ClipFeatures]]) -> UnitFeatures:
         """Put units together, each from its clips, of which at least one has no ``reason``.
@@ -88,9 +165,9 @@ class FeatureMaker:
         """
         whole = [[clip for clip in unit if clip.reason is None] for unit in units]
         if self.card.unit == "frame":
-            rows = np.concatenate([_given(clip.rows) for unit in whole for clip in unit]).astype(np.float32)
+            rows = as_float32(np.concatenate([_given(clip.rows) for unit in whole for clip in unit]))
             return UnitFeatures(rows, rows)
-        centres = np.stack([np.mean([_given(clip.centre) for clip in unit], axis=0) for unit in whole])
+        centres = _joined(np.mean, [[_given(clip.centre) for clip in unit] for unit in whole])
         if self.card.takes_bags:
             bags = Bags.of([np.concatenate([_given(clip.rows) for clip in unit]) for unit in whole])
             durations = None
@@ -103,9 +180,10 @@ class FeatureMaker:
                 f"the method 'pool' of task '{self.card.name}' must return vectors of one length, and returned some of "
                 f"{' and '.join(map(str, sorted(lengths)))}"
             )
+        if self.card.pooling == "mean" and all(len(unit) == 1 for unit in whole):
+            return UnitFeatures(centres, centres)
         join = np.max if self.card.pooling == "max" else np.mean
-        vectors = np.stack([join([_given(clip.vector) for clip in unit], axis=0) for unit in whole])
-        return UnitFeatures(vectors, centres)
+        return UnitFeatures(_joined(join, [[_given(clip.vector) for clip in unit] for unit in whole]), centres)
 
     @property
     def _needs_times(self) -> bool:
@@ -116,27 +194,24 @@ class FeatureMaker:
             return self._task.aggregate.needs_times
         return aggregate.make().needs_times
 
-    def _unassessable(self, clip: ClipEmbeddings, n_readable: int) -> NotAssessable | None:
+    def _unassessable(self, frames: ReadableFrames) -> NotAssessable | None:
         abstain = self.card.abstain
-        if n_readable < abstain.min_frames:
-            return NotAssessable("too-few-frames", f"{n_readable} readable frames, fewer than {abstain.min_frames}")
-        confidence = clip.provenance.get("beam_confidence")
+        if len(frames) < abstain.min_frames:
+            return NotAssessable("too-few-frames", f"{len(frames)} readable frames, fewer than {abstain.min_frames}")
+        if abstain.min_beam_confidence == 0:
+            return None
+        confidence = frames.clip.provenance.get("beam_confidence")
         if isinstance(confidence, (int, float)) and confidence < abstain.min_beam_confidence:
             detail = f"beam confidence {confidence:.2f}, below {abstain.min_beam_confidence:.2f}"
             return NotAssessable("low-beam-confidence", detail)
         return None
 
-    def _pool(self, embeddings: NDArray[np.float32], times_s: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _pool(self, frames: ReadableFrames) -> NDArray[np.float32]:
         if self.card.pooling == "custom":
-            return self._custom_pool(embeddings, times_s)
-        pooled: NDArray[np.float32]
+            return self._custom_pool(frames.rows.copy(), frames.times_s.copy())
         if self.card.pooling == "mean":
-            pooled = embeddings.mean(axis=0)
-        elif self.card.pooling == "max":
-            pooled = embeddings.max(axis=0)
-        else:
-            pooled = np.concatenate([embeddings.mean(axis=0), embeddings.std(axis=0)])
-        return pooled
+            return frames.mean
+        return frames.max if self.card.pooling == "max" else frames.mean_and_std
 
     def _custom_pool(self, embeddings: NDArray[np.float32], times_s: NDArray[np.float64]) -> NDArray[np.float32]:
         """Call the plugin's own pooling, on arrays that it cannot change."""
@@ -150,6 +225,11 @@ class FeatureMaker:
         if vector.ndim != 1 or not len(vector):
             raise PluginError(f"the method 'pool' of task '{self.card.name}' must return one vector")
         return vector
+
+
+def _joined(join: Callable[..., Any], units: Sequence[Sequence[NDArray[np.floating]]]) -> NDArray[np.float32]:
+    """A row a unit: that of its only clip, or what the rows of its clips are joined to."""
+    return np.stack([unit[0] if len(unit) == 1 else join(unit, axis=0) for unit in units])
 
 
 def evenly(n: int, wanted: int) -> NDArray[np.intp]:
@@ -170,10 +250,10 @@ def features_of_clips(
     :raises ClipNotCachedError, CorruptRecordError: if a clip is missing or damaged.
     """
     made: dict[str, dict[str, ClipFeatures]] = {name: {} for name in makers}
-    for key in keys:
-        clip = store.read(key)
+    for key, clip in store.read_all(keys):
+        frames = ReadableFrames(clip)
         for name, maker in makers.items():
-            made[name][key] = maker.of_clip(clip)
+            made[name][key] = maker.of_frames(frames)
     return made
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from lusfx.cache import Cache, Membership
-from lusfx.contracts import Device, EncoderRequest
+from lusfx.contracts import Device, EncoderRequest, Runtime
 from lusfx.engine import exam_summary
 from lusfx.engine.answers import Panel
-from lusfx.engine.encoders import feature_spec, open_encoder, store_for
+from lusfx.engine.decoding.limits import default_workers
+from lusfx.engine.encoders import open_beside_decoders, store_for
 from lusfx.engine.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
 from lusfx.engine.score_report import ScoreTally, score_page
 from lusfx.engine.score_table import NOT_ASSESSABLE, SCORED, Place, ScoreTable, columns_of
@@ -78,7 +79,9 @@ def score(
     with_gates: bool = True,
     device: Device = "auto",
     threads: int = 0,
+    runtime: Runtime = "auto",
     batch_size: int = BATCH_SIZE,
+    workers: int | None = None,
     show_paths: bool = False,
     report: Path | None = None,
     site_key: SiteKey | None = None,
@@ -96,6 +99,8 @@ def score(
         directory, say).
     :param with_gates: whether a task that requires another's answer is asked only where it has it; the other's model must
         then be among ``models``.
+    :param runtime: what computes the encoder, where it has a choice. The precision is the one that the models were trained on.
+    :param workers: decoding processes, as :func:`lusfx.extract` takes them.
     :param show_paths: add a column ``path``; a path can name a patient.
     :param report: where to write an HTML report, if anywhere; it has no pictures and names no file.
     :raises FingerprintMismatchError: if the encoder's features are not those that a model was trained on.
@@ -109,8 +114,13 @@ def score(
     encoder_of_models = _encoder_of(loaded)
     panel = Panel(loaded, with_gates)
     if sources:
-        opened = open_encoder(EncoderRequest(encoder or encoder_of_models, device=device, threads=threads), registry)
-        spec = feature_spec(opened)
+        # Models of one fingerprint were all trained on features of one precision.
+        precision = loaded[0].card.features.precision
+        name = encoder or encoder_of_models
+        request = EncoderRequest(name, None, device, threads, precision, runtime)
+        workers = default_workers() if workers is None else workers
+        opened = open_beside_decoders(request, registry, workers)
+        spec = opened.feature_spec
         for model in loaded:
             model.require_fingerprint(spec.fingerprint, opened.name)
         holder = Cache.open(Path(cache), create=True)
@@ -121,6 +131,7 @@ def score(
             registry,
             site_key or SiteKey.load(),
             batch_size=batch_size,
+            workers=workers,
             progress=progress,
             stop=stop,
         )

@@ -10,7 +10,6 @@ from lusfx.cache import Membership, Store
 from lusfx.engine.answers import Answer, Answers, Panel
 from lusfx.engine.exam_summary import ZoneClip, exam_rows
 from lusfx.engine.extract import Trouble
-from lusfx.errors import ClipNotCachedError, CorruptRecordError
 from lusfx.tables import Cell, ColumnType
 from lusfx.task_model import TaskModel
 from lusfx.types import ClipEmbeddings, NotAssessable
@@ -22,8 +21,10 @@ EXAM_UNKNOWN: Mapping[str, Cell] = {
     "code": "exam-unknown",
     "reason": "the task is asked of exams, and nobody says which exam the clip is of. Give the manifest a column exam_id",
 }
-CLIPS_AT_ONCE = 64
+CLIPS_AT_ONCE = 512
 """Clips whose embeddings are held at a time, exams being kept together."""
+BYTES_AT_ONCE = 64 << 20
+"""Of these embeddings, about."""
 
 
 def columns_of(models: Sequence[TaskModel], show_paths: bool) -> dict[str, ColumnType]:
@@ -80,6 +81,11 @@ class ScoreTable:
     panel: Panel
     store: Store
     exam_rows: list[dict[str, Cell]] = field(default_factory=list)
+    _constant: dict[str, dict[str, Cell]] = field(init=False, repr=False)
+    """By a model's digest, the cells that all of its rows have."""
+
+    def __post_init__(self) -> None:
+        self._constant = {model.digest: self._cells_of(model) for model in self.panel.models}
 
     def rows(self) -> Iterator[dict[str, Cell]]:
         """Rows exam by exam, exams in order of their first place; what has no embeddings has a status and no probability.
@@ -136,24 +142,22 @@ class ScoreTable:
             # A clip whose exam nobody knows stands alone.
             by_exam.setdefault(place.member.exam or f"#{number}", []).append(place)
         portion: list[list[Place]] = []
+        n_clips = n_bytes = 0
         for group in by_exam.values():
             portion.append(group)
-            if sum(map(len, portion)) >= CLIPS_AT_ONCE:
+            n_clips += len(group)
+            n_bytes += sum(self.store.size_of(place.key) for place in group if place.key is not None)
+            if n_clips >= CLIPS_AT_ONCE or n_bytes >= BYTES_AT_ONCE:
                 yield portion
-                portion = []
+                portion, n_clips, n_bytes = [], 0, 0
         if portion:
             yield portion
 
     def _read(self, places: Sequence[Place]) -> tuple[dict[str, ClipEmbeddings], set[str]]:
         """Embeddings by clip key, and the keys of those that the cache holds damaged: they stop no other."""
-        clips: dict[str, ClipEmbeddings] = {}
-        damaged = set()
-        for key in dict.fromkeys(place.key for place in places if place.key is not None):
-            try:
-                clips[key] = self.store.read(key)
-            except (CorruptRecordError, ClipNotCachedError):
-                damaged.add(key)
-        return clips, damaged
+        damaged: set[str] = set()
+        keys = (place.key for place in places if place.key is not None)
+        return dict(self.store.read_all(keys, lambda key, error: damaged.add(key))), damaged
 
     def _answered(self, model: TaskModel, place: Place, answer: Answer) -> Iterator[dict[str, Cell]]:
         """A row an outcome; one row where there is no answer."""
@@ -165,28 +169,34 @@ class ScoreTable:
                 facts |= {"code": reason.code, "reason": reason.detail}
             yield self._row(model, place, at | facts)
             return
-        said = model.answer(answer.probabilities)
+        row = self._row(model, place, at | {"answer": answer.said, "status": SCORED})
         for outcome, probability in zip(model.card.outcomes, answer.probabilities.tolist(), strict=True):
-            facts = {"outcome": outcome.name, "probability": probability, "answer": said, "status": SCORED}
-            facts |= {f"at_{name}": probability >= point.threshold for name, point in outcome.operating_points.items()}
-            yield self._row(model, place, at | facts)
+            row_of_outcome = row | {"outcome": outcome.name, "probability": probability}
+            for name, point in outcome.operating_points.items():
+                row_of_outcome[f"at_{name}"] = probability >= point.threshold
+            yield row_of_outcome
 
     def _row(self, model: TaskModel, place: Place, facts: Mapping[str, Cell]) -> dict[str, Cell]:
-        row: dict[str, Cell] = {
-            "unit": model.card.task.unit,
-            "exam": place.member.exam,
+        member = place.member
+        row = self._constant[model.digest] | {
+            "exam": member.exam,
             "clip": place.key,
-            "patient": place.member.patient,
-            "zone": place.member.zone,
-            "task": model.card.task.name,
-            "model": model.name,
-            "model_digest": model.digest,
-            "fingerprint": self.store.fingerprint,
+            "patient": member.patient,
+            "zone": member.zone,
         }
         if place.path is not None:
             row["path"] = str(place.path)
         row.update(facts)
         return row
+
+    def _cells_of(self, model: TaskModel) -> dict[str, Cell]:
+        return {
+            "unit": model.card.task.unit,
+            "task": model.card.task.name,
+            "model": model.name,
+            "model_digest": model.digest,
+            "fingerprint": self.store.fingerprint,
+        }
 
 
 def _why_absent(place: Place, damaged: set[str]) -> dict[str, Cell]:

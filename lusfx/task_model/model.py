@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,10 @@ class TaskModel:
 
     @property
     def encoder_argument(self) -> str:
-        """What ``--encoder`` takes to make this model's features, for messages, which name no folder."""
-        return self.card.features.encoder if self.own_encoder is None else f"MODEL/{OWN_ENCODER}"
+        """What follows ``--encoder`` to make this model's features, for messages, which name no folder."""
+        features = self.card.features
+        name = features.encoder if self.own_encoder is None else f"MODEL/{OWN_ENCODER}"
+        return name if features.precision == "float32" else f"{name} --precision {features.precision}"
 
     def score(self, units: UnitFeatures, fingerprint: str, encoder: str | None = None) -> NDArray[np.float64]:
         """Calibrated probability of yes to each outcome.
@@ -130,16 +133,26 @@ class TaskModel:
 
         :returns: the name of a class; of a multi-label task, the names of the labels that are present, or ``none``.
         """
+        return self.answers(probabilities[None])[0]
+
+    def answers(self, probabilities: NDArray[np.float64]) -> list[str]:
+        """:meth:`answer` of each unit.
+
+        :param probabilities: ``(n, n_outcomes)``.
+        """
         card = self.card.task
-        decisions = np.array(
-            [
-                probability >= outcome.operating_points[outcome.decides].threshold
-                for probability, outcome in zip(probabilities, self.card.outcomes, strict=True)
-            ]
-        )
+        decisions = probabilities >= self._deciding
         if not card.exclusive:
-            return "; ".join(name for name, yes in zip(card.classes, decisions, strict=True) if yes) or "none"
-        return card.classes[int(class_numbers(card, probabilities[None], decisions[None])[0])]
+            return [
+                "; ".join(name for name, yes in zip(card.classes, each, strict=True) if yes) or "none"
+                for each in decisions.tolist()
+            ]
+        return [card.classes[number] for number in class_numbers(card, probabilities, decisions).tolist()]
+
+    @cached_property
+    def _deciding(self) -> NDArray[np.float64]:
+        """The threshold that each outcome is decided by, ``(n_outcomes,)``."""
+        return np.array([outcome.operating_points[outcome.decides].threshold for outcome in self.card.outcomes])
 
 
 def class_numbers(

@@ -15,10 +15,11 @@ import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 
-from lusfx.cache import Cache, Store
+from lusfx.cache import Cache, Store, pack
 from lusfx.cli.score import command
 from lusfx.contracts import Abstention, Gate, Task, Youden, ZoneSummary
 from lusfx.encoders import DEFAULT_ENCODER
+from lusfx.engine.features import FeatureMaker, features_of_clips
 from lusfx.engine.score import score
 from lusfx.errors import CacheError, FingerprintMismatchError, UsageError
 from lusfx.heads.linear import LogisticHead
@@ -140,7 +141,7 @@ def save(tmp_path: Path) -> Save:
 def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail where an encoder or the site's key is asked for."""
 
-    for name in ("open_encoder", "SiteKey.load"):
+    for name in ("open_beside_decoders", "SiteKey.load"):
         monkeypatch.setattr(f"lusfx.engine.score.{name}", lambda *_arguments: pytest.fail("none is needed"))
 
 
@@ -225,6 +226,25 @@ def test_csv_and_parquet_say_the_same(small: SmallCache, save: Save, tmp_path: P
         return "" if value is None else str(int(value)) if isinstance(value, bool) else str(value)
 
     assert told == [{name: text(value) for name, value in row.items()} for row in read(tmp_path / "scores.parquet")]
+
+
+@pytest.mark.usefixtures("no_encoder")
+def test_packed_clips_have_the_scores_that_they_had(fresh: SmallCache, save: Save, tmp_path: Path) -> None:
+    """To the last digit, whatever the form of the task; and training is given the same features."""
+    models = [save(task, fresh.store) for task in (Sign(), Severity(), Longer(), OfExam(), OfFrame())]
+    makers = {model.name: FeatureMaker(TaskCard.of(model)) for model in (Sign(), Longer(), OfFrame())}
+    before = features_of_clips(fresh.store, fresh.store.keys(), makers)
+    score([], models, fresh.cache, tmp_path / "loose.csv")
+    assert pack(Cache.open(fresh.cache)).clips == len(fresh.clips())
+    score([], models, fresh.cache, tmp_path / "packed.csv")
+    assert (tmp_path / "packed.csv").read_bytes() == (tmp_path / "loose.csv").read_bytes()
+    store = Cache.open(fresh.cache).stores()[0]
+    after = features_of_clips(store, store.keys(), makers)
+    for name, clips in before.items():
+        assert clips.keys() == after[name].keys()
+        for key, made in clips.items():
+            for field in ("vector", "rows", "durations_s", "source_frame", "times_s", "centre"):
+                np.testing.assert_array_equal(getattr(after[name][key], field), getattr(made, field))
 
 
 @pytest.mark.usefixtures("no_encoder")

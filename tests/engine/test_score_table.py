@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,9 +110,13 @@ class Read:
         self.fingerprint = store.fingerprint
         self.counts: dict[str, int] = {}
 
-    def read(self, key: str) -> ClipEmbeddings:
-        self.counts[key] = self.counts.get(key, 0) + 1
-        return self.store.read(key)
+    def read_all(self, keys: Iterable[str], failed: Any = None) -> Iterator[tuple[str, ClipEmbeddings]]:
+        for key, clip in self.store.read_all(keys, failed):
+            self.counts[key] = self.counts.get(key, 0) + 1
+            yield key, clip
+
+    def size_of(self, key: str) -> int:
+        return self.store.size_of(key)
 
 
 @pytest.fixture
@@ -276,7 +280,7 @@ def test_a_cache_that_cannot_be_read_at_all_is_an_error(store: Store, make_model
     """A network disk that is gone is no damage of the clips: a table full of failures would be a lie."""
 
     class Gone(Read):
-        def read(self, key: str) -> ClipEmbeddings:
+        def read_all(self, keys: Iterable[str], failed: Any = None) -> Iterator[tuple[str, ClipEmbeddings]]:
             raise CacheError("the disk is gone")
 
     place = clip(store, "a", None, None, 0.5)
