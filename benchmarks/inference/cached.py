@@ -1,24 +1,29 @@
 """Scoring from the cache against encoding again, both by the product's own code.
 
-Three pairs, from the inside out: the heads alone on features that are held in memory; clips read from the cache,
-checked and answered; the whole of ``lusfx.score``, which loads the models and writes the table.
+From the inside out: the heads alone on features that are held in memory; packed clips read, checked and answered; the
+whole of ``lusfx.score``, which loads the models and writes the table. And one pass of several tasks that are asked of
+single frames.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Iterator, Sequence
-from itertools import count
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
 
 from benchmarks.clips import draw_clips, site_key
 from benchmarks.inference.plan import Plan
 from benchmarks.inference.subject import Subject
 from benchmarks.request import Device
 from benchmarks.timing import Spread, Way, take_turns
-from lusfx.cache import Cache, Membership
-from lusfx.config import FeatureSpec
+from lusfx.cache import Cache, Membership, Store
+from lusfx.cache.packing import write_pack
 from lusfx.contracts import EncoderRequest
 from lusfx.encoders import open_directory
 from lusfx.engine.answers import Panel
@@ -29,19 +34,23 @@ from lusfx.engine.score_table import Place, ScoreTable
 from lusfx.engine.sources import discover
 from lusfx.plugins import Registry
 from lusfx.task_model import TaskModel
+from lusfx.types import ClipEmbeddings
 
 PAIRS = {
     "heads": ("heads", "encode"),
     "clips": ("clips", "encode"),
-    "command": ("score-cached", "score-again"),
+    "command": ("score-cached", "encode"),
 }
 """What is done from the cache, and what is done again in its place."""
+CLIPS_A_PORTION = 64
+"""Clips that frame tasks are asked about at a time: their frames fit the processor's cache."""
 
 
 def measure_cached(
     subject: Subject,
     models: Sequence[TaskModel],
     places: Sequence[Path],
+    frame_models: Sequence[TaskModel],
     plan: Plan,
     device: Device,
     threads: int,
@@ -51,68 +60,93 @@ def measure_cached(
     """Time all pairs in turns.
 
     :param places: the directories of ``models``.
+    :param frame_models: of tasks that are asked of frames.
     :param folder: where clips, caches and tables may be written.
     """
-    draw_clips(folder / "archive", plan.cached_clips, plan.cached_frames)
-    ways = dict(_ways(subject, models, places, plan, device, threads, folder, registry))
-    times = take_turns(ways, plan.cached_rounds)
-    a_clip = {
-        name: Spread.of([time_s / plan.cached_clips for time_s in times_s]).as_dict() for name, times_s in times.items()
-    }
-    pairs = {
-        pair: Spread.of([again / cached for cached, again in zip(times[one], times[other], strict=True)]).as_dict()
-        for pair, (one, other) in PAIRS.items()
-    }
-    return {
-        "n_clips": plan.cached_clips,
-        "frames_a_clip": plan.cached_frames,
-        "n_tasks": len(models),
-        "head": "logistic",
-        "seconds_a_clip": a_clip,
-        "times_as_fast": pairs,
-    }
-
-
-def _ways(
-    subject: Subject,
-    models: Sequence[TaskModel],
-    places: Sequence[Path],
-    plan: Plan,
-    device: Device,
-    threads: int,
-    folder: Path,
-    registry: Registry,
-) -> Iterator[tuple[str, Way]]:
-    clips, key = folder / "archive" / "clips", site_key()
-    options: dict[str, Any] = {"device": device, "threads": threads, "encoder": str(subject.directory), "site_key": key}
+    draw_clips(folder / "archive", plan.encoded_clips, plan.cached_frames)
     encoder = open_directory(subject.directory, EncoderRequest(subject.name, device=device, threads=threads))
-    spec = FeatureSpec(encoder=encoder.identity, preprocess=encoder.preprocess)
-    sources = discover([clips], registry, key, known=lambda path: False).sources
-    number = count()
-
-    def score_again() -> None:
-        again = folder / f"again-{next(number)}"
-        score([clips], places, again / "cache", again / "scores.csv", **options)
+    sources = discover([folder / "archive" / "clips"], registry, site_key(), known=lambda path: False).sources
+    encoded: list[ClipEmbeddings] = []
 
     def encode() -> None:
         """The product's pipeline, an encoder at hand, and nothing written: the least that encoding again can be."""
+        encoded.clear()
         pipeline = Pipeline(
-            spec, encoder, key, lambda clip: False, lambda clip, embeddings: None, threading.Event(), plan.batch_size
+            encoder.feature_spec,
+            encoder,
+            site_key(),
+            lambda clip: False,
+            lambda clip, embeddings: encoded.append(embeddings),
+            threading.Event(),
+            plan.batch_size,
         )
         for outcome in pipeline.run(sources):
             assert outcome.outcome == "encoded", outcome.code
 
-    score_again()
-    cache = folder / "again-0" / "cache"
-    store = Cache.open(cache).find(spec.fingerprint)
-    panel = Panel(models)
-    kept = [Place(clip, Membership()) for clip in sorted(store.keys())]
-    maker = FeatureMaker(models[0].card.task)
-    features = maker.of_units([[maker.of_clip(store.read(place.key))] for place in kept if place.key is not None])
-    assert len(kept) == len(features) == plan.cached_clips
+    encode()
+    cache = Cache.open(folder / "cache", create=True)
+    store = cache.store(encoder.feature_spec)
+    _pack(cache, store, encoded, plan.cached_clips)
+    cached = _cached_ways(cache, store, models, places, frame_models, folder / "scores.csv")
+    times = take_turns({"encode": encode, **cached}, plan.cached_rounds)
+    ways = list(times)
+    n_clips = {name: plan.encoded_clips if name == "encode" else plan.cached_clips for name in ways}
+    a_clip = {name: [time_s / n_clips[name] for time_s in times_s] for name, times_s in times.items()}
+    n_scores = plan.cached_frames * len(frame_models)
+    return {
+        "n_clips": plan.cached_clips,
+        "n_encoded": plan.encoded_clips,
+        "frames_a_clip": plan.cached_frames,
+        "n_tasks": len(models),
+        "head": "logistic",
+        "seconds_a_clip": {name: Spread.of(times_s).as_dict() for name, times_s in a_clip.items()},
+        "pairs": {pair: list(names) for pair, names in PAIRS.items()},
+        "times_as_fast": {
+            pair: Spread.of(
+                [again / cached for cached, again in zip(a_clip[one], a_clip[other], strict=True)]
+            ).as_dict()
+            for pair, (one, other) in PAIRS.items()
+        },
+        "n_frame_tasks": len(frame_models),
+        "frame_scores_a_second": Spread.of([n_scores / time_s for time_s in a_clip["frames"]]).as_dict(),
+    }
 
-    yield "encode", encode
-    yield "clips", lambda: [*ScoreTable(kept, panel, store).rows()]
-    yield "heads", lambda: [model.score(features, spec.fingerprint) for model in models]
-    yield "score-again", score_again
-    yield "score-cached", lambda: score([], places, cache, folder / "scores.csv", **options)
+
+def _pack(cache: Cache, store: Store, clips: Sequence[ClipEmbeddings], n_clips: int) -> None:
+    """Pack the clips over and over, under other keys and each time with their frames turned on, to be an archive."""
+    cache.allow_packs()
+    stored = np.dtype(store.spec.stored_dtype)
+    archive = []
+    for number in range(n_clips):
+        clip = clips[number % len(clips)]
+        turned = np.roll(clip.embeddings, number, axis=0).astype(stored)
+        archive.append((hashlib.sha256(b"%d" % number).hexdigest(), replace(clip, embeddings=turned)))
+    write_pack(store, sorted(archive, key=lambda entry: entry[0]))
+
+
+def _cached_ways(
+    cache: Cache,
+    store: Store,
+    models: Sequence[TaskModel],
+    places: Sequence[Path],
+    frame_models: Sequence[TaskModel],
+    out: Path,
+) -> dict[str, Way]:
+    kept = [Place(clip, Membership()) for clip in sorted(store.keys())]
+    keys = [place.key for place in kept if place.key is not None]
+    maker = FeatureMaker(models[0].card.task)
+    features = maker.of_units([[maker.of_clip(clip)] for _, clip in store.read_all(keys)])
+    panel, frame_panel = Panel(models), Panel(frame_models)
+
+    def ask_frames() -> None:
+        """On one core, since the rate is told a core."""
+        with threadpool_limits(1):
+            for start in range(0, len(keys), CLIPS_A_PORTION):
+                frame_panel.ask(dict(store.read_all(keys[start : start + CLIPS_A_PORTION])), {}, store.fingerprint)
+
+    return {
+        "clips": lambda: [*ScoreTable(kept, panel, store).rows()],
+        "heads": lambda: [model.score(features, store.fingerprint) for model in models],
+        "score-cached": lambda: score([], places, cache.directory, out),
+        "frames": ask_frames,
+    }

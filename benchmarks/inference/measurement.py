@@ -83,16 +83,33 @@ def _measure_subject(name: str, plan: Plan, request: Request, folder: Path, regi
         "dim": subject.card.identity.dim,
         "fingerprint": subject.fingerprint,
         "comparisons": comparisons,
-        "cached": _cached(subject, questions, plan, request, folder, registry),
+        "cached": _cached(subject, questions, encoder(images), plan, request, folder, registry),
     }
 
 
 def _cached(
-    subject: Subject, questions: Questions, plan: Plan, request: Request, folder: Path, registry: Registry
+    subject: Subject,
+    questions: Questions,
+    embeddings: NDArray[np.float32],
+    plan: Plan,
+    request: Request,
+    folder: Path,
+    registry: Registry,
 ) -> dict[str, Any]:
     models = questions.models["logistic"][: plan.cached_tasks]
     places = questions.places["logistic"][: plan.cached_tasks]
-    return measure_cached(subject, models, places, plan, request.device, request.threads, folder / "cached", registry)
+    of_frames = make_questions(plan.frame_tasks, subject, embeddings, folder / "frame-models", registry, unit="frame")
+    return measure_cached(
+        subject,
+        models,
+        places,
+        of_frames.models["mlp"],
+        plan,
+        request.device,
+        request.threads,
+        folder / "cached",
+        registry,
+    )
 
 
 def _held(images: NDArray[np.uint8]) -> Callable[[], Iterable[NDArray[np.uint8]]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,11 +74,17 @@ class Questions:
 
 
 def make_questions(
-    n: int, subject: Subject, embeddings: NDArray[np.float32], folder: Path, registry: Registry
+    n: int,
+    subject: Subject,
+    embeddings: NDArray[np.float32],
+    folder: Path,
+    registry: Registry,
+    unit: Literal["clip", "frame"] = "clip",
 ) -> Questions:
     """Make task models whose scores are neither all 0 nor all 1.
 
     :param embeddings: ``(n_frames, dim)`` of some frames, to scale by.
+    :param unit: what the questions are asked of.
     """
     generator = np.random.default_rng(0)
     scale = _scale(embeddings)
@@ -88,7 +95,7 @@ def make_questions(
         linear.append(layer)
         for kind, head in (("logistic", logistic), ("mlp", _mlp(scale, generator))):
             place = folder / f"{kind}-{number}"
-            _save(place, number, kind, head, subject)
+            _save(place, number, kind, head, subject, unit)
             places[kind].append(place)
     heads = registry.heads.as_mapping()
     return Questions(
@@ -119,8 +126,8 @@ def _mlp(scale: Standardiser, generator: np.random.Generator) -> MlpHead:
     return MlpHead(scale, [(hidden, np.zeros(n_units))], output, np.zeros(1))
 
 
-def _save(place: Path, number: int, kind: str, head: Head, subject: Subject) -> None:
-    task = TaskCard.of(Question()).model_copy(update={"name": f"question-{number + 1}"})
+def _save(place: Path, number: int, kind: str, head: Head, subject: Subject, unit: Literal["clip", "frame"]) -> None:
+    task = TaskCard.of(Question()).model_copy(update={"name": f"question-{number + 1}", "unit": unit})
     settings = LogisticSettings() if kind == "logistic" else MlpSettings()
     outcomes = tuple(
         OutcomeCard(

@@ -29,7 +29,19 @@ from lusfx.task_model import UnitFeatures
 
 pytest.importorskip("timm")
 N_QUESTIONS = 3
-TINY = Plan((DEFAULT_ENCODER,), (1, 2), 3, Rounds(1, 1, 0.0), 1, 2, Rounds(1, 1, 0.0), cached_tasks=1, batch_size=2)
+TINY = Plan(
+    (DEFAULT_ENCODER,),
+    (1, 2),
+    3,
+    Rounds(1, 1, 0.0),
+    1,
+    3,
+    2,
+    Rounds(1, 1, 0.0),
+    cached_tasks=1,
+    frame_tasks=2,
+    batch_size=2,
+)
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +134,12 @@ def test_a_whole_run_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert [task["n_tasks"] for task in comparison["tasks"]] == [1, 2]
         for task in comparison["tasks"]:
             for head in task["heads"].values():
-                assert head["saved_percent"] == pytest.approx(100 * (1 - head["ratio"]["median"]), abs=0.01)
+                assert head["saved_percent"] == pytest.approx(100 * (1 - head["ratio"]["median"]), abs=0.01, rel=1e-4)
                 missing = task["floor_percent"] - head["saved_percent"]
                 assert head["short_of_floor_points"] == pytest.approx(missing, abs=0.01)
     assert set(subject["cached"]["times_as_fast"]) == {"heads", "clips", "command"}
+    assert subject["cached"]["frame_scores_a_second"]["median"] > 0
+    assert "2 tasks that are asked of every frame" in found.output
     assert result["rival"] in found.output
     assert f"`{result['command']}`" in page([result])
 
