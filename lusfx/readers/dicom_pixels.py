@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.errors import SkippedClipError, UnreadableClipError
+from lusfx.readers.dicom_codecs import CODECS, COLOUR_SPACES_WITH_LUMA, JPEG_BASELINE, RLE, FrameFacts, luma
 from lusfx.readers.files import quiet
 from lusfx.types import GreyImage
 
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
 PIXEL_DATA = (0x7FE0, 0x0010)
 UNDEFINED_LENGTH = 0xFFFFFFFF
 DEFLATED = "1.2.840.10008.1.2.1.99"
-RLE = "1.2.840.10008.1.2.5"
 PLUGINS = {
-    "1.2.840.10008.1.2.4.50": "pillow",  # JPEG Baseline
+    JPEG_BASELINE: "pillow",
     "1.2.840.10008.1.2.4.51": "gdcm",  # JPEG Extended
     "1.2.840.10008.1.2.4.57": "gdcm",  # JPEG Lossless
     "1.2.840.10008.1.2.4.70": "gdcm",  # JPEG Lossless, first-order prediction
@@ -43,8 +43,6 @@ PLUGINS = {
 }
 """Which codec decodes which transfer syntax: one each, so that a file gives the same pixels wherever it is read."""
 END_OF_CODESTREAM = b"\xff\xd9"
-LUMA_601 = np.array([0.299, 0.587, 0.114], np.float32)
-COLOUR_SPACES_WITH_LUMA = frozenset({"YBR_FULL", "YBR_FULL_422"})
 RGB_WHEN_DECODED = frozenset({"RGB", "YBR_ICT", "YBR_RCT"})
 """The last two are colour transforms inside JPEG 2000, which its decoder undoes (PS3.3 C.7.6.3.1.2)."""
 PHOTOMETRICS = {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"} | COLOUR_SPACES_WITH_LUMA | RGB_WHEN_DECODED
@@ -173,6 +171,9 @@ class _FrameDecoder:
         self.is_native = not self.syntax.is_encapsulated
         self._check_options()
         self._palette = _grey_palette(dataset) if self._photometric == "PALETTE COLOR" else None
+        self._facts = FrameFacts.of(self.options)
+        self._codec = None if self._facts is None else CODECS.get(str(self.syntax))
+        self._codec_is_proved = False
 
     @property
     def _photometric(self) -> str:
@@ -194,22 +195,49 @@ class _FrameDecoder:
             raise UnreadableClipError("damaged", "the DICOM file's description of its pixels contradicts itself")
 
     def __call__(self, frame: bytes) -> GreyImage | None:
-        """Grey image of a frame; None if it cannot be decoded."""
-        from pydicom.encaps import encapsulate
+        """Grey image of a frame; None if it cannot be decoded.
 
+        pydicom decodes the first frame, and what it refuses stays refused. Where the codec asked directly gives the same
+        image, it is asked for the others.
+        """
         if not self.is_native and not self._is_whole(frame):
             return None
-        source = frame if self.is_native else encapsulate([frame], has_bot=False)
+        if self._codec_is_proved and (directly := self._directly(frame)) is not None:
+            return directly
+        grey = self._by_pydicom(frame)
+        if grey is not None and self._codec is not None and self.options["number_of_frames"] > 1:
+            directly = self._directly(frame)
+            self._codec_is_proved = directly is not None and np.array_equal(directly, grey)
+            if not self._codec_is_proved:
+                self._codec = None
+        return grey
+
+    def _directly(self, frame: bytes) -> GreyImage | None:
+        """What the codec makes of a frame; None where it is not of the plainest kind, or damaged."""
+        assert self._codec is not None
+        assert self._facts is not None
+        try:
+            with quiet():
+                return self._codec(frame, self._facts)
+        except Exception:
+            return None
+
+    def _by_pydicom(self, frame: bytes) -> GreyImage | None:
+        from pydicom.encaps import encapsulate
+
         options = self.options | {"number_of_frames": 1, "pixel_keyword": "PixelData", "pixel_vr": "OW"}
         options.pop("extended_offsets", None)
         try:
             with quiet():
+                source = frame if self.is_native else encapsulate([frame], has_bot=False)
                 array, properties = self._decoder.as_array(
                     source, raw=True, index=0, decoding_plugin=PLUGINS.get(str(self.syntax), ""), **options
                 )
-                return self._grey(array, str(properties["photometric_interpretation"]), int(properties["bits_stored"]))
+                grey = self._grey(array, str(properties["photometric_interpretation"]), int(properties["bits_stored"]))
         except Exception:
             return None
+        # A colour space that the samples do not have leaves another shape than that of an image.
+        return grey if grey.shape == (self.options["rows"], self.options["columns"]) else None
 
     def _is_whole(self, frame: bytes) -> bool:
         """Whether a compressed frame has its end: decoders accept half a JPEG and make up the rest.
@@ -243,11 +271,6 @@ def _eight_bits(array: NDArray[np.uint8 | np.uint16], bits_stored: int) -> NDArr
     if bits_stored < 8:
         return (array.astype(np.uint16) * 255 // ((1 << bits_stored) - 1)).astype(np.uint8)
     return array.astype(np.uint8, copy=False)
-
-
-def luma(rgb: NDArray[np.uint8]) -> GreyImage:
-    """Luma (ITU-R BT.601) of full-range RGB ``(height, width, 3)``, rounded."""
-    return (rgb @ LUMA_601 + np.float32(0.5)).astype(np.uint8)
 
 
 def _grey_palette(dataset: Dataset) -> GreyImage:

@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import IO
 
 from lusfx.errors import UnreadableClipError
+from lusfx.plain_file import NotPlainError, open_plain_file
 
 
 @contextmanager
 def open_source(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for reading.
 
-    :raises UnreadableClipError: if it cannot be opened (``cannot-open``) or is empty (``empty-file``).
+    :raises UnreadableClipError: if it cannot be opened (``cannot-open``), is a pipe, a device or a directory
+        (``not-a-file``), or is empty (``empty-file``).
     """
     try:
-        stream = path.open("rb")
+        stream = open_plain_file(path, follow_links=True)
+    except NotPlainError as error:
+        raise UnreadableClipError("not-a-file", f"the file cannot be read: {error.strerror}") from None
     except OSError as error:
         raise UnreadableClipError("cannot-open", f"the file cannot be read: {os.strerror(error.errno or 0)}") from None
     with stream:

@@ -17,6 +17,7 @@ import numpy as np
 
 from lusfx.contracts import Reader
 from lusfx.errors import UnreadableClipError
+from lusfx.readers.container_end import ends_early
 from lusfx.readers.files import open_source
 from lusfx.site_key import SiteKey
 from lusfx.types import Clip, ClipInfo, Frame, FrameStatus, GreyImage, Note, TimeSource
@@ -79,6 +80,7 @@ def open_stream(stream: IO[bytes], container: str) -> Iterator[VideoClip]:
     """
     import av
 
+    is_cut = ends_early(stream, container)
     av.logging.set_level(av.logging.PANIC)  # its messages quote metadata, and metadata may name a patient
     try:
         opened = av.open(stream, format=container, options={"protocol_whitelist": ""}, metadata_errors="ignore")
@@ -87,19 +89,23 @@ def open_stream(stream: IO[bytes], container: str) -> Iterator[VideoClip]:
     with opened:
         if not opened.streams.video:
             raise UnreadableClipError("not-a-video", "the file holds no video stream")
-        yield VideoClip(opened, container)
+        yield VideoClip(opened, container, is_cut)
 
 
 class VideoClip:
-    """A clip in a video container."""
+    """A clip in a video container.
 
-    def __init__(self, container: av.container.InputContainer, format_name: str) -> None:
+    :param is_cut: whether the file was found to end before its container does.
+    """
+
+    def __init__(self, container: av.container.InputContainer, format_name: str, is_cut: bool) -> None:
         self._container = container
+        self._ends_within_frame = is_cut and format_name == "gif"
         self._stream = container.streams.video[0]
         if self._stream.codec_context is None:  # of a file cut within its header
             raise UnreadableClipError("damaged", "the video states no codec that is read here")
         self._stream.codec_context.thread_count = 1
-        self._notes: set[Note] = set()
+        self._notes: set[Note] = {Note.FEWER_FRAMES_THAN_DECLARED} if is_cut else set()
         width, height = self._stream.codec_context.width, self._stream.codec_context.height
         if not 0 < width * height <= MAX_PIXELS:
             raise UnreadableClipError("too-large", f"the video declares frames of {width} x {height} pixels")
@@ -124,7 +130,7 @@ class VideoClip:
         first_s: float | None = None
         last_s = -math.inf
         n_frames = n_readable = 0
-        for decoded in self._decoded():
+        for decoded in self._trusted() if self._ends_within_frame else self._decoded():
             if decoded is None:
                 self._notes.add(Note.UNREADABLE_FRAMES)
                 yield Frame(n_frames, math.nan, None, FrameStatus.UNREADABLE)
@@ -148,14 +154,24 @@ class VideoClip:
             fewer = n_frames < declared
             self._notes.add(Note.FEWER_FRAMES_THAN_DECLARED if fewer else Note.MORE_FRAMES_THAN_DECLARED)
 
+    def _trusted(self) -> Iterator[av.VideoFrame | None]:
+        """All decoded frames but the last, of which a part is made up."""
+        previous = None
+        for number, decoded in enumerate(self._decoded()):
+            if number:
+                yield previous
+            previous = decoded
+        yield None
+
     def _decoded(self) -> Iterator[av.VideoFrame | None]:
         """Frames in display order; None where a packet could not be decoded or a frame is marked corrupt."""
         import av
 
         try:
             for packet in self._container.demux(self._stream):
-                if packet.is_corrupt:
-                    self._notes.add(Note.UNREADABLE_FRAMES)
+                if packet.is_corrupt:  # its end is missing, say; decoders make up the rest of the frame
+                    yield None
+                    continue
                 try:
                     frames: list[Any] = packet.decode()
                 except av.FFmpegError:

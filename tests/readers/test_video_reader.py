@@ -167,14 +167,14 @@ def test_an_absurd_frame_size_is_refused(tmp_path: Path) -> None:
     assert caught.value.code in {"too-large", "damaged"}
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder"])
-def test_what_cannot_be_opened_has_a_code_and_no_name(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "code"), [("missing", "cannot-open"), ("folder", "not-a-file")])
+def test_what_cannot_be_opened_has_a_code_and_no_name(tmp_path: Path, kind: str, code: str) -> None:
     path = tmp_path / "SECRETNAME.mp4"
     if kind == "folder":
         path.mkdir()
     with pytest.raises(UnreadableClipError) as caught:
         read(path)
-    assert caught.value.code == "cannot-open"
+    assert caught.value.code == code
     assert "SECRET" not in str(caught.value)
 
 
