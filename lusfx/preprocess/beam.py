@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import reduce
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.preprocess.resize import resized
 from lusfx.types import Box, GreyImage
 
 Mask = NDArray[np.bool_]
@@ -40,6 +43,12 @@ KEPT_AGREEMENT = 0.8
 beside the beam would not fit."""
 OPENING_PX = 2
 """Half width of strokes that are cut off: letters, ticks and markers that touch the beam."""
+DISC = tuple(
+    (y, x)
+    for y, x in product(range(2 * OPENING_PX + 1), repeat=2)
+    if (y - OPENING_PX) ** 2 + (x - OPENING_PX) ** 2 <= OPENING_PX**2
+)
+"""Pixels of a disc of that radius, by their row and column in the square around it."""
 MAX_SIDE_SLOPE = 2.2
 """Steepest widening of a side, columns a row: sectors open to at most about 130 degrees."""
 STRAIGHT_SLOPE = 0.04
@@ -148,20 +157,14 @@ def _filled(mask: Mask, axis: int) -> Mask:
     return filled
 
 
-def _shrunk(frames: Sequence[GreyImage], box: Box) -> NDArray[np.float32]:
-    """A few frames, cut to the box and averaged down: ``(n, height, width)``."""
+def _shrunk(frames: Sequence[GreyImage], box: Box) -> list[GreyImage]:
+    """A few frames, cut to the box and averaged down, each ``(height, width)``."""
     from PIL import Image
 
     scale = min(1.0, WORKING_SIDE_PX / max(box.height, box.width))
     size = (max(round(box.width * scale), 1), max(round(box.height * scale), 1))
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(FRAMES_USED, len(frames))).round().astype(int))
-    corners = (box.x0, box.y0, box.x1, box.y1)
-    return np.stack(
-        [
-            np.asarray(Image.fromarray(frames[i]).resize(size, Image.Resampling.BOX, box=corners), np.float32)
-            for i in chosen
-        ]
-    )
+    return list(resized([frames[i] for i in chosen], size, Image.Resampling.BOX, box))
 
 
 def _enlarged(mask: Mask, box: Box) -> Mask:
@@ -172,7 +175,7 @@ def _enlarged(mask: Mask, box: Box) -> Mask:
     return enlarged
 
 
-def _pieces(frames: NDArray[np.float32]) -> list[Mask]:
+def _pieces(frames: Sequence[GreyImage]) -> list[Mask]:
     """What may be the beam: the largest connected piece, and that piece with those that shadows cut from it.
 
     A pixel belongs to a piece if it is bright at some time or changes over time; holes are filled and thin strokes cut
@@ -182,8 +185,8 @@ def _pieces(frames: NDArray[np.float32]) -> list[Mask]:
     """
     from scipy import ndimage
 
-    deviation = frames.std(axis=0)
-    opened = _without_strokes((frames.max(axis=0) > BRIGHT) | (deviation > CHANGING))
+    deviation = _deviation(frames)
+    opened = _without_strokes((reduce(np.maximum, frames) > BRIGHT) | (deviation > CHANGING))
     labels, _ = ndimage.label(opened)
     sizes = np.bincount(labels.ravel(), minlength=2)
     sizes[0] = 0
@@ -198,16 +201,44 @@ def _pieces(frames: NDArray[np.float32]) -> list[Mask]:
     return [ndimage.binary_fill_holes(mask) for mask in found]
 
 
-def _without_strokes(insonated: Mask) -> Mask:
-    from scipy import ndimage
+def _deviation(frames: Sequence[GreyImage]) -> NDArray[np.float32]:
+    """Standard deviation over time, frame by frame: what numpy's gives to the last bit, without a copy of all frames."""
+    n_frames = np.float32(len(frames))
+    mean = np.zeros(frames[0].shape, np.float32)
+    for frame in frames:
+        mean += frame
+    mean /= n_frames
+    variance, difference = np.zeros_like(mean), np.empty_like(mean)
+    for frame in frames:
+        np.subtract(frame, mean, out=difference)
+        difference *= difference
+        variance += difference
+    variance /= n_frames
+    return np.sqrt(variance, out=variance)
 
-    disc = np.hypot(*np.mgrid[-OPENING_PX : OPENING_PX + 1, -OPENING_PX : OPENING_PX + 1]) <= OPENING_PX
+
+def _without_strokes(insonated: Mask) -> Mask:
+    """Closed and then opened by a disc."""
     # Beyond the border a beam goes on: without padding, opening would nibble at it there.
     margin = 2 * OPENING_PX
     padded = np.pad(insonated, margin, mode="edge")
-    padded = ndimage.binary_closing(padded, disc)
-    opened: Mask = ndimage.binary_opening(padded, disc)[margin:-margin, margin:-margin]
+    closed = _eroded(_dilated(padded))
+    opened: Mask = _dilated(_eroded(closed))[margin:-margin, margin:-margin]
     return opened
+
+
+def _dilated(mask: Mask) -> Mask:
+    """Every pixel with a True one within the disc; what is beyond the border is False."""
+    height, width = mask.shape
+    padded = np.pad(mask, OPENING_PX)
+    return reduce(np.logical_or, (padded[y : y + height, x : x + width] for y, x in DISC))
+
+
+def _eroded(mask: Mask) -> Mask:
+    """Every pixel with nothing but True ones within the disc; what is beyond the border is False."""
+    height, width = mask.shape
+    padded = np.pad(mask, OPENING_PX)
+    return reduce(np.logical_and, (padded[y : y + height, x : x + width] for y, x in DISC))
 
 
 def _fitted_shape(piece: Mask) -> tuple[Mask, BeamShape]:
@@ -222,7 +253,7 @@ def _fitted_shape(piece: Mask) -> tuple[Mask, BeamShape]:
         right = _mirrored(left, right, rows, to_right)
     elif right[1] < -STRAIGHT_SLOPE and left[1] > ALIKE * right[1]:
         left = _mirrored(right, left, rows, to_left)
-    y, x = np.mgrid[:height, :width].astype(np.float64)
+    y, x = np.arange(height, dtype=np.float64)[:, None], np.arange(width, dtype=np.float64)[None, :]
     between: Mask = (x >= left[0] + left[1] * y - 0.5) & (width - 1 - x >= right[0] + right[1] * y - 0.5)
     inside = between & (y >= rows[0]) & (y <= rows[-1])
     opening = -(left[1] + right[1])
@@ -272,10 +303,13 @@ def _side(rows: NDArray[np.intp], distance: NDArray[np.float64]) -> Line:
     if not possible.any():
         return upright
     slope, intercept = slope[possible], intercept[possible]
-    residual = distance[None, :] - (intercept[:, None] + slope[:, None] * rows[None, :])
-    on_line = (free[None, :] & (np.abs(residual) <= SIDE_TOLERANCE_PX)).sum(axis=1)
-    outside = (residual < -SIDE_TOLERANCE_PX).sum(axis=1)
-    agreement = on_line - 3 * outside
+    # In place, as below: a thousand lines by two hundred rows are most of what finding a beam costs.
+    residual = rows[:, None] * slope[None, :]
+    residual += intercept[None, :]
+    np.subtract(distance[:, None], residual, out=residual)
+    outside = (residual < -SIDE_TOLERANCE_PX).sum(axis=0, dtype=np.int16)
+    near = np.abs(residual, out=residual) <= SIDE_TOLERANCE_PX
+    agreement = near[free].sum(axis=0, dtype=np.int16) - 3 * outside
     best = int(np.argmax(agreement))
     if agreement[best] <= 0:  # no straight side: whatever the line, it would cut the beam
         return upright

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lusfx.config import PreprocessSpec
 from lusfx.errors import UnreadableClipError
 from lusfx.preprocess.beam import Beam, BeamShape, find_beam, whole_frame
+from lusfx.preprocess.resize import TOGETHER, resized
 from lusfx.types import Clip, Frame, FrameStatus, GreyImage, Note
 
 
@@ -43,27 +44,27 @@ class FrameTransform:
         box = beam.box
         self._rows = slice(box.y0, box.y1) if spec.crop == "beam" else slice(0, height)
         self._columns = slice(box.x0, box.x1) if spec.crop == "beam" else slice(0, width)
-        self._outside = ~beam.mask[self._rows, self._columns]
+        self._inside = beam.mask[self._rows, self._columns].astype(np.uint8)
         self._resample = Image.Resampling[spec.resample.upper()]
 
     def crop(self, pixels: GreyImage) -> GreyImage:
         """The beam on black, padded to a square with black, centred."""
-        inner = pixels[self._rows, self._columns]
-        height, width = inner.shape
+        height, width = self._inside.shape
         side = max(height, width)
         top, left = (side - height) // 2, (side - width) // 2
         square = np.zeros((side, side), np.uint8)
         inside = square[top : top + height, left : left + width]
-        inside[:] = inner
-        inside[self._outside] = 0
+        np.multiply(pixels[self._rows, self._columns], self._inside, out=inside)
         return square
 
     def __call__(self, pixels: GreyImage) -> NDArray[np.uint8]:
         """The encoder's input ``(size, size)``."""
-        from PIL import Image
+        return next(self.all_of([pixels]))
 
-        square = Image.fromarray(self.crop(pixels))
-        return np.asarray(square.resize((self.spec.size, self.spec.size), self._resample))
+    def all_of(self, frames: Sequence[GreyImage]) -> Iterator[NDArray[np.uint8]]:
+        """The encoder's inputs, each ``(size, size)``; four frames cost less than as many one by one."""
+        size = (self.spec.size, self.spec.size)
+        return resized([self.crop(pixels) for pixels in frames], size, self._resample)
 
 
 class PreparedClip:
@@ -99,17 +100,19 @@ class PreparedClip:
 
     def frames(self) -> Iterator[PreparedFrame]:
         """Every ``stride``-th frame, prepared; unreadable ones with their status."""
-        for frame in self.source_frames():
-            if frame.index % self._spec.stride == 0:
-                yield self._prepared(frame)
+        wanted = (frame for frame in self.source_frames() if frame.index % self._spec.stride == 0)
+        while some := list(islice(wanted, TOGETHER)):
+            yield from self._prepared(some)
+
+    def _prepared(self, frames: Sequence[Frame]) -> Iterator[PreparedFrame]:
+        images = self.transform.all_of([frame.pixels for frame in frames if frame.pixels is not None])
+        for frame in frames:
+            image = None if frame.pixels is None else next(images)
+            yield PreparedFrame(frame.index, frame.time_s, image, frame.status)
 
     def source_frames(self) -> Iterator[Frame]:
         """Every frame as the reader gave it; once, and in place of :meth:`frames`."""
         return chain(self._first, self._frames)
-
-    def _prepared(self, frame: Frame) -> PreparedFrame:
-        image = None if frame.pixels is None else self.transform(frame.pixels)
-        return PreparedFrame(frame.index, frame.time_s, image, frame.status)
 
 
 def prepare(clip: Clip, spec: PreprocessSpec) -> PreparedClip:

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lusfx.preprocess import Beam, BeamShape, find_beam
+from lusfx.preprocess.beam import OPENING_PX, _deviation, _without_strokes
 from lusfx.types import Box
 
 Frames = NDArray[np.uint8]
@@ -161,3 +162,20 @@ def test_odd_sizes_are_survived(size: tuple[int, int], generator: np.random.Gene
     beam = beam_of(frames)
     assert beam.mask.shape == size
     assert beam.mask.any()
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 12])
+def test_the_deviation_is_numpys_to_the_last_bit(n_frames: int, generator: np.random.Generator) -> None:
+    frames = list(generator.integers(0, 256, (n_frames, 40, 31), dtype=np.uint8))
+    np.testing.assert_array_equal(_deviation(frames), np.stack(frames).astype(np.float32).std(axis=0))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.4, 0.9])
+def test_strokes_are_cut_off_by_closing_and_opening(share: float, generator: np.random.Generator) -> None:
+    from scipy import ndimage
+
+    disc = np.hypot(*np.mgrid[-OPENING_PX : OPENING_PX + 1, -OPENING_PX : OPENING_PX + 1]) <= OPENING_PX
+    mask = ndimage.uniform_filter(generator.random((60, 45)), 3) < np.quantile(generator.random(999), share)
+    padded = np.pad(mask, 2 * OPENING_PX, mode="edge")
+    wanted = ndimage.binary_opening(ndimage.binary_closing(padded, disc), disc)
+    np.testing.assert_array_equal(_without_strokes(mask), wanted[4:-4, 4:-4])

@@ -205,7 +205,7 @@ def test_a_long_clip_is_never_held() -> None:
     clip = FakeClip(5000)
     for _ in prepare(clip, PreprocessSpec(size=16, beam_frames=8)).frames():
         pass
-    assert clip.most_alive <= 12
+    assert clip.most_alive <= 18  # 8 that the beam was found on, and what is resized together
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 2), (7, 5)])
