@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK_ROWS = 4096
-"""Rows that are widened to float64 at a time, so that scoring an archive takes no archive of memory."""
+"""Rows that are widened to float64 at a time when a training set is measured, so that this takes no second one of memory."""
+SCORED_ROWS = 512
+"""Rows that are scored at a time: widened, they and the weights stay in the processor's cache."""
 
 CONSTANT_BELOW = 1e-6
 """A feature whose spread is below this part of its largest value is rounding noise of float32 (one part in 10^7)."""
@@ -81,10 +83,10 @@ class Standardiser:
 def in_blocks(
     function: Callable[[NDArray[np.floating]], NDArray[np.float64]], rows: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Apply a function that gives one value or vector a row, :data:`BLOCK_ROWS` rows at a time."""
-    if len(rows) <= BLOCK_ROWS:
+    """Apply a function that gives one value or vector a row, :data:`SCORED_ROWS` rows at a time."""
+    if len(rows) <= SCORED_ROWS:
         return function(rows)
-    return np.concatenate([function(rows[block]) for block in _blocks(rows)])
+    return np.concatenate([function(rows[block]) for block in _blocks(rows, SCORED_ROWS)])
 
 
 def two_class_probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -97,6 +99,6 @@ def two_class_probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.exp(probabilities, out=probabilities)
 
 
-def _blocks(rows: NDArray[np.floating]) -> Iterator[slice]:
-    """Slices of rows; one, which is empty, where there is no row."""
-    return (slice(start, start + BLOCK_ROWS) for start in range(0, max(len(rows), 1), BLOCK_ROWS))
+def _blocks(rows: NDArray[np.floating], n: int = BLOCK_ROWS) -> Iterator[slice]:
+    """Slices of ``n`` rows; one, which is empty, where there is no row."""
+    return (slice(start, start + n) for start in range(0, max(len(rows), 1), n))

@@ -150,7 +150,7 @@ def test_bags_may_cross_blocks_and_be_larger_than_one(
 ) -> None:
     features = one_row_tells(n_bags=50, seed=4)[0].features
     expected = random_head.predict_proba(features)
-    monkeypatch.setattr(standardiser, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(standardiser, "SCORED_ROWS", 7)
     np.testing.assert_allclose(random_head.predict_proba(features), expected, rtol=0, atol=1e-12)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lusfx.heads.standardiser import BLOCK_ROWS, Standardiser, in_blocks, two_class_probabilities
+from lusfx.heads.standardiser import BLOCK_ROWS, SCORED_ROWS, Standardiser, in_blocks, two_class_probabilities
 
 
 def test_constant_features_are_ignored_however_they_are_rounded() -> None:
@@ -50,7 +50,7 @@ def test_half_precision_is_widened() -> None:
     assert standardiser(rows).std() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("n_rows", [0, 1, BLOCK_ROWS, BLOCK_ROWS + 1])
+@pytest.mark.parametrize("n_rows", [0, 1, SCORED_ROWS, SCORED_ROWS + 1])
 def test_blocks_leave_out_no_row(n_rows: int) -> None:
     rows = np.arange(n_rows * 2, dtype=np.float32).reshape(n_rows, 2)
     assert np.array_equal(in_blocks(lambda block: block[:, 1] * 2.0, rows), rows[:, 1] * 2.0)
