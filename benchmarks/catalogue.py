@@ -8,7 +8,14 @@ from typing import Any, Protocol, cast
 
 from benchmarks.request import Request
 
-BENCHMARKS: Mapping[str, str] = {"inference": "benchmarks.inference"}
+BENCHMARKS: Mapping[str, str] = {
+    "inference": "benchmarks.inference",
+    "extraction": "benchmarks.extraction",
+    "cache": "benchmarks.cache",
+    "decoding": "benchmarks.decoding",
+    "runtimes": "benchmarks.runtimes",
+    "heads": "benchmarks.heads",
+}
 """Module of each, by name."""
 
 Result = dict[str, Any]

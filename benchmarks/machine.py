@@ -12,7 +12,9 @@ from typing import Any
 from benchmarks.request import Request
 from lusfx.version import __version__
 
-PACKAGES = ("numpy", "onnxruntime", "torch", "timm", "onnx", "h5py", "av", "scikit-learn")
+PACKAGES = (
+    "numpy", "onnxruntime", "openvino", "torch", "timm", "onnx", "h5py", "av", "pillow", "pydicom", "scikit-learn", "lightgbm",
+)  # fmt: skip
 
 
 def machine(request: Request) -> dict[str, Any]:

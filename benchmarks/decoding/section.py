@@ -1,0 +1,90 @@
+"""What the result of the benchmark says, in words and tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.page import run_facts, table
+
+GOAL_DICOM = 2.0
+GOAL_BEAM = 0.1
+INTRODUCTION = """## Decoding: files to frames
+
+All on one thread. The rivals: {video}, for video; {dicom}, for DICOM. The goals: DICOM {goal_dicom:g} times as fast, and
+less than {goal_beam:.0%} of a clip's time for finding its beam."""
+METHOD = """Preparing is finding the beam on the first 32 frames, blanking what is outside, cutting and resizing to
+{size_px} px; the rival for video finds no beam and resizes whole frames. Of DICOM, both ways end in grey frames of 8
+bits that are the same to {difference} grey levels. Of run lengths and JPEG-LS, nearly all of either way's time is the
+codec's own. *In colour* is grey tissue with coloured marks beside it, stored as JPEG's YBR or as RGB."""
+
+
+def section(result: dict[str, Any]) -> str:
+    """Markdown of the whole result."""
+    introduction = INTRODUCTION.format(**result["rivals"], goal_dicom=GOAL_DICOM, goal_beam=GOAL_BEAM)
+    difference = max(facts["largest_difference_grey_levels"] for facts in result["dicom"])
+    method = METHOD.format(size_px=result["video"]["size_px"], difference=difference)
+    return "\n\n".join([introduction, run_facts(result), "What was reached:", _goals(result), method, *_tables(result)])
+
+
+def summary(result: dict[str, Any]) -> str:
+    """What is printed after a run: the section, without what does not change from run to run."""
+    rivals = "\n".join(f"rival, {name}: {text}" for name, text in result["rivals"].items())
+    return "\n\n".join([run_facts(result), rivals, _goals(result), *_tables(result)]) + "\n"
+
+
+def _goals(result: dict[str, Any]) -> str:
+    lines = []
+    for facts in result["dicom"]:
+        times = facts["times_as_fast"]["median"]
+        reached = "reached" if times >= GOAL_DICOM else "not reached"
+        lines.append(
+            f"* {facts['syntax']}, {facts['look']}: {times:.1f} times as fast as pydicom; {GOAL_DICOM:g} is {reached}"
+        )
+    share = result["video"]["beam_share"]["median"]
+    reached = "reached" if share < GOAL_BEAM else "not reached"
+    before = result["video"]["beam_share_before_encoding"]["median"]
+    lines.append(
+        f"* finding the beam: {share:.1%} of decoding, preparing and encoding a clip with {result['video']['encoder']}; "
+        f"less than {GOAL_BEAM:.0%} is {reached}. Of decoding and preparing alone it is {before:.1%}"
+    )
+    return "\n".join(lines)
+
+
+def _tables(result: dict[str, Any]) -> list[str]:
+    return ["### Video", _video(result["video"]), "### DICOM", _dicom(result["dicom"])]
+
+
+def _video(facts: dict[str, Any]) -> str:
+    rows = []
+    for part in ("decoded", "prepared"):
+        ours, theirs = (facts["s_a_frame"][name] for name in (part, f"{part} by the rival"))
+        rows.append([part, _ms(ours), _ms(theirs), _times(facts["times_as_fast"][part])])
+    title = (
+        f"{facts['n_frames']} frames of {facts['width']} x {facts['height']} in H.264; "
+        f"finding the beam takes {_ms(facts['beam_s'])} ms a clip."
+    )
+    return f"{title}\n\n{table(('', 'lusfx, ms a frame', 'rival, ms a frame', 'times as fast (quartiles)'), rows)}"
+
+
+def _dicom(files: list[dict[str, Any]]) -> str:
+    rows = [
+        [
+            facts["syntax"],
+            facts["look"],
+            _ms(facts["s_a_frame"]["lusfx"]),
+            _ms(facts["s_a_frame"]["pydicom"]),
+            _times(facts["times_as_fast"]),
+        ]
+        for facts in files
+    ]
+    title = f"{files[0]['n_frames']} frames of {files[0]['width']} x {files[0]['height']}."
+    header = ("transfer syntax", "frames", "lusfx, ms a frame", "pydicom, ms a frame", "times as fast (quartiles)")
+    return f"{title}\n\n{table(header, rows)}"
+
+
+def _ms(spread: dict[str, float]) -> str:
+    return f"{1000 * spread['median']:.3g} ({1000 * spread['q1']:.3g} to {1000 * spread['q3']:.3g})"
+
+
+def _times(spread: dict[str, float]) -> str:
+    return f"{spread['median']:.2f} ({spread['q1']:.2f} to {spread['q3']:.2f})"
