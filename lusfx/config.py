@@ -16,6 +16,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Precision = Literal["float32", "bfloat16", "float16"]
+"""What a network computes in; embeddings are float32 numbers either way. float32 is the same on every runtime to 1e-4. The
+others are not: what they round, and when, is the runtime's choice. So each is of one runtime: bfloat16 of OpenVINO, float16 of
+torch."""
+
 
 class Spec(BaseModel):
     """A frozen part of a feature spec; an unknown field is an error, never ignored."""
@@ -78,12 +83,17 @@ class EncoderIdentity(Spec):
 
 
 class FeatureSpec(Spec):
-    """Everything that decides an embedding's value."""
+    """Everything that decides an embedding's value.
+
+    :param precision: what the network computes in. Fewer bits than float32 move embeddings by up to several percent, so
+        features of two precisions never mix.
+    :param stored_dtype: what the cache keeps where every value fits.
+    """
 
     schema_version: Literal[1] = 1
     encoder: EncoderIdentity
     preprocess: PreprocessSpec
-    precision: Literal["float32"] = "float32"
+    precision: Precision = "float32"
     stored_dtype: Literal["float16", "float32"] = "float16"
 
     def canonical_json(self) -> str:

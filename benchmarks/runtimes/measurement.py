@@ -30,7 +30,7 @@ WAYS: Mapping[Device, Mapping[str, tuple[Runtime, Precision]]] = {
         "OpenVINO bfloat16": ("openvino", "bfloat16"),
         RIVAL: ("torch", "float32"),
     },
-    "cuda": {"torch bfloat16": ("torch", "bfloat16"), RIVAL: ("torch", "float32")},
+    "cuda": {"torch float16": ("torch", "float16"), RIVAL: ("torch", "float32")},
 }
 """Torch in float32, as it is when nothing is compiled, is what the others are measured against."""
 Images = NDArray[np.uint8]

@@ -20,9 +20,22 @@ if TYPE_CHECKING:
 EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
 
-DIRECTORY = click.Path(file_okay=False, path_type=Path)
-FILE = click.Path(dir_okay=False, path_type=Path)
-ANY_PATH = click.Path(path_type=Path)
+
+class PathType(click.Path):
+    """A path that messages do not repeat: it can name a patient, and messages end up in the logs of schedulers."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See :meth:`click.Path.convert`."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            kind = "directory" if not self.file_okay else "file"
+            self.fail(f"what has this name is no {kind}, or cannot be read", param, ctx)
+
+
+DIRECTORY = PathType(file_okay=False, path_type=Path)
+FILE = PathType(dir_okay=False, path_type=Path)
+ANY_PATH = PathType(path_type=Path)
 
 cache_option = click.option("--cache", required=True, type=DIRECTORY, help="Cache directory.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -41,8 +54,28 @@ threads_option = click.option(
     "--threads",
     type=click.IntRange(min=0),
     default=0,
-    help="CPU threads for the encoder; 0 for all.",
+    help="CPU threads for the encoder; 0 for as many as are best here.",
     show_default=True,
+)
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(0, 256),
+    help="Decoding processes; 0 decodes in this process.  [default: $LUSFX_WORKERS, or one for two cores, at most 8]",
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="What the encoder computes in: bfloat16 on a CPU that has it, float16 on CUDA. They are faster and make other features, "
+    "which never mix.",
+)
+runtime_option = click.option(
+    "--runtime",
+    type=click.Choice(["auto", "onnxruntime", "openvino", "torch"]),
+    default="auto",
+    show_default=True,
+    help="What computes the encoder.",
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 
@@ -116,6 +149,22 @@ def progress_bar(label: str) -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
+@contextmanager
+def count_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of how many of how many, with time left, on a terminal; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, total=total, completed=done)
+
+
 def report_extraction(result: ExtractResult, show_paths: bool) -> None:
     """Print the line that adds up, after what there is to say of single sources."""
     for trouble in result.troubles:
@@ -125,6 +174,8 @@ def report_extraction(result: ExtractResult, show_paths: bool) -> None:
         click.echo("(run again with --show-paths to see these files' names)", err=True)
     for note, count in sorted(result.notes.items()):
         click.echo(f"note: {count} clips: {note}", err=True)
+    if result.batch_was_reduced:
+        click.echo(f"note: the encoder ran out of memory; batches of {result.batch_size} frames fitted", err=True)
     if result.not_clips:
         click.echo(f"{result.not_clips} other files in these folders are no clips")
     click.echo(result.summary())

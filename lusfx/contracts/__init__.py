@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lusfx.contracts.aggregation import Aggregation, BestWindow, LongestRun, Mean, NoisyOr, frame_durations
 from lusfx.contracts.checks import check_encoder, check_head, check_reader, check_task, gate_circle
-from lusfx.contracts.encoder import Device, Encoder, EncoderRequest, EncoderSpec
+from lusfx.contracts.encoder import Device, Encoder, EncoderRequest, EncoderSpec, Runtime
 from lusfx.contracts.head import Bags, Features, Head, HeadSettings, HeadSpec, TrainingSet
 from lusfx.contracts.plugin import API_VERSION, Plugin
 from lusfx.contracts.reader import HEAD_BYTES, Reader
@@ -46,6 +46,7 @@ __all__ = [
     "Plugin",
     "Pooling",
     "Reader",
+    "Runtime",
     "Target",
     "Task",
     "TrainingSet",

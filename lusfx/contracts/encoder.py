@@ -11,9 +11,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.config import EncoderIdentity, PreprocessSpec
+from lusfx.config import EncoderIdentity, FeatureSpec, Precision, PreprocessSpec
 
 Device = Literal["auto", "cpu", "cuda"]
+Runtime = Literal["auto", "onnxruntime", "openvino", "torch"]
 
 
 class Encoder(ABC):
@@ -23,6 +24,8 @@ class Encoder(ABC):
     identity: EncoderIdentity
     preprocess: PreprocessSpec
     """How frames must be prepared for it, unless the caller overrides a field."""
+    precision: Precision = "float32"
+    """What it computes in: part of the fingerprint."""
     runtime: str
     """What computes: ``onnxruntime 1.20 cpu``, say. Provenance, not identity."""
 
@@ -34,6 +37,11 @@ class Encoder(ABC):
         :returns: ``(n, dim)``; row *i* depends on image *i* alone.
         """
 
+    @property
+    def feature_spec(self) -> FeatureSpec:
+        """Everything that decides the value of its embeddings."""
+        return FeatureSpec(encoder=self.identity, preprocess=self.preprocess, precision=self.precision)
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderRequest:
@@ -43,12 +51,16 @@ class EncoderRequest:
     :param weights: a file that the user or a plugin named; None for the encoder's own.
     :param device: where to compute.
     :param threads: CPU threads; 0 for as many as the machine has.
+    :param precision: what to compute in. An encoder that has but one ignores this, and says which in ``precision``.
+    :param runtime: what computes, where the encoder has a choice; ``auto`` for the best one on this machine.
     """
 
     name: str
     weights: Path | None = None
     device: Device = "auto"
     threads: int = 0
+    precision: Precision = "float32"
+    runtime: Runtime = "auto"
 
 
 @dataclass(frozen=True, slots=True)

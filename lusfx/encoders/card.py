@@ -13,12 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lusfx.config import EncoderIdentity, PreprocessSpec
 from lusfx.errors import EncoderError
+from lusfx.plain_file import read_plain_file
 
 CARD = "encoder.json"
 WEIGHTS = "weights.safetensors"
 GRAPH = "encoder.onnx"
 MODEL_CARD = "MODEL_CARD.md"
 MAX_CARD_BYTES = 1 << 20
+MAX_FILE_BYTES = 1 << 32
 
 
 class EncoderCard(BaseModel):
@@ -52,9 +54,7 @@ def read_card(directory: Path) -> EncoderCard:
     :raises EncoderError: if it is missing or says anything unexpected.
     """
     try:
-        if (directory / CARD).stat().st_size > MAX_CARD_BYTES:
-            raise EncoderError(f"the encoder's {CARD} is too large to be one")
-        content = (directory / CARD).read_bytes()
+        content = read_plain_file(directory / CARD, MAX_CARD_BYTES, follow_links=True)
     except OSError:
         raise EncoderError(f"the directory is no encoder: it has no {CARD} that can be read") from None
     return parse_card(content)
@@ -85,7 +85,8 @@ def read_file(directory: Path, card: EncoderCard, name: str) -> bytes:
     if name not in listed:
         raise EncoderError(f"encoder {card.name} has no {name}")
     try:
-        content = (directory / name).read_bytes()
+        # What a link leads to is proved by its digest, as everything is.
+        content = read_plain_file(directory / name, MAX_FILE_BYTES, follow_links=True)
     except OSError:
         raise EncoderError(f"encoder {card.name}: {name} is missing or cannot be read") from None
     if hashlib.sha256(content).hexdigest() != listed[name]:

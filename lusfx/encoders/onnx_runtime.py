@@ -6,18 +6,20 @@ source of weights for every runtime.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.encoders.batch import Compute
 from lusfx.encoders.card import GRAPH, WEIGHTS, EncoderCard, parse_weights, read_file
-from lusfx.encoders.directory import Compute
 from lusfx.errors import EncoderError
 
 FATAL = 4
 INPUT_TYPE = "tensor(uint8)"
+NAMED_FILES = "session.model_external_initializers_file_folder_path"
 
 
 def load_onnx(directory: Path, card: EncoderCard, threads: int) -> Compute:
@@ -45,32 +47,23 @@ def load_onnx(directory: Path, card: EncoderCard, threads: int) -> Compute:
         }
         options.add_external_initializers(list(values), list(values.values()))
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        # A graph may name files that hold its values, and ONNX Runtime looks for them in the working directory. Here all
+        # values come from the checked weights, so it is given a directory that holds nothing.
+        with tempfile.TemporaryDirectory(prefix="lusfx-") as nothing:
+            options.add_session_config_entry(NAMED_FILES, nothing)
+            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except OSError as error:
+        raise EncoderError(f"encoder {card.name}: no temporary directory ({os.strerror(error.errno or 0)})") from None
     except Exception as error:  # ONNX Runtime raises its own classes, derived from Exception alone
         raise EncoderError(f"encoder {card.name}: the graph cannot be loaded ({type(error).__name__})") from None
-    return _OnnxCompute(session, card)
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or inputs[0].type != INPUT_TYPE or len(inputs[0].shape) != 3 or len(outputs) != 1:
+        raise EncoderError(f"encoder {card.name}: the graph must map uint8 (n, size, size) to one output")
+    name = inputs[0].name
 
+    def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        embeddings: NDArray[np.float32]
+        (embeddings,) = session.run(None, {name: images})
+        return embeddings
 
-class _OnnxCompute:
-    """A session as a function of images."""
-
-    def __init__(self, session: Any, card: EncoderCard) -> None:
-        inputs, outputs = session.get_inputs(), session.get_outputs()
-        if len(inputs) != 1 or inputs[0].type != INPUT_TYPE or len(inputs[0].shape) != 3 or len(outputs) != 1:
-            raise EncoderError(f"encoder {card.name}: the graph must map uint8 (n, size, size) to one output")
-        self._session = session
-        self._input = inputs[0].name
-        self._card = card
-
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        try:
-            (embeddings,) = self._session.run(None, {self._input: images})
-        except Exception as error:
-            raise EncoderError(f"encoder {self._card.name} failed on a batch ({type(error).__name__})") from None
-        if embeddings.shape != (len(images), self._card.identity.dim) or embeddings.dtype != np.float32:
-            raise EncoderError(
-                f"encoder {self._card.name} gave {embeddings.dtype} {embeddings.shape}, "
-                f"expected float32 ({len(images)}, {self._card.identity.dim})"
-            )
-        result: NDArray[np.float32] = embeddings
-        return result
+    return compute

@@ -53,7 +53,7 @@ def open_timm(request: EncoderRequest) -> Encoder:
             source=source,
             model_card=f"# {request.name}\n\nConverted by lusfx from {source}, weights {digest}.\n",
         )
-    return DirectoryEncoder(directory, request.device, request.threads)
+    return DirectoryEncoder(directory, request.device, request.threads, request.precision, request.runtime)
 
 
 def _from_hub(name: str) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any], str]:

@@ -10,19 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.backbone import FAMILY, make_backbone
-from lusfx.config import EncoderIdentity
+from lusfx.config import EncoderIdentity, Precision
+from lusfx.encoders.batch import Compute
 from lusfx.encoders.card import WEIGHTS, EncoderCard, parse_weights, read_file
-from lusfx.encoders.directory import Compute
 from lusfx.errors import EncoderError, MissingExtraError
 
 if TYPE_CHECKING:
     import torch
 
 
-def load_torch(directory: Path, card: EncoderCard, device: str) -> Compute:
+def load_torch(directory: Path, card: EncoderCard, device: str, precision: Precision = "float32") -> Compute:
     """Build the network of a card with its checked weights.
 
     :param device: ``cpu`` or ``cuda``.
+    :param precision: ``float16`` is torch's autocast: convolutions and products in float16, sums in float32.
     :raises EncoderError: if the weights do not fit the architecture to the last key.
     """
     import torch
@@ -33,8 +34,11 @@ def load_torch(directory: Path, card: EncoderCard, device: str) -> Compute:
     torch.backends.cudnn.allow_tf32 = False
 
     def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            embeddings: NDArray[np.float32] = network(torch.from_numpy(images).to(device)).cpu().numpy()
+        held = torch.from_numpy(np.require(images, requirements=["C", "W"]))
+        if device == "cuda":
+            held = held.pin_memory()  # only then is the copy to the device not waited for
+        with torch.inference_mode(), torch.autocast(device, torch.float16, enabled=precision == "float16"):
+            embeddings: NDArray[np.float32] = network(held.to(device, non_blocking=True)).float().cpu().numpy()
         return embeddings
 
     return compute

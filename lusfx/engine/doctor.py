@@ -16,7 +16,7 @@ import numpy as np
 from lusfx.cache import Cache
 from lusfx.contracts import EncoderRequest
 from lusfx.encoders import DEFAULT_ENCODER
-from lusfx.engine.encoders import feature_spec, open_encoder
+from lusfx.engine.encoders import open_encoder
 from lusfx.errors import LusfxError
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey, site_key_file
@@ -100,7 +100,7 @@ def _encoder() -> Check:
         return Check("encoder", "wrong", str(error))
     if not np.isfinite(embeddings).all():
         return Check("encoder", "wrong", "the embeddings are not finite")
-    fingerprint = feature_spec(encoder).fingerprint[:12]
+    fingerprint = encoder.feature_spec.fingerprint[:12]
     return Check("encoder", "ok", f"{encoder.name} on {encoder.runtime}, fingerprint {fingerprint}")
 
 

@@ -6,14 +6,20 @@ from pathlib import Path
 
 from lusfx.cache import Cache, Explanation, clip_key
 from lusfx.cache import explain as explain_key
+from lusfx.config import Precision
 from lusfx.contracts import EncoderRequest
 from lusfx.encoders import DEFAULT_ENCODER
-from lusfx.engine.encoders import feature_spec, open_encoder
+from lusfx.engine.encoders import open_encoder
 from lusfx.plugins import load_registry
 
 
 def explain(
-    clip: Path | str, cache: Path | str, *, encoder: str = DEFAULT_ENCODER, weights: Path | None = None
+    clip: Path | str,
+    cache: Path | str,
+    *,
+    encoder: str = DEFAULT_ENCODER,
+    weights: Path | None = None,
+    precision: Precision = "float32",
 ) -> Explanation:
     """Say whether ``extract`` with this encoder would take a clip from the cache, and if not, which field of the feature
     spec differs from what the cache holds.
@@ -21,5 +27,5 @@ def explain(
     :param clip: one source file.
     :raises UnreadableClipError: if the file cannot be read.
     """
-    opened = open_encoder(EncoderRequest(encoder, weights, device="cpu"), load_registry())
-    return explain_key(Cache.open(Path(cache)), clip_key(Path(clip)), feature_spec(opened))
+    opened = open_encoder(EncoderRequest(encoder, weights, device="cpu", precision=precision), load_registry())
+    return explain_key(Cache.open(Path(cache)), clip_key(Path(clip)), opened.feature_spec)

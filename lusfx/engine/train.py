@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from lusfx.cache import Cache
 from lusfx.calibration import CalibrationMethod
+from lusfx.config import FeatureSpec
 from lusfx.contracts import Aggregation, HeadSettings, HeadSpec, Pooling, Task, check_task
 from lusfx.engine.cross_validation import cross_validate
 from lusfx.engine.features import FeatureMaker, choose_store, features_of_clips, resolve_pooling
@@ -118,7 +119,7 @@ def train_task(
     results = []
     for plan, units in zip(plans, labelled, strict=True):
         samples = make_samples(units, features.pop(plan.card.name), plan.maker)
-        results.append(trainer.train(plan, units, samples, store.fingerprint, encoder))
+        results.append(trainer.train(plan, units, samples, store.spec, encoder))
     return results
 
 
@@ -181,7 +182,7 @@ class Trainer:
         plan: Plan,
         labelled: LabelledUnits,
         samples: Samples[UnitFeatures],
-        fingerprint: str,
+        spec: FeatureSpec,
         encoder: str,
     ) -> TrainingResult:
         """Check, cross-validate, fit on everything, save."""
@@ -204,7 +205,8 @@ class Trainer:
             out=plan.out,
             digest="",  # known once the files are written
             encoder=encoder,
-            fingerprint=fingerprint,
+            fingerprint=spec.fingerprint,
+            precision=spec.precision,
             samples=samples,
             outcomes=outcomes,
             figures=figures_of_task(plan.task, plan.card, samples, outcomes, self.seed),

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from lusfx.calibration import Calibration, IsotonicCalibration, PlattCalibration
-from lusfx.config import Spec, canonical_json
+from lusfx.config import Precision, Spec, canonical_json
 from lusfx.contracts import MinSensitivity, MinSpecificity, OperatingPoint, Youden
 from lusfx.errors import TaskModelError
 from lusfx.task_model.evidence import EVIDENCE_FILE
@@ -44,12 +44,14 @@ class FeaturesCard(Spec):
     :param encoder: name of the encoder as the user gave it: for people and messages only.
     :param dim: length of an embedding.
     :param n_features: length of a row that a head is given, after pooling.
+    :param precision: what the encoder must compute in; float32 goes without saying, in the file too.
     """
 
     fingerprint: Sha256
     encoder: Words
     dim: int = Field(ge=1, le=1 << 16)
     n_features: int = Field(ge=1, le=1 << 17)
+    precision: Precision = "float32"
 
 
 class PlattCard(Spec):
@@ -273,8 +275,10 @@ def make_card(facts: TaskModelFacts, contents: Mapping[str, bytes]) -> TaskModel
 
 
 def as_json(card: TaskModelCard) -> dict[str, Any]:
-    """The values of ``task_model.json``. A model without an encoder of its own does not speak of one."""
+    """The values of ``task_model.json``. What came to the format later is not spoken of by models that do without it."""
     values = card.model_dump(mode="json")
+    if card.features.precision == "float32":
+        del values["features"]["precision"]
     if card.own_encoder is None:
         del values["own_encoder"]
     return values

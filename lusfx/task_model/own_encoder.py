@@ -12,7 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lusfx.config import FeatureSpec
-from lusfx.encoders.card import CARD, GRAPH, MAX_CARD_BYTES, MODEL_CARD, WEIGHTS, EncoderCard, parse_card, parse_weights
+from lusfx.encoders.card import (
+    CARD,
+    GRAPH,
+    MAX_CARD_BYTES,
+    MAX_FILE_BYTES,
+    MODEL_CARD,
+    WEIGHTS,
+    EncoderCard,
+    parse_card,
+    parse_weights,
+)
 from lusfx.errors import EncoderError, TaskModelError
 from lusfx.task_model.strict_json import read_bytes
 
@@ -20,7 +30,6 @@ OWN_ENCODER = "encoder"
 """Name of the directory."""
 FILES = frozenset({CARD, WEIGHTS, GRAPH, MODEL_CARD})
 """All that an encoder directory may hold."""
-MAX_FILE_BYTES = 1 << 32
 
 
 def encoder_sha256(encoder: Path) -> str:

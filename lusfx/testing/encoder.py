@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lusfx.config import EncoderIdentity, FeatureSpec, PreprocessSpec
+from lusfx.config import EncoderIdentity, PreprocessSpec
 from lusfx.contracts import Device, Encoder, EncoderRequest, EncoderSpec, check_encoder
 from lusfx.plugins import load_registry
 from lusfx.testing.conformance import Conformance
@@ -157,7 +157,7 @@ def _encoded(encoder: Encoder, images: NDArray[np.uint8]) -> NDArray[np.float32]
 
 
 def _fingerprint(encoder: Encoder) -> str:
-    return FeatureSpec(encoder=encoder.identity, preprocess=encoder.preprocess).fingerprint
+    return encoder.feature_spec.fingerprint
 
 
 def _assert_same(found: NDArray[np.float32], wanted: NDArray[np.float32], when: str) -> None:

@@ -128,10 +128,36 @@ def test_cache_commands(lusfx_here: Lusfx, archive: Any) -> None:
     found = lusfx_here("cache", "verify", "--cache", archive.cache, "--json")
     assert found.code == 1
     assert [finding["code"] for finding in found.json["findings"]] == ["damaged-clip"]
-    assert "1 damaged clips set aside" in lusfx_here("cache", "repair", "--cache", archive.cache).out
+    assert "1 damaged files set aside" in lusfx_here("cache", "repair", "--cache", archive.cache).out
     assert lusfx_here("extract", archive.folder, "--cache", archive.cache, "--json").json["encoded"] == 1
     assert lusfx_here("cache", "gc", "--cache", archive.cache, "--json").json["removed"]
     assert lusfx_here("cache", "verify", "--cache", archive.cache).code == 0
+
+
+def test_a_packed_cache_is_extracted_into_and_explained_as_before(lusfx_here: Lusfx, archive: Any) -> None:
+    held = lusfx_here("cache", "info", "--cache", archive.cache, "--json").json["stores"][0]
+    n_clips = held["n_clips"]
+    packing = lusfx_here("cache", "pack", "--cache", archive.cache)
+    assert f"{n_clips} loose clips = {n_clips} packed + 0 damaged; 1 packs of" in packing.out
+    assert lusfx_here("cache", "pack", "--cache", archive.cache, "--json").json["clips"] == 0
+    held = lusfx_here("cache", "info", "--cache", archive.cache, "--json").json["stores"][0]
+    assert (held["n_clips"], held["n_packed"], held["n_packs"]) == (n_clips, n_clips, 1)
+    assert lusfx_here("extract", archive.folder, "--cache", archive.cache, "--json").json["encoded"] == 0
+    clip = sorted((archive.folder / "clips").iterdir())[0]
+    explained = ("cache", "explain", clip, "--cache", archive.cache, "--json")
+    assert lusfx_here(*explained).json["verdict"] == "hit"
+    (victim,) = (archive.cache / held["fingerprint"] / "packs").iterdir()
+    content = bytearray(victim.read_bytes())
+    content[0] ^= 1
+    victim.write_bytes(content)
+    assert lusfx_here("cache", "verify", "--cache", archive.cache).code == 1
+    assert lusfx_here(*explained).json["verdict"] == "never-encoded"
+    lusfx_here("cache", "repair", "--cache", archive.cache)
+    assert lusfx_here("extract", archive.folder, "--cache", archive.cache, "--json").json["encoded"] == n_clips
+    damaged = sorted((archive.cache / held["fingerprint"] / "clips").rglob("*.h5"))[0]
+    damaged.write_bytes(b"")
+    packing = lusfx_here("cache", "pack", "--cache", archive.cache, "--json")
+    assert (packing.code, packing.json["damaged"]) == (3, [damaged.stem])
 
 
 def test_a_model_is_shown_and_verified(lusfx_here: Lusfx, exams: Any, tmp_path: Path) -> None:

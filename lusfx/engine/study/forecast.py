@@ -13,7 +13,6 @@ from typing import Any
 from lusfx.cache import Cache, read_ledger
 from lusfx.cache.store import MARKER
 from lusfx.contracts import Device
-from lusfx.engine.encoders import feature_spec
 from lusfx.engine.extract import extract_with
 from lusfx.engine.labels import read_labels
 from lusfx.engine.study.config import checked_config, read_config
@@ -140,7 +139,7 @@ def _encoding(material: Material, weights: InitialWeights, site_key: SiteKey) ->
     tables = list(dict.fromkeys(path for plan in material.head_plans for path in plan.question.tables.values()))
     places = [_clips(path) for path in tables]
     everything = sorted({clip for of_table in places for clip in of_table})
-    fingerprint = feature_spec(weights.open()).fingerprint if weights.is_made else None
+    fingerprint = weights.open().feature_spec.fingerprint if weights.is_made else None
     if frozen is None or fingerprint is None or not (frozen.cache.directory / fingerprint).is_dir():
         return EncodingForecast(name, len(everything), _encoding_s(material, weights, everything, site_key))
     store = frozen.cache.find(fingerprint)

@@ -10,7 +10,6 @@ from typing import Any
 
 from lusfx.cache import Cache, Store
 from lusfx.contracts import Encoder
-from lusfx.engine.encoders import feature_spec
 from lusfx.engine.extract import ExtractResult, Progress, extract_with
 from lusfx.engine.features import FeatureMaker, features_of_clips, resolve_pooling
 from lusfx.engine.labels import LabelledUnits, LabelRow, labels_of, read_labels
@@ -110,7 +109,7 @@ class FrozenFeatures:
 
     def store(self, encoder: Encoder) -> Store:
         """Where an encoder's features are."""
-        return self.cache.store(feature_spec(encoder))
+        return self.cache.store(encoder.feature_spec)
 
     def units(self, store: Store) -> Iterator[tuple[str, str, AskedUnits]]:
         """Question, table and the units that one encoder gives features of, for each way of pooling."""

@@ -1,0 +1,105 @@
+"""OpenVINO on the CPU: for bfloat16, which ONNX Runtime does not compute, and for float32 where it is asked for.
+
+OpenVINO reports each import of itself to its maker, through the package ``openvino-telemetry`` that its wheels ask for. That
+package is made impossible to import here, and OpenVINO then uses its own stub that sends nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.config import Precision
+from lusfx.encoders.batch import Compute
+from lusfx.encoders.card import GRAPH, WEIGHTS, EncoderCard, parse_weights, read_file
+from lusfx.errors import EncoderError
+
+TELEMETRY = "openvino_telemetry"
+HINTS: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
+"""Said explicitly: without a hint, OpenVINO takes bfloat16 wherever the processor has it."""
+
+
+def load_openvino(directory: Path, card: EncoderCard, threads: int, precision: Precision) -> Compute:
+    """Compile a network from checked files, in memory.
+
+    :param threads: 0 for as many as the machine has.
+    :raises EncoderError: if the graph cannot be loaded or does not fit the weights and the card, or if the processor has
+        no bfloat16 arithmetic and that is what was asked for.
+    """
+    core = _openvino().Core()
+    if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise EncoderError("this processor has no bfloat16 arithmetic (AVX512_BF16 or AMX). Use --precision float32")
+    graph = _graph_with_weights(directory, card)
+    options = {"INFERENCE_PRECISION_HINT": HINTS[precision], "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
+    try:
+        model = core.read_model(graph)
+        compiled = core.compile_model(model, "CPU", options | {"INFERENCE_NUM_THREADS": threads})
+    except RuntimeError as error:
+        raise EncoderError(f"encoder {card.name}: the graph cannot be loaded ({type(error).__name__})") from None
+    inputs, outputs = compiled.inputs, compiled.outputs
+    if (
+        len(inputs) != 1
+        or inputs[0].get_element_type().get_type_name() != "u8"
+        or inputs[0].get_partial_shape().rank.get_length() != 3
+        or len(outputs) != 1
+    ):
+        raise EncoderError(f"encoder {card.name}: the graph must map uint8 (n, size, size) to one output")
+
+    def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        embeddings: NDArray[np.float32] = compiled(images)[0]  # a copy: the next batch leaves it alone
+        return embeddings
+
+    return compute
+
+
+def _openvino() -> Any:
+    """The package, imported so that it tells nobody."""
+    sys.modules.setdefault(TELEMETRY, None)  # type: ignore[arg-type] # None: importing it is an ImportError
+    import openvino
+
+    return openvino
+
+
+def _graph_with_weights(directory: Path, card: EncoderCard) -> bytes:
+    """The graph of an encoder with its checked weights inside.
+
+    :raises EncoderError: if they do not fit each other to the last name and shape.
+    """
+    import onnx
+
+    try:
+        model = onnx.load_model_from_string(read_file(directory, card, GRAPH))
+    except EncoderError:
+        raise
+    except Exception as error:  # protobuf raises its own class, derived from Exception alone
+        raise EncoderError(f"encoder {card.name}: the graph cannot be loaded ({type(error).__name__})") from None
+    tensors = parse_weights(read_file(directory, card, WEIGHTS), card) if WEIGHTS in card.files else {}
+    weights = {name: tensor for name, tensor in tensors.items() if tensor.dtype.kind == "f"}
+    referred = [entry for entry in model.graph.initializer if entry.data_location == onnx.TensorProto.EXTERNAL]
+    # A graph may name files that hold its values. Whatever is not replaced by a checked weight must not be looked for.
+    if sum(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)) != len(referred):
+        raise EncoderError(f"encoder {card.name}: the graph cannot be loaded (it names files that hold its values)")
+    shapes = {entry.name: tuple(entry.dims) for entry in referred}
+    if shapes != {name: tensor.shape for name, tensor in weights.items()}:
+        raise EncoderError(f"encoder {card.name}: the graph and {WEIGHTS} do not fit each other")
+    for entry in referred:
+        entry.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(weights[entry.name]), entry.name))
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _tensors(part: Any) -> Iterator[Any]:
+    """Every tensor within a protocol buffer, however deep."""
+    for field, value in part.ListFields():
+        if field.message_type is None:
+            continue
+        for item in value if field.is_repeated else [value]:
+            if field.message_type.name == "TensorProto":
+                yield item
+            else:
+                yield from _tensors(item)
