@@ -67,8 +67,8 @@ precision_option = click.option(
     type=click.Choice(["float32", "bfloat16", "float16"]),
     default="float32",
     show_default=True,
-    help="What the encoder computes in: bfloat16 on a CPU that has it, float16 on CUDA. Both are faster, and each makes features "
-    "of its own.",
+    help="What the encoder computes in: bfloat16 on a CPU that has it, float16 on CUDA. Both are faster, "
+    "and each makes features of its own.",
 )
 runtime_option = click.option(
     "--runtime",
