@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lusfx.contracts import Aggregation, Task, Youden
 from lusfx.testing import TaskConformance
-from lusfx.types import FrameStatus
+from lusfx.types import ClipEmbeddings, FrameStatus
 
 Array = NDArray[Any]
 FRESH = "scores_in_a_fresh_process"
@@ -145,15 +145,16 @@ class KnowsItsProcess(Pooling):
 
 
 class ReachesIntoTheEngine(Pooling):
-    """Finds the cached clip in the caller's variables, and fills in the frames that could not be read."""
+    """Finds the cached clip in the callers' variables, and fills in the frames that could not be read."""
 
     def pool(self, embeddings: Array, times_s: Array) -> Array:
         frame = inspect.currentframe()
-        while frame is not None and "clip" not in frame.f_locals:
+        while frame is not None:
+            for held in (getattr(value, "clip", value) for value in frame.f_locals.values()):
+                if isinstance(held, ClipEmbeddings):
+                    held.embeddings[held.status != FrameStatus.OK] = 0
+                    return embeddings.mean(axis=0)
             frame = frame.f_back
-        clip = frame.f_locals["clip"] if frame is not None else None
-        if hasattr(clip, "status"):
-            clip.embeddings[clip.status != FrameStatus.OK] = 0
         return embeddings.mean(axis=0)
 
 
