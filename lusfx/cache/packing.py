@@ -51,7 +51,7 @@ class Packing:
         found = self.clips + len(self.damaged)
         line = f"{found} loose clips = {self.clips} packed + {len(self.damaged)} damaged"
         merged = f", {self.merged} smaller ones among them" if self.merged else ""
-        return f"{line}; {self.packs} packs of {self.n_bytes / 1e6:.1f} MB written{merged}"
+        return f"{line}; packs written: {self.packs}, of {self.n_bytes / 1e6:.1f} MB{merged}"
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: what ``lusfx cache pack --json`` prints."""

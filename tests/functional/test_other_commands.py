@@ -138,7 +138,7 @@ def test_a_packed_cache_is_extracted_into_and_explained_as_before(lusfx_here: Lu
     held = lusfx_here("cache", "info", "--cache", archive.cache, "--json").json["stores"][0]
     n_clips = held["n_clips"]
     packing = lusfx_here("cache", "pack", "--cache", archive.cache)
-    assert f"{n_clips} loose clips = {n_clips} packed + 0 damaged; 1 packs of" in packing.out
+    assert f"{n_clips} loose clips = {n_clips} packed + 0 damaged; packs written: 1, of" in packing.out
     assert lusfx_here("cache", "pack", "--cache", archive.cache, "--json").json["clips"] == 0
     held = lusfx_here("cache", "info", "--cache", archive.cache, "--json").json["stores"][0]
     assert (held["n_clips"], held["n_packed"], held["n_packs"]) == (n_clips, n_clips, 1)
