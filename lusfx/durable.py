@@ -61,12 +61,18 @@ def write_all(descriptor: int, part: bytes | memoryview) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def make_directory(path: Path) -> None:
-    """Make a directory that only its owner can enter, and those above it that are missing; durable on return."""
+def make_directory(path: Path, within: Path | None = None) -> None:
+    """Make a directory that only its owner can enter, and those above it that are missing; durable on return.
+
+    :param within: a directory above it that has to be there: where its disk was unmounted, nothing is begun in its place.
+    :raises OSError: if the disk is full, read-only or gone.
+    """
     if path.is_dir():
         return
+    if path == within:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     if path.parent != path:  # a Windows drive that is not there is its own parent
-        make_directory(path.parent)
+        make_directory(path.parent, within)
     path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
     sync_directory(path.parent)
 

@@ -115,7 +115,7 @@ def write_pack(store: Store, clips: Sequence[tuple[str, ClipEmbeddings]]) -> tup
     )
     path = store.packs.directory / (layout.body_sha256.hex() + PACK_SUFFIX)
     try:
-        durable.make_directory(path.parent)
+        durable.make_directory(path.parent, store.directory)
         with durable.whole_file(path) as descriptor:
             durable.write_all(descriptor, layout.seal())
             for part in body:

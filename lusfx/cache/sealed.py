@@ -44,13 +44,14 @@ def open_seal(content: bytes) -> memoryview:
     return body
 
 
-def write_whole(path: Path, *parts: bytes) -> None:
+def write_whole(path: Path, *parts: bytes, within: Path | None = None) -> None:
     """Put a file in place whole and durable, or not at all; its directory is made where it is missing.
 
+    :param within: a directory above it that is not made, and has to be there.
     :raises CacheError: if the disk is full, read-only or gone; nothing is left behind.
     """
     try:
-        durable.make_directory(path.parent)
+        durable.make_directory(path.parent, within)
         durable.write_whole(path, *parts)
     except OSError as error:
         raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None

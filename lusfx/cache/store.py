@@ -112,14 +112,14 @@ class Store:
     def write(self, key: str, clip: ClipEmbeddings) -> None:
         """Store a clip; durable on return. Writing one that is there replaces it with the same content.
 
-        :raises CacheError: if the disk refuses.
+        :raises CacheError: if the disk refuses, or the store's directory is gone.
         :raises ValueError: if the arrays do not belong together or a readable frame is not finite.
         """
         record.check(clip, self.spec.encoder.dim)
         image = record.encode(key, self.fingerprint, clip, self.spec.stored_dtype)
         head = sealed.seal(image)
         record.decode(sealed.open_seal(head + image), key, self.fingerprint, self.spec.encoder.dim)
-        sealed.write_whole(self.path_of(key), head, image)
+        sealed.write_whole(self.path_of(key), head, image, within=self.directory)
 
     def read(self, key: str) -> ClipEmbeddings:
         """Read a clip, checked whole, wherever it is sound.

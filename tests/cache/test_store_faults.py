@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from lusfx.cache import Cache, LedgerEntry, Stamp, Store, clip_key, repair, sealed, verify
+from lusfx.cache.packing import write_pack
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError, UnreadableClipError
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipEmbeddings, FrameStatus
@@ -59,6 +60,19 @@ def test_long_provenance_is_kept(store: Store, embeddings: ClipEmbeddings) -> No
     facts = {f"fact {number}": "x" * 1000 for number in range(300)}
     store.write(KEY, replace(embeddings, provenance=facts))
     assert store.read(KEY).provenance == facts
+
+
+def test_nothing_is_begun_in_the_place_of_a_cache_that_is_gone(
+    tmp_path: Path, cache: Cache, store: Store, embeddings: ClipEmbeddings
+) -> None:
+    """Unmounted, moved or removed: what a run made there would be no cache, and the next run would refuse it."""
+    store.write(KEY, embeddings)
+    cache.directory.rename(tmp_path / "elsewhere")
+    with pytest.raises(CacheError, match="cannot be written"):
+        store.write(KEY, embeddings)
+    with pytest.raises(CacheError, match="cannot be written"):
+        write_pack(store, [(KEY, embeddings)])
+    assert not cache.directory.exists()
 
 
 def test_a_clip_truncated_anywhere_is_refused(store: Store, embeddings: ClipEmbeddings) -> None:
