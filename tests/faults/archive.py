@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lusfx.cache import Cache, clip_key
 from lusfx.errors import UnreadableClipError
 from lusfx.site_key import SiteKey
@@ -52,6 +54,17 @@ class Extraction:
             return None
         (store,) = Cache.open(self.cache).stores()
         return store.read(key) if key in store else None
+
+
+def same(found: ClipEmbeddings | None, expected: ClipEmbeddings | None) -> bool:
+    """Whether both are there, and the same to the bit."""
+    return (
+        found is not None
+        and expected is not None
+        and np.array_equal(found.embeddings, expected.embeddings, equal_nan=True)
+        and np.array_equal(found.status, expected.status)
+        and np.array_equal(found.times_s, expected.times_s, equal_nan=True)
+    )
 
 
 def write_site_key(folder: Path) -> SiteKey:

@@ -87,6 +87,70 @@ def _full_disk(row: Mapping[str, Any]) -> str:
     )
 
 
+def _corruption(row: Mapping[str, Any]) -> str:
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in row["kinds"].items())
+    return (
+        f"{row['trials']:,} damages ({row['bits']:,} single bits, else cuts and blocks of zeros; {kinds}): {row['silent']} "
+        f"silent, crashed or hung; `cache verify` or opening the cache told of {row['noticed']:,}, the others were in the two "
+        f"indices and made none of the answers another; {row['repaired']} were mended by `cache repair` and an extraction, to "
+        "the same embeddings"
+    )
+
+
+def _lost(row: Mapping[str, Any]) -> str:
+    killed = row["killed"]
+    return (
+        f"{row['runs']} runs, {sum(killed.values())} of which `kill -9` ended before they were done (extractions "
+        f"{killed.get('extract', 0)}, with a decoding process {killed.get('workers', 0)}, packings {killed.get('pack', 0)}; "
+        f"{row['at a call']} at a call that changes the file system, the others at random times): {row['lost']} clips lost, "
+        "unreadable or encoded again though they were there; the next run completes the cache, to the bit as a clean one"
+    )
+
+
+def _stopped(row: Mapping[str, Any]) -> str:
+    return (
+        f"{row['signals']} signals at random times ({row['with a decoding process']} to runs with a decoding process): "
+        f"{row['stopped']} ended with exit code 130, {row['done before']} were done, {row['before it listened']} were ended "
+        f"before they listened; {row['later']} took more than 2 s (longest {row['longest_s']:.1f} s); 0 temporary files, 0 "
+        "processes left; the next run does the rest"
+    )
+
+
+def _side_by_side(row: Mapping[str, Any]) -> str:
+    locks = ", ".join(f"{kind} {count}" for kind, count in row["locks"].items())
+    return (
+        f"{row['rounds']} rounds of 2 or 8 extractions of the same clips at once, {row['packings']} of them with a packing "
+        f"(file locks: {locks}): {row['wrong']} with a clip lost or wrong"
+    )
+
+
+def _limits(row: Mapping[str, Any]) -> str:
+    codes = ", ".join(
+        f"`{code}` {row['codes'].get(code, 0)}" for code in ("decoder-died", "timed-out", "out-of-memory")
+    )
+    return (
+        f"{row['deeds']} files that make a reader spin, wait, crash or take all memory, each of them recorded with its code "
+        f"({codes}), {row['bombs']} bombs and headers that lie, and a clip of {row['frames']:,} frames, among "
+        f"{row['good'] - 1} good clips, which are all encoded; at most {row['decoder_mib']} MiB (PSS) in a decoding process "
+        f"that may take {row['memory_mb']} MB beyond what it has at rest, {row['run_mib']} MiB in the run"
+    )
+
+
+def _full_disks(row: Mapping[str, Any]) -> str:
+    return (
+        f"{row['trials']} disks with room for 0 to {row['trials'] // 2 - 1} pages, for an extraction and for a packing each: "
+        f"{row['full']} were too small ({row['packings']} for packing), {row['lost']} lost or damaged anything; with room "
+        "again the next run does the rest"
+    )
+
+
+def _unwritable(row: Mapping[str, Any]) -> str:
+    return (
+        "a read-only cache of another user is read, and extracting into it is refused; of a cache that is moved away during a "
+        f"run, {row['gone']} times, nothing is begun in its place, and what it held is sound: {row['wrong']} otherwise"
+    )
+
+
 ROWS = {
     "models run no code": ("Models run no code", _models, "test_models.py"),
     "one bad file never stops a run": ("One bad file never stops a run", _bad_files, "test_bad_files.py"),
@@ -99,6 +163,13 @@ ROWS = {
     "the clock does not matter": ("The clock does not matter", _clock, "test_clock.py"),
     "writing is whole or not at all": ("Writing is whole or not at all", _writing, "test_disk.py"),
     "a full disk": ("A full disk does no damage", _full_disk, "test_disk.py"),
+    "full disks": ("(at many sizes)", _full_disks, "test_disk.py"),
+    "caches that cannot be written": ("A cache that cannot be written is left alone", _unwritable, "test_disk.py"),
+    "no silent corruption": ("No silent corruption", _corruption, "test_corruption.py"),
+    "nothing acknowledged is lost": ("Nothing acknowledged is lost", _lost, "test_ended_runs.py"),
+    "asked to stop": ("Ctrl-C and SIGTERM leave nothing behind", _stopped, "test_ended_runs.py"),
+    "workers need no locks": ("Runs side by side need no locks", _side_by_side, "test_side_by_side.py"),
+    "memory and time are bounded": ("Memory and time are bounded", _limits, "test_limits.py"),
 }
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from lusfx.cache import Cache, read_ledger
 from lusfx.site_key import SiteKey
-from lusfx.types import ClipEmbeddings, FrameStatus
-from tests.faults.archive import MAX_RSS_MIB, Extraction, extract, plain_encoder, write_site_key
+from lusfx.types import FrameStatus
+from tests.faults.archive import MAX_RSS_MIB, Extraction, extract, plain_encoder, same, write_site_key
 from tests.faults.children import ROOT
 from tests.faults.sources import Sound, Spoilt, sound_files, spoilt_files, write_odd_entries
 
@@ -73,16 +73,6 @@ def documented_codes() -> set[str]:
     section = (ROOT / "docs" / "readers.md").read_text().partition("## Codes")[2].partition("\n## ")[0]
     return set(
         re.findall(r"`([a-z-]+)`", "".join(line.split("|")[1] for line in section.splitlines() if line.count("|") > 3))
-    )
-
-
-def same(found: ClipEmbeddings | None, expected: ClipEmbeddings | None) -> bool:
-    return (
-        found is not None
-        and expected is not None
-        and np.array_equal(found.embeddings, expected.embeddings, equal_nan=True)
-        and np.array_equal(found.status, expected.status)
-        and np.array_equal(found.times_s, expected.times_s, equal_nan=True)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,3 +91,30 @@ def test_a_full_disk_ends_a_run_with_one_line_and_no_damage(
     found = verify(Cache.open(cache))
     assert (found.sound, found.n_clips) == (True, len(sound))
     measured("a full disk", {"clips": len(sound), "encoded before": n_before, "damaged": 0})
+
+
+def test_disks_that_are_full_after_so_many_pages_lose_nothing(
+    small_disk: Path, tmp_path: Path, trials: Callable[[int, int], int], measured: Callable[..., None]
+) -> None:
+    n_trials = trials(4, 50)
+    done = list(run_trials("tests.faults.full_disks", [tmp_path, small_disk, trials(6, 1)], n_trials, longest_s=60))
+    broken = [trial for trial in done if trial.ended != "well" or trial.facts["problems"]]
+    assert not broken, broken[:5]
+    assert len(done) == n_trials
+    full = [trial.facts for trial in done if trial.facts["full"]]
+    assert full
+    packings = sum(facts["packing"] for facts in full)
+    measured("full disks", {"trials": n_trials, "full": len(full), "packings": packings, "lost": len(broken)})
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
+def test_a_cache_that_cannot_be_written_is_read_and_left_alone(
+    trials: Callable[[int, int], int], measured: Callable[..., None]
+) -> None:
+    n_trials = trials(4, 23)
+    with tempfile.TemporaryDirectory() as work:  # pytest's own are closed to other users
+        done = list(run_trials("tests.faults.hard_places", [work], n_trials, longest_s=60))
+    broken = [trial for trial in done if trial.ended != "well" or trial.facts["problems"]]
+    assert not broken, broken[:5]
+    assert len(done) == n_trials
+    measured("caches that cannot be written", {"gone": n_trials - 2, "wrong": len(broken)})
