@@ -80,7 +80,7 @@ def _measure_subject(
         "size_px": subject.card.preprocess.size,
         "frames_a_s": {way: Spread.of(found).as_dict() for way, found in rates.items()},
         "times_the_plain_loop": _ratios(rates, rates[PLAIN]),
-        "share_of_bound": _ratios(rates, _bound(rates, request.device, available_cores())),
+        "share_of_bound": _ratios(rates, _bound(rates, request.device, available_cores(), request.threads)),
         "writing_cost": _writing_cost(rates).as_dict(),
     }
 
@@ -136,17 +136,18 @@ def _open_bfloat16(subject: Subject, request: Request, registry: Registry, worke
         return None
 
 
-def _bound(rates: Mapping[str, list[float]], device: str, cores: int) -> list[float]:
+def _bound(rates: Mapping[str, list[float]], device: str, cores: int, threads: int) -> list[float]:
     """What decoding and encoding could reach together, each as fast as it is alone, with a decoder on every core.
 
-    On a CPU the same cores do both, one after the other: times add up. A GPU encodes while the CPU decodes.
+    On a CPU the same cores do both, so what a frame takes of them adds up. A GPU encodes while the CPU decodes.
+
+    :param threads: of the encoder; 0 for all cores. It is never faster than it is alone.
     """
-    pairs = [
-        (encode, cores * decode) for encode, decode in zip(rates[ENCODER_ALONE], rates[DECODER_ALONE], strict=True)
-    ]
+    pairs = list(zip(rates[ENCODER_ALONE], rates[DECODER_ALONE], strict=True))
     if device == "cuda":
-        return [min(pair) for pair in pairs]
-    return [1 / (1 / encode + 1 / decode) for encode, decode in pairs]
+        return [min(encode, cores * decode) for encode, decode in pairs]
+    used = min(threads or cores, cores)
+    return [min(encode, cores / (used / encode + 1 / decode)) for encode, decode in pairs]
 
 
 def _writing_cost(rates: Mapping[str, list[float]]) -> Spread:

@@ -40,14 +40,6 @@ FROM_CACHE = """### Scoring from the cache against encoding again
 pipeline with the encoder loaded: reading, decoding, preparing and encoding {n_encoded} such clips, with nothing
 written: the least that it can be, also beside the whole command. Packs are read from a file system that has them in
 memory. The goal is {goal} times."""
-FROM_LOOSE_CLIPS = """### Scoring from the cache against encoding again
-
-{n_clips} clips of {frames_a_clip} frames, {n_tasks} tasks, logistic heads. Encoding again is the product's pipeline
-with the encoder loaded: reading, decoding, preparing and encoding, with nothing written; for the whole command it
-is `lusfx.score` with an empty cache. Clips are read from a file system that has them in memory. The goal is {goal}
-times."""
-"""Of results from before there were packs."""
-PAIRS_OF_LOOSE_CLIPS = PAIRS | {"command": ("score-cached", "score-again")}
 FRAME_SCORES_GOAL = 1e6
 
 
@@ -61,8 +53,7 @@ def section(result: dict[str, Any]) -> str:
         parts.append(f"### {subject['encoder']}, {subject['size_px']} px, {subject['dim']} values{untrained}")
         parts.append(_comparisons(subject))
     facts = result["subjects"][0]["cached"]
-    words = FROM_CACHE if "n_encoded" in facts else FROM_LOOSE_CLIPS
-    parts.append(words.format(goal=GOAL_TIMES, **facts))
+    parts.append(FROM_CACHE.format(goal=GOAL_TIMES, **facts))
     parts.append(_cached(result))
     return "\n\n".join(parts)
 
@@ -107,7 +98,7 @@ def _cached(result: dict[str, Any]) -> str:
     rows = []
     for subject in result["subjects"]:
         cached = subject["cached"]
-        for pair, (one, other) in cached.get("pairs", PAIRS_OF_LOOSE_CLIPS).items():
+        for pair, (one, other) in cached["pairs"].items():
             times = cached["times_as_fast"][pair]
             rows.append(
                 [

@@ -71,9 +71,11 @@ def test_the_page_says_what_was_reached_and_what_was_not(result: dict[str, Any])
 
 def test_the_bound_adds_the_times_of_one_processor_and_takes_the_slower_of_two() -> None:
     rates = {"encoder alone": [100.0], "one decoder alone": [50.0]}
-    assert measurement._bound(rates, "cpu", 1) == [pytest.approx(100 / 3)]
-    assert measurement._bound(rates, "cpu", 2) == [pytest.approx(50)]
-    assert measurement._bound(rates, "cuda", 1) == [50.0]
+    assert measurement._bound(rates, "cpu", 1, 0) == [pytest.approx(100 / 3)]
+    assert measurement._bound(rates, "cpu", 2, 0) == [pytest.approx(50)]
+    assert measurement._bound(rates, "cpu", 2, 1) == [pytest.approx(200 / 3)]
+    assert measurement._bound(rates, "cpu", 16, 1) == [100.0]
+    assert measurement._bound(rates, "cuda", 1, 0) == [50.0]
 
 
 def test_a_rival_encodes_every_frame(tmp_path: Path) -> None:
