@@ -130,8 +130,8 @@ def _limits(row: Mapping[str, Any]) -> str:
         for code in ("decoder-died", "timed-out", "out-of-memory", "reader-error")
     )
     return (
-        f"{row['deeds']} files that make a reader spin, wait, fail, crash or take all memory, each of them recorded with its code "
-        f"({codes}), {row['bombs']} bombs and headers that lie, and a clip of {row['frames']:,} frames, among "
+        f"{row['deeds']} files that make a reader spin, wait, fail, crash or take all memory, each of them recorded with its "
+        f"code ({codes}), {row['bombs']} bombs and headers that lie, and a clip of {row['frames']:,} frames, among "
         f"{row['good'] - 1} good clips, which are all encoded; at most {row['decoder_mib']} MiB (PSS) in a decoding process "
         f"that may take {row['memory_mb']} MB beyond what it has at rest, {row['run_mib']} MiB in the run"
     )
