@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from lusfx.errors import UnreadableClipError
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipEmbeddings
 from tests.faults.children import environment
+from tests.faults.memory import most_resident_mib
 from tests.golden.make import FIRST, SECRET
 
 LONGEST_S = 900
@@ -93,14 +93,11 @@ def lusfx(folder: Path, *arguments: object, **more: str) -> Extraction:
         child = subprocess.Popen(
             [sys.executable, "-m", "lusfx", *map(str, arguments)], cwd=folder, env=variables, stdout=out, stderr=err
         )
-        try:
-            _, status, usage = os.wait4(child.pid, 0)
-        finally:
-            child.returncode = 0  # it was waited for here, or the test was interrupted
+        peak_mib = most_resident_mib(child)
         out.seek(0)
         err.seek(0)
         said = [stream.read().decode("utf-8", "replace") for stream in (out, err)]
-    return Extraction(os.waitstatus_to_exitcode(status), *said, folder / "cache", usage.ru_maxrss / 1024)
+    return Extraction(child.returncode, *said, folder / "cache", peak_mib)
 
 
 def extract(folder: Path, exams: Path, encoder: Path) -> Extraction:

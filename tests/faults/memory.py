@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -25,6 +26,21 @@ def _pss_mib(process: Path) -> float:
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024 / MIB
     return 0.0
+
+
+def most_resident_mib(process: subprocess.Popen[bytes]) -> float:
+    """Wait for a process; the most memory that was resident in it, in MiB, up to a sample before its end.
+
+    What ``wait4`` says of it is no less than the parent held when the process was started.
+    """
+    most = 0.0
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    most = int(line.split()[1]) * 1024 / MIB
+        time.sleep(SAMPLE_S)
+    return most
 
 
 class Meter:
