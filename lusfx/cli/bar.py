@@ -1,4 +1,4 @@
-"""A progress bar for commands that go through several stages."""
+"""The progress bar of all commands."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import timedelta
+from typing import ParamSpec
 
-Told = TypeVar("Told")
+Told = ParamSpec("Told")
+"""What an engine tells of its progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stand:
     """How far a command is.
 
-    :param stage: what it is doing.
+    :param stage: what it is doing; time is counted from its beginning.
     :param said: shown behind the numbers.
+    :param seconds_left: by those who know better than the pace so far tells.
     """
 
     stage: str
     done: int
     of: int
     said: str = ""
+    seconds_left: float | None = None
 
 
 @contextmanager
-def bar(stand: Callable[[Told], Stand], is_wanted: bool = True) -> Iterator[Callable[[Told], None] | None]:
+def bar(stand: Callable[Told, Stand], is_wanted: bool = True) -> Iterator[Callable[Told, None] | None]:
     """A bar on a terminal; nothing in a pipe, or where none is wanted.
 
     :param stand: what the engine's report of its progress means.
@@ -35,14 +39,7 @@ def bar(stand: Callable[[Told], Stand], is_wanted: bool = True) -> Iterator[Call
         yield None
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}"),
@@ -50,18 +47,20 @@ def bar(stand: Callable[[Told], Stand], is_wanted: bool = True) -> Iterator[Call
         MofNCompleteColumn(),
         TextColumn("{task.fields[said]}"),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as shown:
-        task = shown.add_task("begin", total=None, said="")
-        stage = ""
+        shown.add_task("", total=None, said="", left="")
+        (task,) = shown.tasks
 
-        def show(told: Told) -> None:
-            nonlocal stage
-            now = stand(told)
-            if now.stage != stage:
-                stage = now.stage
-                shown.reset(task, description=stage)
-            shown.update(task, total=now.of, completed=now.done, said=now.said)
+        def show(*told: Told.args, **named: Told.kwargs) -> None:
+            now = stand(*told, **named)
+            if (
+                now.stage != task.description or now.done < task.completed
+            ):  # another stage, or the same of something else
+                shown.reset(task.id, description=now.stage)
+            shown.update(task.id, total=now.of, completed=now.done, said=now.said)
+            left_s = task.time_remaining if now.seconds_left is None else now.seconds_left
+            shown.update(task.id, left="" if left_s is None else f"{timedelta(seconds=round(left_s))} left")
 
         yield show

@@ -149,9 +149,11 @@ def _stand(told: DecodingProgress | FineTuningProgress) -> Stand:
     if isinstance(told, DecodingProgress):
         return Stand("decode", told.done, told.found, "clips")
     training = told.training
+    where = f"{told.name}, epoch {training.epoch}/{training.epochs}"
     return Stand(
-        f"{told.name}, epoch {training.epoch}/{training.epochs}",
+        "train",
         training.steps * (told.number - 1) + training.step,
         training.steps * told.n_networks,
-        f"steps  loss {training.loss:.3g}  {told.frames_per_s:.0f} frames/s",
+        f"steps  {where}  loss {training.loss:.3g}  {told.frames_per_s:.0f} frames/s",
+        told.seconds_left,
     )

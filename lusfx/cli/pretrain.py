@@ -130,5 +130,5 @@ def _stand(told: DecodingProgress | TrainingProgress) -> Stand:
 
     if isinstance(told, DecodingProgress):
         return Stand("decode", told.done, told.found, "clips")
-    said = f"steps  loss {told.loss:.4g}  {told.images_per_s:.0f} images/s"
-    return Stand(f"epoch {told.epoch}/{told.epochs}", told.step, told.steps, said)
+    said = f"steps  epoch {told.epoch}/{told.epochs}  loss {told.loss:.4g}  {told.images_per_s:.0f} images/s"
+    return Stand("train", told.step, told.steps, said, told.seconds_left)

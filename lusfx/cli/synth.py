@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -50,7 +47,7 @@ def command(
     """Write synthetic clips and label tables into OUT: something to try lusfx on, and no substitute for real exams."""
     from lusfx.synth import write_archive
 
-    with _progress_bar(patients * clips) as progress:
+    with terminal.count_bar("synth") as progress:
         write_archive(
             out,
             n_patients=patients,
@@ -66,13 +63,3 @@ def command(
         f"{patients * clips} synthetic clips of {patients} synthetic patients of the site '{site}', "
         "with labels.csv and frames.csv"
     )
-
-
-@contextmanager
-def _progress_bar(n_clips: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal; nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda written, total: None
-        return
-    with click.progressbar(length=n_clips, label="synth", file=sys.stderr) as bar:
-        yield lambda written, total: bar.update(1)

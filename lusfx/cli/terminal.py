@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from lusfx.cli.bar import Stand, bar
 
 if TYPE_CHECKING:
     from lusfx.engine.extract import ExtractResult, Progress
@@ -121,48 +123,20 @@ def stop_on_signal() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[Progress], None]]:
-    """A bar with rate and time left on a terminal; nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda progress: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+def progress_bar(label: str) -> AbstractContextManager[Callable[[Progress], None] | None]:
+    """The bar of clips that are encoded, with the rate of frames."""
+    started = time.monotonic()
 
-    columns = (
-        TextColumn(label),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("clips  {task.fields[rate]:.0f} frames/s"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=None, rate=0.0)
+    def stand(progress: Progress) -> Stand:
+        rate = progress.frames / max(time.monotonic() - started, 1e-9)
+        return Stand(label, progress.settled, progress.found, f"clips  {rate:.0f} frames/s")
 
-        def show(progress: Progress) -> None:
-            elapsed = bar.tasks[task].elapsed or 0.0
-            rate = progress.frames / elapsed if elapsed else 0.0
-            bar.update(task, total=progress.found, completed=progress.settled, rate=rate)
-
-        yield show
+    return bar(stand)
 
 
-@contextmanager
-def count_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar of how many of how many, with time left, on a terminal; nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, total=total, completed=done)
+def count_bar(label: str) -> AbstractContextManager[Callable[[int, int], None] | None]:
+    """The bar of so many clips of so many."""
+    return bar(lambda done, of: Stand(label, done, of, "clips"))
 
 
 def report_extraction(result: ExtractResult, show_paths: bool) -> None:

@@ -40,3 +40,15 @@ def test_a_pipe_is_shown_nothing_and_neither_who_wants_none(
     with bar(stand, is_wanted) as show:
         assert show is None
     assert stream.getvalue() == ""
+
+
+def test_time_is_counted_for_a_stage_and_what_is_left_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with bar(lambda done, of: Stand("train", done, of, f"epoch {done}", 3725.0)) as show:
+        assert show is not None
+        show(1, 7)
+        show(2, 7)
+    assert "epoch 2" in terminal.getvalue()
+    assert "1:02:05 left" in terminal.getvalue()
