@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.request import Request
+from lusfx.engine.decoding.limits import available_cores
 from lusfx.version import __version__
 
 PACKAGES = (
@@ -22,20 +23,16 @@ def machine(request: Request) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": available_cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "lusfx": __version__,
         "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "device": request.device,
         "gpu": _gpu() if request.device == "cuda" else None,
-        "threads": request.threads or _cores(),
+        "threads": request.threads or available_cores(),
         "load_before": _load(),
     }
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _load() -> float | None:

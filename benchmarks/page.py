@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.catalogue import benchmark
@@ -31,9 +31,23 @@ def _runs(results: Sequence[dict[str, Any]]) -> str:
     return f"The results are of {n_runs} runs: compare nothing across sections whose runs differ."
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows])
+def with_quartiles(spread: Mapping[str, float], form: str = "{:.3g}", unit: float = 1.0) -> str:
+    """Median and quartiles of a :class:`~benchmarks.timing.Spread`.
+
+    :param unit: what the figures are multiplied by.
+    """
+    median, low, high = (form.format(unit * spread[name]) for name in ("median", "q1", "q3"))
+    return f"{median} ({low} to {high})"
+
+
+def in_ms(spread: Mapping[str, float]) -> str:
+    """:func:`with_quartiles` of seconds, in milliseconds."""
+    return with_quartiles(spread, unit=1000)
+
+
+def said(reached: bool) -> str:
+    """Of a goal."""
+    return "reached" if reached else "not reached"
 
 
 def run_facts(result: dict[str, Any]) -> str:

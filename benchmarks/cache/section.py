@@ -6,7 +6,8 @@ from typing import Any
 
 from benchmarks.cache.measurement import LOOK, RERUN
 from benchmarks.cache.reading import MEMORY_MAP, PACKS
-from benchmarks.page import run_facts, table
+from benchmarks.page import run_facts, said, with_quartiles
+from lusfx.report import markdown_table
 
 GOAL_SHARE = 0.5
 GOAL_FILES, GOAL_S = 100_000, 60
@@ -43,16 +44,14 @@ def _goals(result: dict[str, Any]) -> str:
     lines = []
     for archive in result["archives"]:
         share = 1 / archive["times_as_long"][PACKS]["median"]
-        reached = "reached" if share >= GOAL_SHARE else "not reached"
+        reached = said(share >= GOAL_SHARE)
         lines.append(
             f"* {archive['n_clips']} clips from packs, checked: {100 * share:.0f}% of the rate of a plain memory map; "
             f"{100 * GOAL_SHARE:.0f}% is {reached}"
         )
     rerun = result["rerun"]
     seconds = rerun["seconds"][RERUN]["median"]
-    limit = (
-        f"; {GOAL_S} s is {'reached' if seconds < GOAL_S else 'not reached'}" if rerun["n_files"] == GOAL_FILES else ""
-    )
+    limit = f"; {GOAL_S} s is {said(seconds < GOAL_S)}" if rerun["n_files"] == GOAL_FILES else ""
     lines.append(f"* a run over {rerun['n_files']} files that have not changed: {seconds:.1f} s{limit}")
     return "\n".join(lines)
 
@@ -65,10 +64,10 @@ def _tables(result: dict[str, Any]) -> list[str]:
         FILES.format(**files),
         _ways(files, result["bytes_a_clip"]),
         RERUN_WORDS.format(**rerun),
-        table(
+        markdown_table(
             ("way", "s (quartiles)", "µs a file"),
             [
-                [name, _with_quartiles(spread, 1), f"{1e6 * spread['median'] / rerun['n_files']:.3g}"]
+                [name, with_quartiles(spread), f"{1e6 * spread['median'] / rerun['n_files']:.3g}"]
                 for name, spread in ((name, rerun["seconds"][name]) for name in (RERUN, LOOK))
             ],
         ),
@@ -87,9 +86,9 @@ def _archives(result: dict[str, Any]) -> str:
             [
                 str(archive["n_clips"]),
                 str(archive["n_packs"]),
-                _with_quartiles(seconds[PACKS], 1e6),
+                with_quartiles(seconds[PACKS], unit=1e6),
                 f"{result['bytes_a_clip'] / seconds[PACKS]['median'] / 1e9:.2f}",
-                _with_quartiles(seconds[MEMORY_MAP], 1e6),
+                with_quartiles(seconds[MEMORY_MAP], unit=1e6),
                 f"{1 / longer['median']:.2f} ({1 / longer['q3']:.2f} to {1 / longer['q1']:.2f})",
             ]
         )
@@ -101,7 +100,7 @@ def _archives(result: dict[str, Any]) -> str:
         f"{MEMORY_MAP}, µs a clip",
         "share of its rate (quartiles)",
     )
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _ways(facts: dict[str, Any], bytes_a_clip: int) -> str:
@@ -109,10 +108,6 @@ def _ways(facts: dict[str, Any], bytes_a_clip: int) -> str:
     rows = []
     for name, spread in facts["seconds_a_clip"].items():
         longer = facts["times_as_long"].get(name)
-        ratio = "1" if longer is None else f"{longer['median']:.3g} ({longer['q1']:.3g} to {longer['q3']:.3g})"
-        rows.append([name, _with_quartiles(spread, 1e6), f"{bytes_a_clip / spread['median'] / 1e9:.3g}", ratio])
-    return table(("way", "µs a clip (quartiles)", "GB/s", f"times as long as: {facts['base']}"), rows)
-
-
-def _with_quartiles(spread: dict[str, float], unit: float) -> str:
-    return f"{unit * spread['median']:.3g} ({unit * spread['q1']:.3g} to {unit * spread['q3']:.3g})"
+        ratio = "1" if longer is None else with_quartiles(longer)
+        rows.append([name, with_quartiles(spread, unit=1e6), f"{bytes_a_clip / spread['median'] / 1e9:.3g}", ratio])
+    return markdown_table(("way", "µs a clip (quartiles)", "GB/s", f"times as long as: {facts['base']}"), rows)

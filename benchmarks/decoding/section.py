@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.page import run_facts, table
+from benchmarks.page import in_ms, run_facts, said, with_quartiles
+from lusfx.report import markdown_table
 
 GOAL_DICOM = 2.0
 GOAL_BEAM = 0.1
@@ -36,12 +37,12 @@ def _goals(result: dict[str, Any]) -> str:
     lines = []
     for facts in result["dicom"]:
         times = facts["times_as_fast"]["median"]
-        reached = "reached" if times >= GOAL_DICOM else "not reached"
+        reached = said(times >= GOAL_DICOM)
         lines.append(
             f"* {facts['syntax']}, {facts['look']}: {times:.1f} times as fast as pydicom; {GOAL_DICOM:g} is {reached}"
         )
     share = result["video"]["beam_share"]["median"]
-    reached = "reached" if share < GOAL_BEAM else "not reached"
+    reached = said(share < GOAL_BEAM)
     before = result["video"]["beam_share_before_encoding"]["median"]
     lines.append(
         f"* finding the beam: {share:.1%} of decoding, preparing and encoding a clip with {result['video']['encoder']}; "
@@ -58,12 +59,12 @@ def _video(facts: dict[str, Any]) -> str:
     rows = []
     for part in ("decoded", "prepared"):
         ours, theirs = (facts["s_a_frame"][name] for name in (part, f"{part} by the rival"))
-        rows.append([part, _ms(ours), _ms(theirs), _times(facts["times_as_fast"][part])])
+        rows.append([part, in_ms(ours), in_ms(theirs), with_quartiles(facts["times_as_fast"][part], "{:.2f}")])
     title = (
         f"{facts['n_frames']} frames of {facts['width']} x {facts['height']} in H.264; "
-        f"finding the beam takes {_ms(facts['beam_s'])} ms a clip."
+        f"finding the beam takes {in_ms(facts['beam_s'])} ms a clip."
     )
-    return f"{title}\n\n{table(('', 'lusfx, ms a frame', 'rival, ms a frame', 'times as fast (quartiles)'), rows)}"
+    return f"{title}\n\n{markdown_table(('', 'lusfx, ms a frame', 'rival, ms a frame', 'times as fast (quartiles)'), rows)}"
 
 
 def _dicom(files: list[dict[str, Any]]) -> str:
@@ -71,20 +72,12 @@ def _dicom(files: list[dict[str, Any]]) -> str:
         [
             facts["syntax"],
             facts["look"],
-            _ms(facts["s_a_frame"]["lusfx"]),
-            _ms(facts["s_a_frame"]["pydicom"]),
-            _times(facts["times_as_fast"]),
+            in_ms(facts["s_a_frame"]["lusfx"]),
+            in_ms(facts["s_a_frame"]["pydicom"]),
+            with_quartiles(facts["times_as_fast"], "{:.2f}"),
         ]
         for facts in files
     ]
     title = f"{files[0]['n_frames']} frames of {files[0]['width']} x {files[0]['height']}."
     header = ("transfer syntax", "frames", "lusfx, ms a frame", "pydicom, ms a frame", "times as fast (quartiles)")
-    return f"{title}\n\n{table(header, rows)}"
-
-
-def _ms(spread: dict[str, float]) -> str:
-    return f"{1000 * spread['median']:.3g} ({1000 * spread['q1']:.3g} to {1000 * spread['q3']:.3g})"
-
-
-def _times(spread: dict[str, float]) -> str:
-    return f"{spread['median']:.2f} ({spread['q1']:.2f} to {spread['q3']:.2f})"
+    return f"{title}\n\n{markdown_table(header, rows)}"

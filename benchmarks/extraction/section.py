@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.extraction.plan import title
-from benchmarks.page import run_facts, table
+from benchmarks.page import run_facts, said, with_quartiles
 from lusfx.engine.extract import BATCH_SIZE
+from lusfx.report import markdown_table
 
 GOAL_TIMES = {"float32": 5.0, "bfloat16": 9.0}
 GOAL_SHARE = 0.9
@@ -61,7 +62,7 @@ def _tables(result: dict[str, Any]) -> list[str]:
         parts.append(_rates(subject))
     command = result["as_command"]
     memory = command["peak_memory_mb"]
-    first = _with_quartiles(command["first_embedding_s"], "{:.2f}")
+    first = with_quartiles(command["first_embedding_s"], "{:.2f}")
     told = "an amount of memory that this system does not tell" if memory is None else f"{memory} MB"
     return [*parts, COMMAND.format(encoder=command["encoder"], first=first, memory=told)]
 
@@ -73,12 +74,12 @@ def _rates(subject: dict[str, Any]) -> str:
         rows.append(
             [
                 way,
-                _with_quartiles(rate, "{:.0f}"),
-                "" if times is None else _with_quartiles(times, "{:.1f}"),
+                with_quartiles(rate, "{:.0f}"),
+                "" if times is None else with_quartiles(times, "{:.1f}"),
                 "" if share is None else f"{share['median']:.0%}",
             ]
         )
-    return table(("way", "frames/s (quartiles)", "times the plain loop", "of the bound"), rows)
+    return markdown_table(("way", "frames/s (quartiles)", "times the plain loop", "of the bound"), rows)
 
 
 def _goals(result: dict[str, Any]) -> str:
@@ -90,30 +91,19 @@ def _goals(result: dict[str, Any]) -> str:
             if way not in subject["frames_a_s"]:
                 continue
             times = subject["times_the_plain_loop"][way]["median"]
-            text = f"* {subject['encoder']}, {precision}: {times:.1f} times the plain loop, {_said(times >= goal)}"
+            text = f"* {subject['encoder']}, {precision}: {times:.1f} times the plain loop, {said(times >= goal)}"
             if precision == "float32":
                 share = subject["share_of_bound"][way]["median"]
-                text += f"; {share:.0%} of the bound, {_said(share >= GOAL_SHARE)}"
+                text += f"; {share:.0%} of the bound, {said(share >= GOAL_SHARE)}"
             lines.append(text)
         writing = subject["writing_cost"]["median"]
-        lines.append(
-            f"* {subject['encoder']}: writing costs {writing:.1%} of the time, {_said(writing < GOAL_WRITING)}"
-        )
+        lines.append(f"* {subject['encoder']}: writing costs {writing:.1%} of the time, {said(writing < GOAL_WRITING)}")
     first, memory = result["as_command"]["first_embedding_s"]["median"], result["as_command"]["peak_memory_mb"]
-    lines.append(f"* first embedding after {first:.2f} s, {_said(first < GOAL_FIRST_S)}")
+    lines.append(f"* first embedding after {first:.2f} s, {said(first < GOAL_FIRST_S)}")
     if memory is not None:
-        lines.append(f"* {memory} MB for all processes, {_said(memory < GOAL_MEMORY_MB)}")
+        lines.append(f"* {memory} MB for all processes, {said(memory < GOAL_MEMORY_MB)}")
     return "\n".join(lines)
 
 
 def _default_way(result: dict[str, Any], precision: str) -> str:
     return title(result["default_workers"], BATCH_SIZE, precision)
-
-
-def _said(reached: bool) -> str:
-    return "reached" if reached else "not reached"
-
-
-def _with_quartiles(spread: dict[str, float], form: str) -> str:
-    low, high = form.format(spread["q1"]), form.format(spread["q3"])
-    return f"{form.format(spread['median'])} ({low} to {high})"

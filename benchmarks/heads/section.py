@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.page import run_facts, table
+from benchmarks.page import run_facts, said, with_quartiles
+from lusfx.report import markdown_table
 
 GOAL_TRAINING_S = 60
 GOAL_ROWS = 1e6
@@ -46,7 +47,7 @@ def _goals(result: dict[str, Any]) -> str:
                 f"* {trained['head']}, training on {most:,} rows: {trained['seconds']:.1f} s, {reached} {GOAL_TRAINING_S} s"
             )
     rate = max(call["rows_a_s"]["median"] for call in result["calls"] if call["head"] == "mlp")
-    reached = "reached" if rate >= GOAL_ROWS else "not reached"
+    reached = said(rate >= GOAL_ROWS)
     lines.append(f"* mlp, answers: {rate:,.0f} a second; {GOAL_ROWS:,.0f} is {reached}")
     return "\n".join(lines)
 
@@ -66,7 +67,7 @@ def _training(result: dict[str, Any]) -> str:
     numbers = result["plan"]["train_rows"]
     seconds = {(trained["head"], trained["n_rows"]): trained["seconds"] for trained in result["training"]}
     rows = [[kind, *(f"{seconds[kind, number]:.2f}" for number in numbers)] for kind in result["rivals"]]
-    return table(("head", *(f"{number:,} rows, s" for number in numbers)), rows)
+    return markdown_table(("head", *(f"{number:,} rows, s" for number in numbers)), rows)
 
 
 def _calls(result: dict[str, Any]) -> str:
@@ -78,12 +79,12 @@ def _calls(result: dict[str, Any]) -> str:
                 call["head"],
                 f"{call['n_rows']:,}",
                 *(f"{1e6 * call['s_a_call'][name]['median']:,.3g}" for name in ("lusfx", "rival")),
-                f"{times['median']:.1f} ({times['q1']:.1f} to {times['q3']:.1f})",
+                with_quartiles(times, "{:.1f}"),
                 f"{call['rows_a_s']['median']:,.0f}",
             ]
         )
     header = ("head", "rows", "lusfx, µs", "rival, µs", "times as fast (quartiles)", "lusfx, rows a second")
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _scaling(result: dict[str, Any]) -> str:
@@ -92,4 +93,4 @@ def _scaling(result: dict[str, Any]) -> str:
         [facts["head"], f"{facts['n_rows']:,}", *(f"{facts['answers_a_s'][n]['median']:,.0f}" for n in counts)]
         for facts in result["scaling"]
     ]
-    return table(("head", "rows", *(f"{number} tasks" for number in counts)), rows)
+    return markdown_table(("head", "rows", *(f"{number} tasks" for number in counts)), rows)

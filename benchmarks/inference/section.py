@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.inference.cached import PAIRS
-from benchmarks.page import run_facts, table
+from benchmarks.page import in_ms, run_facts, said, with_quartiles
+from lusfx.report import markdown_table
 
 GOAL_POINTS = 1.0
 GOAL_TASKS = 3
@@ -86,12 +87,12 @@ def _comparisons(subject: dict[str, Any]) -> str:
                     _ms(comparison["encoder_s_a_frame"]),
                     kind,
                     *(f"{head['saved_percent']:.1f}%" for head in heads),
-                    _with_quartiles(comparison["tasks"][goal]["separate_s_a_frame"]),
-                    _with_quartiles(heads[goal]["shared_s_a_frame"]),
-                    f"{ratio['median']:.3f} ({ratio['q1']:.3f} to {ratio['q3']:.3f})",
+                    in_ms(comparison["tasks"][goal]["separate_s_a_frame"]),
+                    in_ms(heads[goal]["shared_s_a_frame"]),
+                    with_quartiles(ratio, "{:.3f}"),
                 ]
             )
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _cached(result: dict[str, Any]) -> str:
@@ -104,13 +105,13 @@ def _cached(result: dict[str, Any]) -> str:
                 [
                     subject["encoder"],
                     CACHED[pair],
-                    _with_quartiles(cached["seconds_a_clip"][one]),
-                    _with_quartiles(cached["seconds_a_clip"][other]),
-                    f"{times['median']:.0f} ({times['q1']:.0f} to {times['q3']:.0f})",
+                    in_ms(cached["seconds_a_clip"][one]),
+                    in_ms(cached["seconds_a_clip"][other]),
+                    with_quartiles(times, "{:.0f}"),
                 ]
             )
     header = ("encoder", "from the cache", "ms a clip", "again, ms a clip", "times as fast (quartiles)")
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _goals(result: dict[str, Any]) -> str:
@@ -131,7 +132,7 @@ def _goals(result: dict[str, Any]) -> str:
         times = subject["cached"]["times_as_fast"]
         for pair in PAIRS:
             factor = times[pair]["median"]
-            reached = "reached" if factor >= GOAL_TIMES else "not reached"
+            reached = said(factor >= GOAL_TIMES)
             lines.append(
                 f"* {subject['encoder']}, {CACHED[pair]}: {factor:.0f} times as fast; {GOAL_TIMES} is {reached}"
             )
@@ -143,7 +144,7 @@ def _goals(result: dict[str, Any]) -> str:
 def _frame_scores(subject: dict[str, Any]) -> str:
     cached = subject["cached"]
     rate = cached["frame_scores_a_second"]["median"]
-    reached = "reached" if rate >= FRAME_SCORES_GOAL else "not reached"
+    reached = said(rate >= FRAME_SCORES_GOAL)
     return (
         f"* {subject['encoder']}, {cached['n_frame_tasks']} tasks that are asked of every frame, MLP heads, from the cache "
         f"in one pass: {rate / 1e6:.2f} million scores a second on one core; 1 million is {reached}"
@@ -152,7 +153,3 @@ def _frame_scores(subject: dict[str, Any]) -> str:
 
 def _ms(spread: dict[str, float]) -> str:
     return f"{1000 * spread['median']:.3g}"
-
-
-def _with_quartiles(spread: dict[str, float]) -> str:
-    return f"{_ms(spread)} ({1000 * spread['q1']:.3g} to {1000 * spread['q3']:.3g})"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.page import run_facts, table
+from benchmarks.page import run_facts, with_quartiles
+from lusfx.report import markdown_table
 
 INTRODUCTION = """## Runtimes and precisions
 
@@ -46,12 +47,10 @@ def _timings(subject: dict[str, Any]) -> str:
         for name in names:
             ms = f"{1000 * timing['s_a_frame'][name]['median']:.3g}"
             times = timing["times_as_fast"].get(name)
-            cells.append(
-                ms if times is None else f"{ms}; {times['median']:.1f} ({times['q1']:.1f} to {times['q3']:.1f})"
-            )
+            cells.append(ms if times is None else f"{ms}; {with_quartiles(times, '{:.1f}')}")
         rows.append([str(timing["threads"]), str(timing["batch_size"]), *cells])
     title = "Milliseconds a frame; times as fast as the rival (quartiles)."
-    return f"{title}\n\n{table(('threads', 'batch', *names), rows)}"
+    return f"{title}\n\n{markdown_table(('threads', 'batch', *names), rows)}"
 
 
 def _distances(result: dict[str, Any]) -> str:
@@ -65,4 +64,6 @@ def _distances(result: dict[str, Any]) -> str:
         for subject in result["subjects"]
         for name, found in subject["distance_from_rival"].items()
     ]
-    return table(("encoder", "", "relative distance, median (largest)", "centred cosine, median (least)"), rows)
+    return markdown_table(
+        ("encoder", "", "relative distance, median (largest)", "centred cosine, median (least)"), rows
+    )

@@ -12,7 +12,7 @@ from lusfx.report.figures import (
     score_figure,
 )
 from lusfx.report.interval_figures import Point, forest_figure, percent, share_figure
-from lusfx.report.markdown import markdown
+from lusfx.report.markdown import markdown, markdown_table
 from lusfx.report.page import Code, Facts, Figure, Gallery, Page, Part, Section, Table, Text, render, write_page
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "forest_figure",
     "histogram_figure",
     "markdown",
+    "markdown_table",
     "percent",
     "render",
     "roc_comparison_figure",

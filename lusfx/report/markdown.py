@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from lusfx.report.page import Facts, Page, Section, Table, Text
 from lusfx.version import __version__
 
@@ -26,12 +28,13 @@ def _section(section: Section) -> list[str]:
         elif isinstance(part, Table):
             blocks += [
                 *([f"### {part.title}"] if part.title else []),
-                _table(part),
+                markdown_table(part.header, part.rows),
                 *([part.note] if part.note else []),
             ]
     return blocks
 
 
-def _table(table: Table) -> str:
-    rows = [table.header, ["---"] * len(table.header), *table.rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

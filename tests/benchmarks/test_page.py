@@ -11,8 +11,9 @@ from click.testing import CliRunner
 
 from benchmarks.__main__ import kept, main
 from benchmarks.catalogue import BENCHMARKS
-from benchmarks.page import page, table
+from benchmarks.page import page
 from benchmarks.request import Request
+from lusfx.report import markdown_table
 
 ROOT = Path(__file__).parents[2]
 RESULTS = kept(ROOT / "benchmarks" / "results")
@@ -86,7 +87,7 @@ def test_a_busy_machine_and_a_short_run_are_told(result: dict[str, Any]) -> None
 
 
 def test_a_table_is_markdown() -> None:
-    assert table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+    assert markdown_table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lusfx.report import markdown_table
+
 MEASURED = Path(__file__).parent / "measured.json"
 HEADER = ("promise", "measured", "by")
 
@@ -177,9 +179,8 @@ ROWS = {
 def table() -> str:
     """The table as it must stand in the page."""
     measured = json.loads(MEASURED.read_text())
-    lines = [HEADER, ("---",) * len(HEADER)]
-    lines += [(promise, say(measured[row]), f"`tests/faults/{file}`") for row, (promise, say, file) in ROWS.items()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = [(promise, say(measured[row]), f"`tests/faults/{file}`") for row, (promise, say, file) in ROWS.items()]
+    return markdown_table(HEADER, rows)
 
 
 if __name__ == "__main__":
