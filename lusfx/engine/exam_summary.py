@@ -90,7 +90,7 @@ def _whole(
 def _class_number(model: TaskModel, answer: Answer) -> int:
     if answer.probabilities is None:
         raise ValueError("there is no answer")
-    return model.card.task.classes.index(answer.said or model.answer(answer.probabilities))
+    return model.card.task.classes.index(model.answer(answer.probabilities))
 
 
 def _reason(answers: Sequence[Answer]) -> str | None:

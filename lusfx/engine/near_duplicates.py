@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.cache import Store
-from lusfx.types import FrameStatus
+from lusfx.engine.features import ReadableFrames
 
 SIMILARITY = 0.9
 FRAMES_COMPARED = 8
@@ -72,9 +72,9 @@ def _spread(n: int) -> NDArray[np.intp]:
 def _frames(store: Store, keys: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Embeddings of each clip's readable frames; clips without any, and damaged ones, are left out."""
     for key, clip in store.read_all(keys, failed=lambda key, error: None):
-        rows = clip.embeddings[clip.status == FrameStatus.OK].astype(np.float32)
-        if len(rows):
-            yield key, rows
+        frames = ReadableFrames(clip)
+        if len(frames):
+            yield key, frames.rows
 
 
 def _scale(store: Store, keys: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

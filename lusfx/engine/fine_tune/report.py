@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lusfx.engine.model_card import encoder_model_card
 from lusfx.engine.samples import Samples
 from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.report import Figure, Gallery, Section, Table
@@ -84,42 +85,21 @@ def model_card(
     settings: FineTuningSettings,
 ) -> str:
     """``MODEL_CARD.md`` of the encoder: data, licence, method, limits."""
-    values = settings.model_dump(mode="json")
-    lines = [
-        f"# {name}",
-        "",
-        f"An encoder of lung ultrasound frames: {beginning.network.architecture} of timm, fine-tuned end to end by `lusfx` for "
-        f"task {card.name}: {card.question}",
-        "",
-        "## Data",
-        "",
-        f"{training_data(card, samples)}. Frames are grey, cut to the beam, {beginning.preprocess.size} px. One patient in "
-        f"five was held out to choose the epoch. Training began with {beginning.weights}.",
-        "",
-        "## Licence",
-        "",
-        f"As stated by whoever ran the training, or by the encoder that it began as: {licence}. Whether the licences of the "
-        "clips and of the initial weights allow it is theirs to say.",
-        "",
-        "## Method",
-        "",
-        "Binary cross-entropy of each outcome from one linear layer on the mean embedding of some frames of a clip; AdamW; "
-        f"frames augmented by {AUGMENTATIONS[settings.augmentation]}.",
-        "",
-        "| setting | value |",
-        "|---|---|",
-        *(f"| {setting.replace('_', '-')} | {value} |" for setting, value in values.items()),
-        "",
-        "## Figures",
-        "",
-        "The report of the task model that this encoder belongs to has them, from networks trained in the same way on some of "
-        "the patients and judged on the others.",
-        "",
-        "## Limits",
-        "",
-        *(f"* {limit}" for limit in LIMITS),
-        "",
-        "Research use only: not a medical device.",
-        "",
-    ]
-    return "\n".join(lines)
+    return encoder_model_card(
+        name,
+        [
+            f"An encoder of lung ultrasound frames: {beginning.network.architecture} of timm, fine-tuned end to end by `lusfx` "
+            f"for task {card.name}: {card.question}"
+        ],
+        data=f"{training_data(card, samples)}. Frames are grey, cut to the beam, {beginning.preprocess.size} px. One patient "
+        f"in five was held out to choose the epoch. Training began with {beginning.weights}.",
+        licence=f"whoever ran the training, or by the encoder that it began as: {licence}",
+        method="Binary cross-entropy of each outcome from one linear layer on the mean embedding of some frames of a clip; "
+        f"AdamW; frames augmented by {AUGMENTATIONS[settings.augmentation]}.",
+        settings=((setting.replace("_", "-"), value) for setting, value in settings.model_dump(mode="json").items()),
+        figures=[
+            "The report of the task model that this encoder belongs to has them, from networks trained in the same way on some "
+            "of the patients and judged on the others."
+        ],
+        limits=LIMITS,
+    )

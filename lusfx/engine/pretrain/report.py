@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lusfx.engine.model_card import encoder_model_card
 from lusfx.engine.pretrain.result import LINEAR, NEIGHBOURS, PretrainResult, mean_probe
-from lusfx.report import Facts, Figure, Gallery, Page, Part, Section, Table
+from lusfx.report import Facts, Figure, Gallery, Page, Part, Section, Table, markdown_table
 from lusfx.report.figures import BLUE, INK, ORANGE, as_svg, new_axes
 
 PAPERS = {
@@ -74,64 +75,41 @@ def model_card(result: PretrainResult, name: str, licence: str, probe: Mapping[s
     beginning = result.beginning
     if settings.weights_sha256 is not None:
         beginning += "; the licence and the data of these weights go with it"
-    lines = [
-        f"# {name}",
-        "",
-        f"An encoder of lung ultrasound frames: {settings.architecture} of timm, pretrained without labels by `lusfx`.",
-        "",
-        *(
-            ["**The run collapsed: this encoder says almost the same of every frame and is of no use.**", ""]
-            * result.collapsed
-        ),
-        *([] if result.finished else ["**The run was not finished when this was written.**", ""]),
-        "## Data",
-        "",
-        f"{training_data(result)}. Frames are grey, cut to the beam, {settings.size} px; "
-        f"at most {settings.frames_per_clip} of a clip, evenly spaced.",
+    what = [
+        f"An encoder of lung ultrasound frames: {settings.architecture} of timm, pretrained without labels by `lusfx`."
+    ]
+    if result.collapsed:
+        what.append("**The run collapsed: this encoder says almost the same of every frame and is of no use.**")
+    if not result.finished:
+        what.append("**The run was not finished when this was written.**")
+    return encoder_model_card(
+        name,
+        what,
+        data=f"{training_data(result)}. Frames are grey, cut to the beam, {settings.size} px; "
+        f"at most {settings.frames_per_clip} of a clip, evenly spaced.\n"
         f"Training began with {beginning}.",
-        "",
-        "## Licence",
-        "",
-        f"As stated by whoever ran the training: {licence}. Whether the licences of the clips and of the initial weights "
-        "allow it is theirs to say.",
-        "",
-        "## Method",
-        "",
-        f"{PAPERS[settings.method]}; the two frames of a pair are at most {settings.delta_s:g} s apart in one clip, "
+        licence=f"whoever ran the training: {licence}",
+        method=f"{PAPERS[settings.method]}; the two frames of a pair are at most {settings.delta_s:g} s apart in one clip, "
         "weighted by their distance (IVPP, VanBerlo et al. 2024, arXiv 2403.07715); augmented by "
         f"{AUGMENTATION_PAPERS[settings.augmentation]}.",
-        "",
-        "| setting | value |",
-        "|---|---|",
-        *(f"| {setting} | {value} |" for setting, value in _settings(result)),
-        "",
-        "## Figures",
-        "",
-        f"After epoch {result.epochs_done}, of training frames: loss {_figure(last['loss'])}, standard deviation of the "
-        f"embeddings {_figure(last['std'])} (1 is evenly spread, below 0.1 collapsed), effective rank {_figure(last['rank'])}.",
-        "",
-        *_probe_lines(result, probe),
-        "## Limits",
-        "",
-        *(f"* {limit}" for limit in LIMITS),
-        "",
-        "Research use only: not a medical device.",
-        "",
-    ]
-    return "\n".join(lines)
+        settings=_settings(result),
+        figures=[
+            f"After epoch {result.epochs_done}, of training frames: loss {_figure(last['loss'])}, standard deviation of the "
+            f"embeddings {_figure(last['std'])} (1 is evenly spread, below 0.1 collapsed), effective rank "
+            f"{_figure(last['rank'])}.",
+            *_probe(result, probe),
+        ],
+        limits=LIMITS,
+    )
 
 
-def _probe_lines(result: PretrainResult, probe: Mapping[str, Any]) -> list[str]:
+def _probe(result: PretrainResult, probe: Mapping[str, Any]) -> list[str]:
     if not probe:
         return []
     return [
         f"Probe, task {probe['task']}: {probe['units']} {probe['unit']}s of {probe['patients']} patients, {PROBE_READ}; area "
         "under the ROC curve before training and now:",
-        "",
-        f"| {' | '.join(PROBE_HEADER)} |",
-        "|" + "---|" * len(PROBE_HEADER),
-        *(f"| {' | '.join(row)} |" for row in _probe_rows(result.history)),
-        "",
+        markdown_table(PROBE_HEADER, _probe_rows(result.history)),
     ]
 
 
