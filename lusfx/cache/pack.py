@@ -6,7 +6,6 @@ of a signal; and with checking, faulting a map's pages in took longer than copyi
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from lusfx.cache.pack_layout import CHECKSUM_BYTES, COLUMNS, KEY_DIGITS, SEAL_BYTES, TABLES, PackLayout
+from lusfx.cache.sealed import cannot_read
 from lusfx.errors import CacheError, CorruptRecordError
 from lusfx.types import ClipEmbeddings
 
@@ -245,7 +245,7 @@ class _File:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise _trouble(error) from None
+            raise cannot_read("a pack", error) from None
         try:
             yield cls(descriptor)
         finally:
@@ -261,7 +261,7 @@ class _File:
             try:
                 n_read = _read_into(rest, self._descriptor, at)
             except OSError as error:
-                raise _trouble(error) from None
+                raise cannot_read("a pack", error) from None
             if n_read == 0:  # cut short since it was opened
                 raise CorruptRecordError(f"a pack ends too early. {MEND}")
             rest, at = rest[n_read:], at + n_read
@@ -275,9 +275,3 @@ def _read_into(buffer: memoryview, descriptor: int, at: int) -> int:
     part = os.read(descriptor, len(buffer))
     buffer[: len(part)] = part
     return len(part)
-
-
-def _trouble(error: OSError) -> CacheError:
-    """A bad block is damage. Anything else may pass, and must not make repair set a sound pack aside."""
-    kind = CorruptRecordError if error.errno == errno.EIO else CacheError
-    return kind(f"a pack cannot be read: {os.strerror(error.errno or 0)}")

@@ -10,6 +10,7 @@ Layout of the seal, little endian: magic (16 bytes), version (4), body length (8
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import struct
@@ -42,6 +43,14 @@ def open_seal(content: bytes) -> memoryview:
     if head != seal(body):
         raise CorruptRecordError("a cache file does not have the content that was written")
     return body
+
+
+def cannot_read(what: str, error: OSError) -> CacheError:
+    """The error for a file of the cache that the system does not give. A bad block is damage; anything else may pass, and must
+    not make repair set a sound file aside.
+    """
+    kind = CorruptRecordError if error.errno == errno.EIO else CacheError
+    return kind(f"{what} cannot be read: {os.strerror(error.errno or 0)}")
 
 
 def write_whole(path: Path, *parts: bytes, within: Path | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -190,9 +189,7 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            # A bad block is damage. Anything else may pass, and must not make repair set a sound clip aside.
-            kind = CorruptRecordError if error.errno == errno.EIO else CacheError
-            raise kind(f"clip {key[:12]} cannot be read: {os.strerror(error.errno or 0)}") from None
+            raise sealed.cannot_read(f"clip {key[:12]}", error) from None
         try:
             body = sealed.open_seal(content)
         except CorruptRecordError:
