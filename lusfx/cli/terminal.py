@@ -56,7 +56,7 @@ threads_option = click.option(
     "--threads",
     type=click.IntRange(min=0),
     default=0,
-    help="CPU threads for the encoder; 0 for as many as are best here.",
+    help="CPU threads for the encoder; 0 for as many as there are cores for this process.",
     show_default=True,
 )
 workers_option = click.option(

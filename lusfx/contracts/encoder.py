@@ -28,6 +28,8 @@ class Encoder(ABC):
     """What it computes in: part of the fingerprint."""
     runtime: str
     """What computes: ``onnxruntime 1.20 cpu``, say. Provenance, not identity."""
+    streams: int = 1
+    """How many threads may call :meth:`encode` at the same time, each with a batch of its own."""
 
     @abstractmethod
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ class DirectoryEncoder(Encoder):
 
     :param directory: where it lies.
     :param device: ``auto`` takes torch on CUDA where there is one, else the CPU.
-    :param threads: CPU threads; 0 for all.
+    :param threads: CPU threads; 0 for as many as this process may use.
     :param precision: what it computes in.
     :param runtime: what computes; ``auto`` takes the one of the precision, or the best one here.
     """
@@ -39,18 +40,21 @@ class DirectoryEncoder(Encoder):
         self.preprocess = self.card.preprocess
         self.precision = precision
         self.directory = directory
-        self._threads = threads
         self._chosen = choose(self.card, device, precision, runtime)
+        self._threads = self._chosen.threads(threads)
+        self.streams = self._threads.streams
         self.runtime = str(self._chosen)
         self._compute: CheckedCompute | None = None
+        self._loading = threading.Lock()
 
     def warm_up(self) -> None:
         """Check every file, load the weights, and build the runtime; otherwise the first batch does it.
 
         :raises EncoderError: if a file is missing, altered or inconsistent, or the processor lacks the arithmetic.
         """
-        if self._compute is None:
-            self._compute = self._chosen.load(self.directory, self.card, self._threads)
+        with self._loading:
+            if self._compute is None:
+                self._compute = self._chosen.load(self.directory, self.card, self._threads)
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         size = self.preprocess.size

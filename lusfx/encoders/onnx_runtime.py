@@ -23,9 +23,9 @@ NAMED_FILES = "session.model_external_initializers_file_folder_path"
 
 
 def load_onnx(directory: Path, card: EncoderCard, threads: int) -> Compute:
-    """Build a session from checked files.
+    """Build a session from checked files. Any number of threads may use it at the same time.
 
-    :param threads: within an operator; 0 for as many as the machine has.
+    :param threads: of one batch.
     :raises EncoderError: if the graph cannot be loaded or does not fit the weights and the card.
     """
     import onnxruntime

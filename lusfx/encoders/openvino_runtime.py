@@ -6,6 +6,7 @@ package is made impossible to import here, and OpenVINO then uses its own stub t
 
 from __future__ import annotations
 
+import queue
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,10 +25,11 @@ HINTS: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 """Said explicitly: without a hint, OpenVINO takes bfloat16 wherever the processor has it."""
 
 
-def load_openvino(directory: Path, card: EncoderCard, threads: int, precision: Precision) -> Compute:
+def load_openvino(directory: Path, card: EncoderCard, streams: int, threads: int, precision: Precision) -> Compute:
     """Compile a network from checked files, in memory.
 
-    :param threads: 0 for as many as the machine has.
+    :param streams: batches that are computed at the same time; a further one waits.
+    :param threads: of one batch.
     :raises EncoderError: if the graph cannot be loaded or does not fit the weights and the card, or if the processor has
         no bfloat16 arithmetic and that is what was asked for.
     """
@@ -35,10 +37,15 @@ def load_openvino(directory: Path, card: EncoderCard, threads: int, precision: P
     if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise EncoderError("this processor has no bfloat16 arithmetic (AVX512_BF16 or AMX). Use --precision float32")
     graph = _graph_with_weights(directory, card)
-    options = {"INFERENCE_PRECISION_HINT": HINTS[precision], "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
+    options = {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": streams * threads,
+        "ENABLE_CPU_PINNING": False,
+    }
     try:
         model = core.read_model(graph)
-        compiled = core.compile_model(model, "CPU", options | {"INFERENCE_NUM_THREADS": threads})
+        compiled = core.compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise EncoderError(f"encoder {card.name}: the graph cannot be loaded ({type(error).__name__})") from None
     inputs, outputs = compiled.inputs, compiled.outputs
@@ -50,8 +57,18 @@ def load_openvino(directory: Path, card: EncoderCard, threads: int, precision: P
     ):
         raise EncoderError(f"encoder {card.name}: the graph must map uint8 (n, size, size) to one output")
 
+    idle: queue.SimpleQueue[Any] = queue.SimpleQueue()  # a request is one thread's at a time
+    for _ in range(streams):
+        idle.put(compiled.create_infer_request())
+
     def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        embeddings: NDArray[np.float32] = compiled(images)[0]  # a copy: the next batch leaves it alone
+        request = idle.get()
+        try:
+            embeddings: NDArray[np.float32] = request.infer(images, share_inputs=True)[
+                0
+            ]  # a copy, which is the caller's
+        finally:
+            idle.put(request)
         return embeddings
 
     return compute

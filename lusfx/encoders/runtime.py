@@ -7,10 +7,11 @@ import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from lusfx.config import Precision
 from lusfx.contracts import Device, Runtime
+from lusfx.cores import available_cores
 from lusfx.encoders.batch import CheckedCompute
 from lusfx.encoders.card import GRAPH, WEIGHTS, EncoderCard
 from lusfx.errors import EncoderError, MissingExtraError, UsageError
@@ -18,6 +19,28 @@ from lusfx.errors import EncoderError, MissingExtraError, UsageError
 ON_CPU_ONLY = ("onnxruntime", "openvino")
 RUNTIME_OF: dict[Precision, Literal["openvino", "torch"]] = {"bfloat16": "openvino", "float16": "torch"}
 """The only runtime of a precision: another one would round otherwise, under the same fingerprint."""
+MOST_STREAMS = 8
+"""More batches at a time would take memory for each, some tens of megabytes, and a batch alone would take long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """CPU threads of an encoder. Batches beside one another on a thread each are faster than one batch on all: no thread
+    waits for the slowest at the end of each layer, least of all where decoders want the same cores.
+
+    :param streams: batches that are computed at the same time.
+    :param each: threads of one of them.
+    """
+
+    streams: int
+    each: int
+
+    @classmethod
+    def of(cls, number: int) -> Self:
+        """Divide a number of threads; 0 stands for the cores that this process may use."""
+        number = number or available_cores()
+        streams = min(number, MOST_STREAMS)
+        return cls(streams, number // streams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +59,13 @@ class Chosen:
         words = [self.library, version(self.library), self.device]
         return " ".join(words if self.precision == "float32" else [*words, self.precision])
 
-    def load(self, directory: Path, card: EncoderCard, threads: int) -> CheckedCompute:
+    def threads(self, number: int) -> Threads:
+        """How it takes so many CPU threads; 0 for all. Torch divides one batch among its own threads."""
+        return Threads(1, 0) if self.library == "torch" else Threads.of(number)
+
+    def load(self, directory: Path, card: EncoderCard, threads: Threads) -> CheckedCompute:
         """Check every file and build the network.
 
-        :param threads: of the CPU; 0 for as many as the machine has.
         :raises EncoderError: if a file is missing, altered or inconsistent, or the processor lacks the arithmetic.
         """
         if self.library == "torch":
@@ -49,10 +75,10 @@ class Chosen:
         if self.library == "openvino":
             from lusfx.encoders.openvino_runtime import load_openvino
 
-            return CheckedCompute(load_openvino(directory, card, threads, self.precision), card)
+            return CheckedCompute(load_openvino(directory, card, threads.streams, threads.each, self.precision), card)
         from lusfx.encoders.onnx_runtime import load_onnx
 
-        return CheckedCompute(load_onnx(directory, card, threads), card)
+        return CheckedCompute(load_onnx(directory, card, threads.each), card)
 
 
 def choose(card: EncoderCard, device: Device, precision: Precision, runtime: Runtime) -> Chosen:

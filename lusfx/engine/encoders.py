@@ -8,13 +8,9 @@ from pathlib import Path
 from lusfx.cache import Cache, Store
 from lusfx.contracts import Encoder, EncoderRequest
 from lusfx.encoders import open_directory
-from lusfx.engine.decoding.limits import available_cores
 from lusfx.errors import CacheError, UsageError
 from lusfx.plugins import Registry
 from lusfx.task_model import TaskModel
-
-SMALL_PX = 128
-"""Side of images below which an encoder leaves cores to the decoders."""
 
 
 def open_encoder(request: EncoderRequest, registry: Registry) -> Encoder:
@@ -26,20 +22,6 @@ def open_encoder(request: EncoderRequest, registry: Registry) -> Encoder:
     if encoder.precision != request.precision:
         raise UsageError(f"the encoder {encoder.name} computes in {encoder.precision} only")
     return encoder
-
-
-def open_beside_decoders(request: EncoderRequest, registry: Registry, workers: int) -> Encoder:
-    """Open an encoder that shares the cores with decoding processes; where the caller names no number of threads, choose it.
-
-    Small images are not worth splitting among threads: measured on two cores beside one decoder, the encoder of 96 px is
-    faster on one thread (1120 frames/s against 960), and those of 224 px on both (295 against 186).
-
-    :param workers: decoding processes; 0 for none.
-    """
-    encoder = open_encoder(request, registry)
-    if request.threads or not workers or encoder.preprocess.size > SMALL_PX:
-        return encoder
-    return open_encoder(replace(request, threads=max(1, available_cores() - workers)), registry)
 
 
 def _open(request: EncoderRequest, registry: Registry) -> Encoder:

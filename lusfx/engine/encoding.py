@@ -1,13 +1,99 @@
-"""Encoding a batch on a device that may have too little memory for it."""
+"""Encoding batches: as many at the same time as the encoder takes, on a device that may have too little memory for them."""
 
 from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.contracts import Encoder
 from lusfx.encoders.directory import DirectoryEncoder
+from lusfx.engine.clip_in_hand import Batch
 from lusfx.errors import EncoderMemoryError
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A batch and what came out of it.
+
+    :param embeddings: ``(n, dim)``.
+    :param seconds: that it took.
+    """
+
+    batch: Batch
+    embeddings: NDArray[np.float32]
+    seconds: float
+
+
+class EncodingStreams:
+    """Threads that encode batches beside one another, and give them back in their order.
+
+    :param batch_size: the most frames to be given to the encoder at once.
+    :param wake: called, on any thread, when a batch is done.
+    """
+
+    def __init__(self, encoder: Encoder, batch_size: int, wake: Callable[[], None]) -> None:
+        self._encoder = PatientEncoder(encoder, batch_size)
+        self._wake = wake
+        self._threads = ThreadPoolExecutor(encoder.streams, thread_name_prefix="lusfx-encode")
+        self._in_hand: deque[tuple[Batch, Future[tuple[NDArray[np.float32], float]]]] = deque()
+        self._most = encoder.streams + 1  # one waits, so that no thread does
+
+    @property
+    def batch_size(self) -> int:
+        """Frames that the encoder is given at once: fewer than asked for where it ran out of memory."""
+        return self._encoder.batch_size
+
+    @property
+    def hungry(self) -> bool:
+        """Whether a thread has nothing to encode."""
+        return len(self._in_hand) < self._most - 1
+
+    def warm_up(self) -> None:
+        """Load what the first batch needs, where the encoder can do that before."""
+        self._threads.submit(self._encoder.warm_up).result()
+
+    def begin(self, batch: Batch) -> Iterator[Encoded]:
+        """Have a batch encoded.
+
+        :returns: others, where there were too many in hand: the oldest is waited for.
+        """
+        encoding = self._threads.submit(self._encode, batch)
+        self._in_hand.append((batch, encoding))
+        encoding.add_done_callback(lambda _: self._wake())
+        while len(self._in_hand) > self._most:
+            yield self._oldest()
+
+    def done(self) -> Iterator[Encoded]:
+        """Batches that are done, up to the first that is not.
+
+        :raises EncoderError: if the encoder failed on one.
+        """
+        while self._in_hand and self._in_hand[0][1].done():
+            yield self._oldest()
+
+    def rest(self) -> Iterator[Encoded]:
+        """All that are still in hand."""
+        while self._in_hand:
+            yield self._oldest()
+
+    def close(self) -> None:
+        """Drop the batches that no thread has begun, and wait for the others."""
+        self._threads.shutdown(cancel_futures=True)
+
+    def _oldest(self) -> Encoded:
+        batch, encoding = self._in_hand.popleft()
+        return Encoded(batch, *encoding.result())
+
+    def _encode(self, batch: Batch) -> tuple[NDArray[np.float32], float]:
+        started = time.perf_counter()
+        embeddings = self._encoder.encode(batch.images)
+        return embeddings, time.perf_counter() - started
 
 
 class PatientEncoder:
@@ -44,7 +130,7 @@ class PatientEncoder:
                         f"the encoder {self.encoder.name} has too little memory for a single frame. Take a smaller "
                         "encoder, or --device cpu"
                     ) from None
-                self.batch_size = len(part) // 2
+                self.batch_size = min(self.batch_size, len(part) // 2)  # another stream may have made it smaller yet
                 continue
             start += len(part)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

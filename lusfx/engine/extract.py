@@ -15,7 +15,7 @@ from lusfx.config import Precision
 from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
 from lusfx.encoders import DEFAULT_ENCODER
 from lusfx.engine.decoding.limits import Limits, default_workers
-from lusfx.engine.encoders import open_beside_decoders
+from lusfx.engine.encoders import open_encoder
 from lusfx.engine.intake import Outcome
 from lusfx.engine.pipeline import Pipeline
 from lusfx.engine.profile import Profile
@@ -158,7 +158,7 @@ def extract(
     :param weights: safetensors file for an encoder that takes one.
     :param precision: what the encoder computes in; features of the two never mix.
     :param runtime: what computes it, where the encoder has a choice.
-    :param threads: CPU threads of the encoder; 0 takes as many as are best beside the decoders.
+    :param threads: CPU threads of the encoder; 0 takes as many as the process may use.
     :param batch_size: frames encoded at a time; it decides speed, not values.
     :param workers: decoding processes; 0 decodes in this process, None takes ``LUSFX_WORKERS``, or as many as help: at
         most one for two cores, and 8.
@@ -171,7 +171,7 @@ def extract(
     registry = load_registry()
     workers = default_workers() if workers is None else workers
     request = EncoderRequest(encoder, weights, device, threads, precision, runtime)
-    opened = open_beside_decoders(request, registry, workers)
+    opened = open_encoder(request, registry)
     return extract_with(
         opened,
         [Path(source) for source in sources],
@@ -239,7 +239,7 @@ def extract_with(
                 _settle(outcome, result, ledger, index, site_key)
             if progress is not None:
                 progress(Progress(sum(result.counts.values()), result.found, result.frames))
-        result.batch_size = pipeline.encoder.batch_size
+        result.batch_size = pipeline.streams.batch_size
         result.batch_was_reduced = result.batch_size < batch_size
         result.seconds = time.monotonic() - started
         ledger.finish(not_reached=result.not_reached)

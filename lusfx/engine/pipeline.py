@@ -1,14 +1,15 @@
-"""The encoding pipeline: a thread hashes ahead, decoders decode ahead, the caller's thread encodes, one thread writes.
+"""The encoding pipeline: a thread hashes ahead, decoders decode ahead, the encoder's streams encode, one thread writes.
 
-Batches have a fixed size and are filled across clips. What the decoders may run ahead is bounded, so memory does not grow
-with the archive.
+The caller's thread gives each its work, and puts clips together. Batches have a fixed size and are filled across clips. What
+the decoders may run ahead is bounded, so memory does not grow with the archive.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from lusfx.engine.decoding.clip import Ending, Event, Portion, Refusal
 from lusfx.engine.decoding.decoders import Decoders, ProcessDecoders, ThreadDecoder
 from lusfx.engine.decoding.jobs import POLL_S, Job, Jobs
 from lusfx.engine.decoding.limits import Limits
-from lusfx.engine.encoding import PatientEncoder
+from lusfx.engine.encoding import Encoded, EncodingStreams
 from lusfx.engine.intake import Intake, Outcome, is_unchanged, refused
 from lusfx.engine.profile import Profile
 from lusfx.engine.sources import Source
@@ -33,15 +34,19 @@ JOBS_AHEAD = 4
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """A clip was decoded to its end: the encoding thread alone decides when it is complete."""
+    """A clip was decoded to its end: the caller's thread alone decides when it is complete."""
 
     clip: ClipInHand
     ending: Ending
 
 
-Message = Batch | _Ended | Job | Outcome | None
-"""What the encoding thread is sent: images; a clip that has ended; a copy of a clip that is encoded in this run; a source
-that is settled already; None for the end."""
+class _BatchDone:
+    """A batch was encoded."""
+
+
+Message = Batch | _Ended | Job | Outcome | _BatchDone | None
+"""What the caller's thread is sent: images; a clip that has ended; a copy of a clip that is encoded in this run; a source
+that is settled already; that there is an encoded batch to fetch; None for the end."""
 
 
 class _StopRequested(Exception):  # noqa: N818 - not an error
@@ -77,11 +82,12 @@ class Pipeline:
         self.site_key = site_key
         self.workers = workers
         self.limits = limits or Limits()
-        self.encoder = PatientEncoder(encoder, batch_size)
+        self.encoder = encoder
+        self.streams = EncodingStreams(encoder, batch_size, self._tell_of_batch)
         self.write = write
         self.stop = stop
         self.batch_size = batch_size
-        self.profile = Profile()
+        self.profile = Profile(streams=encoder.streams)
         self._quit = threading.Event()
         self._messages: queue.Queue[Message] = queue.Queue(maxsize=MESSAGES_AHEAD)
         self._to_write: queue.Queue[ClipInHand | None] = queue.Queue(maxsize=CLIPS_TO_WRITE)
@@ -108,11 +114,14 @@ class Pipeline:
         for thread in threads.values():
             thread.start()
         try:
-            self.encoder.warm_up()  # while the first decoder starts
+            self.streams.warm_up()  # while the first decoder starts
             while (message := self._next_message()) is not None:
                 yield from self._settled(self._handle(message))
+            if not self._stopping():
+                self._take(self.streams.rest())
         finally:
             self._quit.set()  # on any end but the normal one the decoders are still at work, and must not go on unseen
+            self.streams.close()
             self._finish_writing(threads["write"])
             for thread in threads.values():
                 thread.join(timeout=2)
@@ -127,7 +136,7 @@ class Pipeline:
         return self.stop.is_set() or self._quit.is_set()
 
     def _next_message(self) -> Message:
-        with self.profile.stage("waiting"):
+        with self.profile.stage("waiting") if self.streams.hungry else contextlib.nullcontext():
             while not self._stopping():
                 try:
                     return self._messages.get(timeout=POLL_S)
@@ -135,10 +144,15 @@ class Pipeline:
                     continue
             return None
 
-    # The encoding thread (the caller's)
+    def _hungry(self) -> bool:
+        """Whether the encoder has too little to do."""
+        return self._messages.empty() and self.streams.hungry
 
-    def _handle(self, message: Batch | _Ended | Job | Outcome) -> list[Outcome]:
+    # The caller's thread
+
+    def _handle(self, message: Batch | _Ended | Job | Outcome | _BatchDone) -> list[Outcome]:
         """Do what a message asks for; returns what it settles at once."""
+        self._take(self.streams.done())
         if isinstance(message, Outcome):
             return [message]
         if isinstance(message, Job):
@@ -146,23 +160,23 @@ class Pipeline:
                 return [_copy(message)]
             self._copies.setdefault(message.key, []).append(message)
         elif isinstance(message, Batch):
-            self._encode(message)
-        else:
+            self._take(self.streams.begin(message))
+        elif isinstance(message, _Ended):
             message.clip.ending = message.ending
             if message.clip.complete:
                 self._hand_over(message.clip)
         return []
 
-    def _encode(self, batch: Batch) -> None:
-        """Encode a batch, give each clip its rows, and hand over the clips that this completes."""
-        with self.profile.stage("encoding"):
-            vectors = self.encoder.encode(batch.images)
-        for clip, share in batch.shares():
-            # A slice would keep the whole batch alive with it, its other clips' rows included.
-            clip.rows.append(vectors[share].copy())
-            clip.n_encoded += share.stop - share.start
-            if clip.complete:
-                self._hand_over(clip)
+    def _take(self, batches: Iterable[Encoded]) -> None:
+        """Give each clip its rows, and hand over the clips that this completes."""
+        for encoded in batches:
+            self.profile.seconds["encoding"] += encoded.seconds
+            for clip, share in encoded.batch.shares():
+                # A slice would keep the whole batch alive with it, its other clips' rows included.
+                clip.rows.append(encoded.embeddings[share].copy())
+                clip.n_encoded += share.stop - share.start
+                if clip.complete:
+                    self._hand_over(clip)
 
     def _hand_over(self, clip: ClipInHand) -> None:
         while not self._stopping():
@@ -187,7 +201,7 @@ class Pipeline:
     # The writing thread
 
     def _write(self) -> None:
-        dim, runtime = self.encoder.encoder.identity.dim, self.encoder.encoder.runtime
+        dim, runtime = self.encoder.identity.dim, self.encoder.runtime
         while (clip := self._to_write.get()) is not None:
             try:
                 with self.profile.stage("writing"):
@@ -207,6 +221,13 @@ class Pipeline:
                 continue
         writer.join()
 
+    # The encoder's threads
+
+    def _tell_of_batch(self) -> None:
+        """Where there are other messages, whoever reads them looks for encoded batches anyway."""
+        with contextlib.suppress(queue.Full):
+            self._messages.put_nowait(_BatchDone())
+
     # The hashing thread
 
     def _take_in(self, sources: list[Source]) -> None:
@@ -219,7 +240,7 @@ class Pipeline:
         with self._ending_the_run():
             filler = Filler(self.batch_size, self.spec.preprocess.size, self._send)
             in_hand: dict[Job, ClipInHand] = {}
-            for job, event in decoders.run(self._jobs, self._stopping, self._messages.empty):
+            for job, event in decoders.run(self._jobs, self._stopping, self._hungry):
                 self._collect(job, event, in_hand, filler)
             self.profile.decoders = decoders.n_used
             filler.flush()

@@ -20,9 +20,11 @@ class Profile:
 
     :param seconds: by stage; ``waiting`` is how long the encoder waited for frames.
     :param decoders: processes or threads that decoded at the same time.
+    :param streams: threads that encoded at the same time.
     """
 
     decoders: int = 1
+    streams: int = 1
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*STAGES, "waiting"), 0.0))
 
     @contextmanager
@@ -47,8 +49,9 @@ class Profile:
         workers = {
             "hashing": of["hashing"],
             "decoding": decoders_s / self.decoders,
-            "encoding": of["encoding"] + of["ledger"],
+            "encoding": of["encoding"] / self.streams,
             "writing": of["writing"],
+            "ledger": of["ledger"],
         }
         return {name: busy_s / total_s if total_s else 0.0 for name, busy_s in workers.items()}
 
@@ -71,6 +74,7 @@ class Profile:
                 for stage, seconds in self.seconds.items()
             },
             "decoders": self.decoders,
+            "streams": self.streams,
             "busy": {name: round(share, 4) for name, share in self.busy(total_s).items()},
             "bottleneck": self.bottleneck(total_s),
         }

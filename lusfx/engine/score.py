@@ -15,7 +15,7 @@ from lusfx.contracts import Device, EncoderRequest, Runtime
 from lusfx.engine import exam_summary
 from lusfx.engine.answers import Panel
 from lusfx.engine.decoding.limits import default_workers
-from lusfx.engine.encoders import open_beside_decoders, store_for
+from lusfx.engine.encoders import open_encoder, store_for
 from lusfx.engine.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
 from lusfx.engine.score_report import ScoreTally, score_page
 from lusfx.engine.score_table import NOT_ASSESSABLE, SCORED, Place, ScoreTable, columns_of
@@ -119,7 +119,7 @@ def score(
         name = encoder or encoder_of_models
         request = EncoderRequest(name, None, device, threads, precision, runtime)
         workers = default_workers() if workers is None else workers
-        opened = open_beside_decoders(request, registry, workers)
+        opened = open_encoder(request, registry)
         spec = opened.feature_spec
         for model in loaded:
             model.require_fingerprint(spec.fingerprint, opened.name)

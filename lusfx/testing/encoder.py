@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import numpy as np
@@ -60,6 +61,7 @@ class EncoderConformance(Conformance):
         assert isinstance(encoder.preprocess, PreprocessSpec), "'preprocess' must be a PreprocessSpec"
         assert isinstance(encoder.runtime, str), "'runtime' must say what computes, with its version"
         assert encoder.runtime, "'runtime' must say what computes, with its version"
+        assert encoder.streams >= 1, "'streams' must say how many threads may call 'encode' at once: 1 or more"
 
     def test_opens_as_the_same(self, encoder: Encoder) -> None:
         """Opened again it has the same identity and fingerprint: else no cache would know its own embeddings again."""
@@ -102,6 +104,14 @@ class EncoderConformance(Conformance):
             _assert_same(np.concatenate(apart), together, f"in batches of {size}")
         backwards = _encoded(encoder, np.ascontiguousarray(images[::-1]))[::-1]
         _assert_same(backwards, together, "in the opposite order")
+
+    def test_batches_beside_one_another(self, encoder: Encoder) -> None:
+        """As many threads as ``streams`` says may encode at the same time, each a batch, and each gets its own."""
+        batches = [image[None] for image in _images(encoder)] * 2
+        alone = [_encoded(encoder, batch) for batch in batches]
+        with ThreadPoolExecutor(encoder.streams) as threads:
+            beside = list(threads.map(lambda batch: _encoded(encoder, batch), batches))
+        _assert_same(np.concatenate(beside), np.concatenate(alone), "on several threads")
 
     def test_is_deterministic(self, encoder: Encoder) -> None:
         """The same images have the same embeddings again, and so they have if the encoder is opened again."""

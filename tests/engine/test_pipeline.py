@@ -292,17 +292,18 @@ def eager(videos: list[Path], site_key: SiteKey) -> dict[str, NDArray[np.float32
     return embeddings
 
 
-def open_bundled() -> DirectoryEncoder:
-    return DirectoryEncoder(BUNDLED / DEFAULT_ENCODER)
+def open_bundled(threads: int = 0) -> DirectoryEncoder:
+    return DirectoryEncoder(BUNDLED / DEFAULT_ENCODER, threads=threads)
 
 
 @pytest.mark.parametrize(
-    ("workers", "batch_size", "order"), [(0, 1, 0), (0, 7, 1), (0, 64, 2), (1, 8, 3), (2, 3, 4), (3, 8, 5)]
+    ("workers", "batch_size", "threads", "order"),
+    [(0, 1, 1, 0), (0, 7, 2, 1), (0, 64, 3, 2), (1, 8, 2, 3), (2, 3, 9, 4), (3, 8, 1, 5)],
 )
-def test_embeddings_are_the_same_whatever_the_batch_the_decoders_and_the_order(
-    videos: list[Path], eager: dict[str, NDArray[np.float32]], workers: int, batch_size: int, order: int
+def test_embeddings_are_the_same_whatever_the_batch_the_decoders_the_threads_and_the_order(
+    videos: list[Path], eager: dict[str, NDArray[np.float32]], workers: int, batch_size: int, threads: int, order: int
 ) -> None:
-    encoder, written = open_bundled(), {}
+    encoder, written = open_bundled(threads), {}
     shuffled = [videos[index] for index in np.random.default_rng(order).permutation(len(videos))]
     sources = [Source(path, f"file {number}", VideoReader()) for number, path in enumerate(shuffled)]
     outcomes = run(sources, encoder, written, batch_size=batch_size, workers=workers)

@@ -141,7 +141,7 @@ def save(tmp_path: Path) -> Save:
 def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail where an encoder or the site's key is asked for."""
 
-    for name in ("open_beside_decoders", "SiteKey.load"):
+    for name in ("open_encoder", "SiteKey.load"):
         monkeypatch.setattr(f"lusfx.engine.score.{name}", lambda *_arguments: pytest.fail("none is needed"))
 
 

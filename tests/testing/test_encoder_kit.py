@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -108,6 +109,17 @@ class OneBuffer(Columns):
         return self.buffer[: len(images)]
 
 
+class OneAtATime(Columns):
+    """It says that two threads may use it, and keeps what it was given where either finds it."""
+
+    streams = 2
+
+    def encode(self, images: Array) -> Array:
+        self.images = images
+        time.sleep(0.01)
+        return super().encode(self.images)
+
+
 BAD = {
     "attributes": (EncoderSpec("columns", "means", " ", lambda request: Columns()), "'licence' is blank"),
     "is_registered": (opened(Columns), "unknown encoder 'columns'"),
@@ -117,6 +129,7 @@ BAD = {
     "embeddings_are_finite": (opened(Logarithms), "an image that is black has no finite embedding"),
     "images_are_told_apart": (opened(Constant), "images 0 and 1 have one embedding"),
     "images_are_independent": (opened(BatchNorm), "embeddings differ in batches of 1"),
+    "batches_beside_one_another": (opened(OneAtATime), "embeddings differ on several threads"),
     "is_deterministic": (opened(OtherWeightsEachTime), "embeddings differ opened again"),
     "images_are_left_alone": (opened(InPlace), "Arrays are not equal"),
     "embeddings_are_the_callers_own": (opened(OneBuffer), "Arrays are not equal"),
