@@ -26,6 +26,11 @@ FORMAT_VERSION = 2
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="CPU threads; 0 for all.")
 @click.option("--encoder", "encoders", multiple=True, help="In place of a benchmark's own choice; may be repeated.")
 @click.option(
+    "--clips",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of videos that extraction is measured on, in place of synthetic ones.",
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory to keep the results in, a file a benchmark; those of an earlier run are replaced.",
@@ -42,6 +47,7 @@ def main(
     device: Device,
     threads: int,
     encoders: tuple[str, ...],
+    clips: Path | None,
     out: Path | None,
     results: Path | None,
 ) -> None:
@@ -51,7 +57,7 @@ def main(
             raise click.UsageError("--page measures nothing: leave out names and --out")
         click.echo(page([json.loads(file.read_text(encoding="utf-8")) for file in kept(results)]), nl=False)
         return
-    request = Request(size, device, threads, encoders, lambda text: click.echo(text, err=True))
+    request = Request(size, device, threads, encoders, lambda text: click.echo(text, err=True), clips)
     # Taken once: after the first benchmark the load would be our own.
     run = {"id": secrets.token_hex(4), "machine": machine(request)}
     for name in names or BENCHMARKS:
@@ -75,6 +81,7 @@ def _command(names: Sequence[str], request: Request) -> str:
     """The command that does the same again; where its result is kept changes nothing."""
     words = ["python -m benchmarks", *names, f"--size {request.size}", f"--device {request.device}"]
     words += [f"--threads {request.threads}"] if request.threads else []
+    words += ["--clips DIR"] if request.clips else []  # its name says nothing to anybody else, or too much
     return " ".join([*words, *(f"--encoder {encoder}" for encoder in request.encoders)])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,20 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.clips import draw_clips, site_key
+from benchmarks.clips import site_key
 from benchmarks.extraction.command import start
+from benchmarks.extraction.material import Material, gather
 from benchmarks.extraction.plan import PLANS, Plan, title
-from benchmarks.extraction.product import Extraction, decode_only, encode_only, pipeline
+from benchmarks.extraction.product import Extraction, decode_only, pipeline
 from benchmarks.extraction.rivals import EAGER, PLAIN, RIVALS, plain_loop
 from benchmarks.inference.subject import Subject, open_subject
 from benchmarks.request import Request
+from benchmarks.streams import Streams
 from benchmarks.timing import Spread, Way, take_turns
 from lusfx.config import Precision
 from lusfx.contracts import Encoder, EncoderRequest
+from lusfx.cores import available_cores
 from lusfx.encoders import DEFAULT_ENCODER
 from lusfx.encoders.torch_runtime import load_torch
-from lusfx.engine.decoding.limits import available_cores, default_workers
-from lusfx.engine.encoders import open_beside_decoders
+from lusfx.engine.decoding.limits import default_workers
+from lusfx.engine.encoders import open_encoder
 from lusfx.engine.extract import BATCH_SIZE
 from lusfx.engine.sources import discover
 from lusfx.errors import LusfxError
@@ -51,13 +54,14 @@ def run(plan: Plan, request: Request) -> dict[str, Any]:
         torch.set_num_threads(request.threads)
     with TemporaryDirectory(prefix="lusfx-benchmark-") as name:
         folder = Path(name)
-        clips = draw_clips(folder / "archive", plan.n_clips, plan.n_frames)
-        subjects = [_measure_subject(name, clips, plan, request, folder, registry) for name in plan.encoders]
+        material = gather(plan, folder, request.clips)
+        subjects = [_measure_subject(name, material, plan, request, folder, registry) for name in plan.encoders]
         request.told("the command's first embedding, and its memory")
-        command = _measure_command(clips, plan, request, folder)
+        command = _measure_command(material, plan, request, folder)
     return {
         "rivals": {name: text.format(batch_size=BATCH_SIZE) for name, text in RIVALS.items()},
         "plan": plan.as_dict(),
+        "material": material.as_dict(),
         "default_workers": default_workers(),
         "subjects": subjects,
         "as_command": command,
@@ -65,13 +69,13 @@ def run(plan: Plan, request: Request) -> dict[str, Any]:
 
 
 def _measure_subject(
-    name: str, clips: Sequence[Path], plan: Plan, request: Request, folder: Path, registry: Registry
+    name: str, material: Material, plan: Plan, request: Request, folder: Path, registry: Registry
 ) -> dict[str, Any]:
     request.told(name)
     place = folder / f"subject-{len(list(folder.iterdir()))}"
     place.mkdir()
     subject = open_subject(name, place, registry)
-    ways, n_frames = _ways(subject, clips, plan, request, place, registry)
+    ways, n_frames = _ways(subject, material, plan, request, place, registry)
     times = take_turns(ways, plan.rounds)
     rates = {way: [n_frames[way] / seconds for seconds in found] for way, found in times.items()}
     return {
@@ -86,51 +90,48 @@ def _measure_subject(
 
 
 def _ways(
-    subject: Subject, clips: Sequence[Path], plan: Plan, request: Request, folder: Path, registry: Registry
+    subject: Subject, material: Material, plan: Plan, request: Request, folder: Path, registry: Registry
 ) -> tuple[dict[str, Way], dict[str, int]]:
     """Every way, and how many frames it encodes."""
-    encoder = _open(subject, request, "float32", registry, 0)
-    sources = discover([clips[0].parent], registry, site_key(), known=lambda path: False).sources
+    encoder = _open(subject, request, "float32", registry)
+    sources = discover([material.folder], registry, site_key(), known=lambda path: False).sources
     workers = default_workers()
     images = np.concatenate(decode_only(encoder, sources[:1]))
     compute = load_torch(subject.directory, subject.card, request.device, "float32")
     size = subject.card.preprocess.size
-    rival_clips = clips[: plan.rival_clips]
-    beside = _open(subject, request, "float32", registry, workers)
-    whole = Extraction(beside, clips[0].parent, folder, workers, BATCH_SIZE)
+    whole = Extraction(encoder, material.folder, folder, workers, BATCH_SIZE)
 
     ways: dict[str, Way] = {
-        PLAIN: partial(plain_loop, rival_clips, size, 1, compute),
-        EAGER: partial(plain_loop, rival_clips, size, BATCH_SIZE, compute),
-        ENCODER_ALONE: partial(encode_only, encoder, images, BATCH_SIZE),
+        PLAIN: partial(plain_loop, material.rival_clips, size, 1, compute),
+        EAGER: partial(plain_loop, material.rival_clips, size, BATCH_SIZE, compute),
+        ENCODER_ALONE: partial(Streams(encoder.encode, encoder.streams), images, BATCH_SIZE),
         DECODER_ALONE: partial(decode_only, encoder, sources),
     }
     for number in sorted({*plan.workers, workers}):
-        other = _open(subject, request, "float32", registry, number)
-        ways[title(number, BATCH_SIZE)] = partial(pipeline, other, sources, number, BATCH_SIZE)
+        ways[title(number, BATCH_SIZE)] = partial(pipeline, encoder, sources, number, BATCH_SIZE)
     for batch_size in plan.batch_sizes:
-        ways[title(workers, batch_size)] = partial(pipeline, beside, sources, workers, batch_size)
-    faster = _open_bfloat16(subject, request, registry, workers)
+        ways[title(workers, batch_size)] = partial(pipeline, encoder, sources, workers, batch_size)
+    faster = _open_bfloat16(subject, request, registry)
     if faster is not None:
         ways[title(workers, BATCH_SIZE, "bfloat16")] = partial(pipeline, faster, sources, workers, BATCH_SIZE)
     ways[WHOLE] = whole
-    n_frames = dict.fromkeys(ways, plan.n_clips * plan.n_frames)
-    n_frames |= dict.fromkeys(RIVALS, plan.rival_clips * plan.n_frames) | {ENCODER_ALONE: len(images)}
+    n_frames = dict.fromkeys(ways, material.n_frames)
+    n_frames |= dict.fromkeys(RIVALS, material.n_rival_frames) | {ENCODER_ALONE: len(images)}
     return ways, n_frames
 
 
-def _open(subject: Subject, request: Request, precision: Precision, registry: Registry, workers: int) -> Encoder:
-    """The encoder as the command opens it beside so many decoders; 0 for the encoder alone."""
+def _open(subject: Subject, request: Request, precision: Precision, registry: Registry) -> Encoder:
+    """The encoder as the command opens it, with its weights loaded."""
     asked = EncoderRequest(str(subject.directory), None, request.device, request.threads, precision)
-    encoder = open_beside_decoders(asked, registry, workers)
+    encoder = open_encoder(asked, registry)
     encoder.encode(np.zeros((1, encoder.preprocess.size, encoder.preprocess.size), np.uint8))
     return encoder
 
 
-def _open_bfloat16(subject: Subject, request: Request, registry: Registry, workers: int) -> Encoder | None:
+def _open_bfloat16(subject: Subject, request: Request, registry: Registry) -> Encoder | None:
     """The encoder in bfloat16; None where this machine has no runtime or no arithmetic for it."""
     try:
-        return _open(subject, request, "bfloat16", registry, workers)
+        return _open(subject, request, "bfloat16", registry)
     except LusfxError as error:
         request.told(f"bfloat16 is left out: {error}")
         return None
@@ -165,13 +166,13 @@ def _ratios(rates: Mapping[str, list[float]], to: list[float]) -> dict[str, Any]
     }
 
 
-def _measure_command(clips: Sequence[Path], plan: Plan, request: Request, folder: Path) -> dict[str, Any]:
+def _measure_command(material: Material, plan: Plan, request: Request, folder: Path) -> dict[str, Any]:
     """Of the default encoder: other users' caches are as cold as ours is."""
     starts = [
-        start(clips[0], folder / f"start-{number}" / "cache", DEFAULT_ENCODER, request.device)
+        start(material.clips[0], folder / f"start-{number}" / "cache", DEFAULT_ENCODER, request.device)
         for number in range(plan.starts)
     ]
-    watched = start(clips[0].parent, folder / "watched" / "cache", DEFAULT_ENCODER, request.device, watch_memory=True)
+    watched = start(material.folder, folder / "watched" / "cache", DEFAULT_ENCODER, request.device, watch_memory=True)
     return {
         "encoder": DEFAULT_ENCODER,
         "first_embedding_s": Spread.of([one.first_s for one in starts]).as_dict(),

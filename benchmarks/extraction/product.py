@@ -66,14 +66,8 @@ class Extraction:
         assert result.counts["encoded"] == result.found
 
 
-def encode_only(encoder: Encoder, images: NDArray[np.uint8], batch_size: int) -> None:
-    """Encode images that are in memory."""
-    for start in range(0, len(images), batch_size):
-        encoder.encode(images[start : start + batch_size])
-
-
 def decode_only(encoder: Encoder, sources: Sequence[Source]) -> list[NDArray[np.uint8]]:
-    """Decode and prepare in this thread, and drop what comes, but for as many images as eight portions hold."""
+    """Decode and prepare in this thread, and drop what comes, but for as many images as sixteen portions hold."""
     jobs = Jobs(len(sources) + 1, copy=lambda job: None)
     for number, source in enumerate(sources):
         jobs.put(Job(source, str(number), None), lambda: False)
@@ -81,6 +75,6 @@ def decode_only(encoder: Encoder, sources: Sequence[Source]) -> list[NDArray[np.
     kept: list[NDArray[np.uint8]] = []
     decoder = ThreadDecoder(encoder.preprocess, site_key())
     for _, event in decoder.run(jobs, stopping=lambda: False, hungry=lambda: True):
-        if isinstance(event, Portion) and len(kept) < 8:
+        if isinstance(event, Portion) and len(kept) < 16:
             kept.append(event.images)
     return kept

@@ -16,7 +16,7 @@ GOAL_FIRST_S = 1.5
 GOAL_MEMORY_MB = 600
 INTRODUCTION = """## Extraction: the pipeline against a plain loop
 
-Every frame of {n_clips} clips of {n_frames} frames. The rivals:
+Every frame of {clips} {origin} clips, {frames} frames in all. The rivals:
 
 {rivals}
 
@@ -36,7 +36,8 @@ together took {memory} at most."""
 def section(result: dict[str, Any]) -> str:
     """Markdown of the whole result."""
     introduction = INTRODUCTION.format(
-        **result["plan"],
+        **result["material"],
+        origin="real" if result["material"]["given"] else "synthetic",
         rivals="\n".join(f"* **{name}**: {text}" for name, text in result["rivals"].items()),
         times=GOAL_TIMES["float32"],
         times_bfloat16=GOAL_TIMES["bfloat16"],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +16,7 @@ from benchmarks.clips import decoded, draw_clips
 from benchmarks.inference.subject import Subject, open_subject
 from benchmarks.request import Device, Request
 from benchmarks.runtimes.plan import PLANS, Plan
+from benchmarks.streams import Encode, Images, Streams
 from benchmarks.timing import Spread, take_turns
 from lusfx.config import Precision
 from lusfx.contracts import Runtime
@@ -33,8 +35,6 @@ WAYS: Mapping[Device, Mapping[str, tuple[Runtime, Precision]]] = {
     "cuda": {"torch float16": ("torch", "float16"), RIVAL: ("torch", "float32")},
 }
 """Torch in float32, as it is when nothing is compiled, is what the others are measured against."""
-Images = NDArray[np.uint8]
-Encode = Callable[[Images], NDArray[np.float32]]
 
 
 def measure(request: Request) -> dict[str, Any]:
@@ -59,14 +59,17 @@ def run(plan: Plan, request: Request) -> dict[str, Any]:
 
 def _measure_subject(name: str, plan: Plan, request: Request, folder: Path, registry: Registry) -> dict[str, Any]:
     subject = open_subject(name, folder, registry)
-    images = _frames(subject, max(plan.n_frames, *plan.batch_sizes), folder, registry)
+    images = _frames(subject, max(plan.n_frames, max(plan.threads) * max(plan.batch_sizes)), folder, registry)
     timings, distances = [], {}
     for threads in plan.threads:
         ways, missing = _ways(subject, request.device, threads)
         for batch_size in plan.batch_sizes:
             request.told(f"{name}, {threads} threads, batches of {batch_size}")
-            timings.append({"threads": threads, "batch_size": batch_size} | _timing(ways, images[:batch_size], plan))
-        distances = _distances(ways, images[: plan.n_frames])
+            timings.append(
+                {"threads": threads, "batch_size": batch_size}
+                | _timing(ways, images[: threads * batch_size], batch_size, plan)
+            )
+        distances = _distances(ways, images[: plan.n_frames], plan.batch_sizes[-1])
     return {
         "encoder": name,
         "random_weights": subject.random_weights,
@@ -85,9 +88,9 @@ def _frames(subject: Subject, n_frames: int, folder: Path, registry: Registry) -
     return np.stack(frames[:n_frames])
 
 
-def _ways(subject: Subject, device: Device, threads: int) -> tuple[dict[str, Encode], dict[str, str]]:
+def _ways(subject: Subject, device: Device, threads: int) -> tuple[dict[str, Streams], dict[str, str]]:
     """What can compute the encoder here, and why the rest cannot."""
-    ways: dict[str, Encode] = {}
+    ways: dict[str, Streams] = {}
     missing = {}
     for name, (runtime, precision) in WAYS[device].items():
         try:
@@ -96,7 +99,8 @@ def _ways(subject: Subject, device: Device, threads: int) -> tuple[dict[str, Enc
         except (EncoderError, MissingExtraError) as error:
             missing[name] = str(error)
             continue
-        ways[name] = _on_threads(encoder.encode, threads) if runtime == "torch" else encoder.encode
+        encode = _on_threads(encoder.encode, threads) if runtime == "torch" else encoder.encode
+        ways[name] = Streams(encode, encoder.streams)
     return ways, missing
 
 
@@ -112,8 +116,8 @@ def _on_threads(encode: Encode, threads: int) -> Encode:
     return encode_on_threads
 
 
-def _timing(ways: Mapping[str, Encode], images: Images, plan: Plan) -> dict[str, Any]:
-    times = take_turns({name: _call(encode, images) for name, encode in ways.items()}, plan.rounds)
+def _timing(ways: Mapping[str, Streams], images: Images, batch_size: int, plan: Plan) -> dict[str, Any]:
+    times = take_turns({name: partial(encode, images, batch_size) for name, encode in ways.items()}, plan.rounds)
     a_frame = {name: Spread.of([t / len(images) for t in each]).as_dict() for name, each in times.items()}
     rival = times.get(RIVAL, [])
     faster = {
@@ -124,21 +128,17 @@ def _timing(ways: Mapping[str, Encode], images: Images, plan: Plan) -> dict[str,
     return {"s_a_frame": a_frame, "times_as_fast": faster}
 
 
-def _call(encode: Encode, images: Images) -> Callable[[], object]:
-    return lambda: encode(images)
-
-
-def _distances(ways: Mapping[str, Encode], images: Images) -> dict[str, dict[str, float]]:
+def _distances(ways: Mapping[str, Streams], images: Images, batch_size: int) -> dict[str, dict[str, float]]:
     """How far each way's embeddings are from the rival's: relative length of the difference, and cosines."""
     if RIVAL not in ways:
         return {}
-    reference = ways[RIVAL](images).astype(np.float64)
+    reference = ways[RIVAL](images, batch_size).astype(np.float64)
     centre = reference.mean(axis=0)
     found = {}
     for name, encode in ways.items():
         if name == RIVAL:
             continue
-        embeddings = encode(images).astype(np.float64)
+        embeddings = encode(images, batch_size).astype(np.float64)
         relative = np.linalg.norm(embeddings - reference, axis=1) / np.linalg.norm(reference, axis=1)
         cosine = _cosine(embeddings - centre, reference - centre)
         found[name] = {

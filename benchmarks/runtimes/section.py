@@ -10,7 +10,9 @@ from lusfx.report import markdown_table
 INTRODUCTION = """## Runtimes and precisions
 
 The encoder alone, on prepared frames that are in memory. The rival is {rival}, eager: what a network is when nothing is
-done about its speed. Every way has the same weights. Ways take turns within a round; ratios are of one round."""
+done about its speed. Every way has the same weights, and is given a batch for each of its threads, as the pipeline gives
+them: lusfx encodes the batches beside one another, torch one after the other on all threads. Ways take turns within a
+round; ratios are of one round."""
 DISTANCES = """### How far embeddings move
 
 From those of {rival}, on {n_frames} synthetic frames: length of the difference over length of the embedding, and the
