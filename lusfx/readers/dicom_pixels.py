@@ -171,8 +171,10 @@ class _FrameDecoder:
         self.is_native = not self.syntax.is_encapsulated
         self._check_options()
         self._palette = _grey_palette(dataset) if self._photometric == "PALETTE COLOR" else None
-        self._facts = FrameFacts.of(self.options)
-        self._codec = None if self._facts is None else CODECS.get(str(self.syntax))
+        facts = FrameFacts.of(self.options)
+        codec = CODECS.get(str(self.syntax))
+        self._codec = None if facts is None or codec is None else codec(facts)
+        self._whole_anyway = self.is_native or str(self.syntax) == RLE
         self._codec_is_proved = False
 
     @property
@@ -200,7 +202,7 @@ class _FrameDecoder:
         pydicom decodes the first frame, and what it refuses stays refused. Where the codec asked directly gives the same
         image, it is asked for the others.
         """
-        if not self.is_native and not self._is_whole(frame):
+        if not (self._whole_anyway or _is_whole(frame)):
             return None
         if self._codec_is_proved and (directly := self._directly(frame)) is not None:
             return directly
@@ -215,10 +217,8 @@ class _FrameDecoder:
     def _directly(self, frame: bytes) -> GreyImage | None:
         """What the codec makes of a frame; None where it is not of the plainest kind, or damaged."""
         assert self._codec is not None
-        assert self._facts is not None
         try:
-            with quiet():
-                return self._codec(frame, self._facts)
+            return self._codec(frame)
         except Exception:
             return None
 
@@ -239,13 +239,6 @@ class _FrameDecoder:
         # A colour space that the samples do not have leaves another shape than that of an image.
         return grey if grey.shape == (self.options["rows"], self.options["columns"]) else None
 
-    def _is_whole(self, frame: bytes) -> bool:
-        """Whether a compressed frame has its end: decoders accept half a JPEG and make up the rest.
-
-        Frames are padded to even length, by the standard with a zero, by some machines with 0xFF.
-        """
-        return str(self.syntax) == RLE or frame.rstrip(b"\x00\xff").endswith(END_OF_CODESTREAM)
-
     def _grey(self, array: NDArray[np.uint8 | np.uint16], photometric: str, bits_stored: int) -> GreyImage:
         """Luma of a decoded frame, 8 bits.
 
@@ -262,6 +255,14 @@ class _FrameDecoder:
         if photometric in COLOUR_SPACES_WITH_LUMA:
             return np.ascontiguousarray(values[..., 0])
         return luma(values)
+
+
+def _is_whole(frame: bytes) -> bool:
+    """Whether a compressed frame has its end: decoders accept half a JPEG and make up the rest.
+
+    Frames are padded to even length, by the standard with a zero, by some machines with 0xFF.
+    """
+    return frame.endswith(END_OF_CODESTREAM) or frame.rstrip(b"\x00\xff").endswith(END_OF_CODESTREAM)
 
 
 def _eight_bits(array: NDArray[np.uint8 | np.uint16], bits_stored: int) -> NDArray[np.uint8]:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGBaseline8Bit, RLELossless
+from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from lusfx.errors import UnreadableClipError
 from lusfx.readers import dicom_codecs, dicom_pixels
 from lusfx.readers.dicom import DicomReader
-from lusfx.readers.dicom_codecs import FrameFacts, luma, rle_luma
+from lusfx.readers.dicom_codecs import Codec, FrameFacts, JpegLuma, RleLuma, luma
 from lusfx.site_key import SiteKey
 
 support = importlib.util.spec_from_file_location("readers_conftest", Path(__file__).with_name("conftest.py"))
@@ -55,14 +55,19 @@ def read_in_both_ways(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple
     def read_both(path: Path) -> tuple[Found, Found, int]:
         answers = 0
 
-        def counted(codec: Callable[..., object]) -> Callable[..., object]:
-            def ask(frame: bytes, facts: FrameFacts) -> object:
-                nonlocal answers
-                answer = codec(frame, facts)
-                answers += answer is not None
-                return answer
+        def counted(make_codec: Callable[[FrameFacts], Codec]) -> Callable[[FrameFacts], Codec]:
+            def make_counting(facts: FrameFacts) -> Codec:
+                codec = make_codec(facts)
 
-            return ask
+                def ask(frame: bytes) -> NDArray[np.uint8] | None:
+                    nonlocal answers
+                    answer = codec(frame)
+                    answers += answer is not None
+                    return answer
+
+                return ask
+
+            return make_counting
 
         with monkeypatch.context() as patch:
             patch.setattr(dicom_pixels, "CODECS", {name: counted(c) for name, c in dicom_codecs.CODECS.items()})
@@ -84,7 +89,7 @@ def coloured(cine: Frames, kind: str) -> Frames:
     return frames
 
 
-@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, RLELossless])
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEGLSLossless, RLELossless])
 @pytest.mark.parametrize("kind", ["mono", "tinted", "grey", "corner"])
 def test_both_ways_give_the_same_pixels(
     write_dicom: Write,
@@ -126,7 +131,7 @@ def test_a_jpeg_with_adobes_marker_is_left_to_pydicom(
     assert answers == 0
 
 
-@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, RLELossless])
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEGLSLossless, RLELossless])
 @pytest.mark.parametrize("kind", ["mono", "grey", "corner"])
 def test_damaged_frames_are_refused_by_both_or_by_neither(
     write_dicom: Write,
@@ -164,4 +169,43 @@ def test_the_luma_of_planes_is_that_of_interleaved_pixels(generator: np.random.G
     encoded = encode_pixel_data(
         rgb.tobytes(), rows=512, columns=512, samples_per_pixel=3, bits_allocated=8, byteorder="<"
     )
-    np.testing.assert_array_equal(rle_luma(encoded, FrameFacts(512, 512, "RGB")), luma(rgb))
+    np.testing.assert_array_equal(RleLuma(FrameFacts(512, 512, "RGB"))(encoded), luma(rgb))
+
+
+def jpeg(pixels: NDArray[np.uint8], quality: int = 90) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def opened(frame: bytes) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(frame)).convert("L"))
+
+
+def test_a_jpeg_with_another_header_than_the_one_before_is_read_by_its_own(cine: Frames) -> None:
+    codec = JpegLuma(FrameFacts(48, 64, "MONOCHROME2"))
+    encoded = [jpeg(pixels, quality) for pixels, quality in zip(cine, (90, 30, 30, 90), strict=True)]
+    for frame in encoded:
+        np.testing.assert_array_equal(codec(frame), opened(frame))
+
+
+def test_neither_another_size_nor_damage_is_taken_for_the_frame_before(cine: Frames) -> None:
+    codec = JpegLuma(FrameFacts(48, 64, "MONOCHROME2"))
+    sound = jpeg(cine[0])
+    assert codec(sound) is not None
+    assert codec(jpeg(cine[1][:40])) is None
+    assert codec(jpeg(np.repeat(cine[1][..., None], 3, axis=2))) is None
+    np.testing.assert_array_equal(codec(sound), opened(sound))
+    for damaged in (b"", b"\xff\xd8", sound[:40], sound[: len(sound) // 2], b"\0" + sound):
+        with pytest.raises((ValueError, OSError, SyntaxError)):
+            codec(damaged)
+        np.testing.assert_array_equal(codec(sound), opened(sound))
+
+
+def test_a_frame_that_was_given_away_is_not_written_to_again(cine: Frames) -> None:
+    codec = JpegLuma(FrameFacts(48, 64, "MONOCHROME2"))
+    first = codec(jpeg(cine[0]))
+    assert first is not None
+    kept = first.copy()
+    codec(jpeg(cine[1]))
+    np.testing.assert_array_equal(first, kept)
