@@ -104,7 +104,7 @@ def _search_box(height: int, width: int, region: Box | None) -> Box:
 def find_beam(frames: Sequence[GreyImage], region: Box | None, min_confidence: float) -> Beam:
     """Find one beam for all frames of a clip.
 
-    :param frames: at least one, all ``(height, width)``.
+    :param frames: at least one, all ``(height, width)``; a few are taken, each once.
     :param region: where to look; the whole frame if None.
     :param min_confidence: below it the bounding box of what was found is the mask, with ``shape`` unknown.
     """
@@ -164,7 +164,7 @@ def _shrunk(frames: Sequence[GreyImage], box: Box) -> list[GreyImage]:
     scale = min(1.0, WORKING_SIDE_PX / max(box.height, box.width))
     size = (max(round(box.width * scale), 1), max(round(box.height * scale), 1))
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(FRAMES_USED, len(frames))).round().astype(int))
-    return list(resized([frames[i] for i in chosen], size, Image.Resampling.BOX, box))
+    return list(resized((frames[i] for i in chosen), size, Image.Resampling.BOX, box))
 
 
 def _enlarged(mask: Mask, box: Box) -> Mask:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lusfx.config import PreprocessSpec
 from lusfx.errors import UnreadableClipError
 from lusfx.preprocess.beam import Beam, BeamShape, find_beam, whole_frame
-from lusfx.preprocess.resize import TOGETHER, resized
+from lusfx.preprocess.held_frames import HeldFrames
+from lusfx.preprocess.resize import group_size, resized
 from lusfx.types import Clip, Frame, FrameStatus, GreyImage, Note
 
 
@@ -64,7 +65,7 @@ class FrameTransform:
     def all_of(self, frames: Sequence[GreyImage]) -> Iterator[NDArray[np.uint8]]:
         """The encoder's inputs, each ``(size, size)``; four frames cost less than as many one by one."""
         size = (self.spec.size, self.spec.size)
-        return resized([self.crop(pixels) for pixels in frames], size, self._resample)
+        return resized(map(self.crop, frames), size, self._resample)
 
 
 class PreparedClip:
@@ -77,14 +78,14 @@ class PreparedClip:
         self._clip = clip
         self._spec = spec
         self._frames = clip.frames()
-        self._first = list(islice(self._frames, spec.beam_frames))
-        readable = [frame.pixels for frame in self._first if frame.pixels is not None]
-        while not readable:  # a clip that begins with damage
-            frame = next(self._frames, None)
-            if frame is None:
+        self._first = HeldFrames()
+        for frame in islice(self._frames, spec.beam_frames):
+            self._first.add(frame)
+        while not (readable := self._first.readable()):  # a clip that begins with damage
+            later = next(self._frames, None)
+            if later is None:
                 raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
-            self._first.append(frame)
-            readable = [frame.pixels] if frame.pixels is not None else []
+            self._first.add(later)
         info = clip.info
         if spec.beam == "detect":
             self.beam = find_beam(readable, info.region, spec.beam_min_confidence)
@@ -101,7 +102,8 @@ class PreparedClip:
     def frames(self) -> Iterator[PreparedFrame]:
         """Every ``stride``-th frame, prepared; unreadable ones with their status."""
         wanted = (frame for frame in self.source_frames() if frame.index % self._spec.stride == 0)
-        while some := list(islice(wanted, TOGETHER)):
+        together = group_size(self.beam.mask.size)
+        while some := list(islice(wanted, together)):
             yield from self._prepared(some)
 
     def _prepared(self, frames: Sequence[Frame]) -> Iterator[PreparedFrame]:
@@ -112,7 +114,7 @@ class PreparedClip:
 
     def source_frames(self) -> Iterator[Frame]:
         """Every frame as the reader gave it; once, and in place of :meth:`frames`."""
-        return chain(self._first, self._frames)
+        return chain(self._first.taken(), self._frames)
 
 
 def prepare(clip: Clip, spec: PreprocessSpec) -> PreparedClip:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
+from lusfx.preprocess import resize
 from lusfx.preprocess.resize import resized
 from lusfx.types import Box
 
@@ -24,6 +28,25 @@ def test_together_is_as_one_by_one(
         assert len(found) == n_images
         for image, one in zip(images, found, strict=True):
             np.testing.assert_array_equal(one, np.asarray(Image.fromarray(image).resize(size, chosen, box=corners)))
+
+
+def test_large_images_go_one_by_one_and_come_out_the_same(
+    generator: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = list(generator.integers(0, 256, (5, 47, 64), dtype=np.uint8))
+    together = list(resized(images, (20, 13), Image.Resampling.BILINEAR))
+    monkeypatch.setattr(resize, "LARGE_PX", 47 * 64 - 1)
+    taken = 0
+
+    def counted() -> Iterator[NDArray[np.uint8]]:
+        nonlocal taken
+        for image in images:
+            taken += 1
+            yield image
+
+    for number, one in enumerate(resized(counted(), (20, 13), Image.Resampling.BILINEAR)):
+        assert taken == number + 1
+        np.testing.assert_array_equal(one, together[number])
 
 
 def test_pixels_that_do_not_lie_together_are_taken(generator: np.random.Generator) -> None:
