@@ -10,7 +10,7 @@ from typing import Protocol
 from lusfx.config import PreprocessSpec
 from lusfx.engine.decoding.clip import OUT_OF_MEMORY, Event, Portion, Refusal, decode
 from lusfx.engine.decoding.jobs import POLL_S, Job, Jobs
-from lusfx.engine.decoding.limits import Limits
+from lusfx.engine.decoding.limits import Limits, takes_too_long
 from lusfx.engine.decoding.process import WorkerDiedError, WorkerProcess
 from lusfx.errors import DecoderError
 from lusfx.site_key import SiteKey
@@ -120,12 +120,17 @@ class ProcessDecoders:
             if self._hungry_s > HUNGER_S and self.n_used < self.n_workers:
                 self.n_used, self._hungry_s = self.n_used + 1, 0.0
         for worker in list(self._workers):
-            if worker in heard:
+            worker.clip_s += listened_s
+            if worker.begun and worker.job is not None and worker.clip_s > self.limits.clip_s:
+                # It counts its own time and gives up before, unless the file has made something else of it.
+                yield from self._buried(worker, jobs, selector, "timed-out", takes_too_long(self.limits.clip_s))
+            elif worker in heard:
                 yield from self._heard(worker, jobs, selector)
             elif worker.job is not None or not worker.ready:
                 worker.silent_s += listened_s
                 if worker.silent_s > (self.limits.silence_s if worker.ready else START_S):
-                    yield from self._buried(worker, jobs, selector, "timed-out")
+                    detail = f"no frame was decoded for {self.limits.silence_s:g} s"
+                    yield from self._buried(worker, jobs, selector, "timed-out", detail)
 
     def _heard(
         self, worker: WorkerProcess, jobs: Jobs, selector: selectors.BaseSelector
@@ -133,7 +138,8 @@ class ProcessDecoders:
         try:
             event = worker.receive()
         except WorkerDiedError:
-            yield from self._buried(worker, jobs, selector, "decoder-died")
+            detail = f"the decoding process {worker.epitaph()} on this file"
+            yield from self._buried(worker, jobs, selector, "decoder-died", detail)
             return
         if worker.begun:
             self._starts_failed = 0
@@ -147,13 +153,9 @@ class ProcessDecoders:
         yield job, event
 
     def _buried(
-        self, worker: WorkerProcess, jobs: Jobs, selector: selectors.BaseSelector, code: str
+        self, worker: WorkerProcess, jobs: Jobs, selector: selectors.BaseSelector, code: str, detail: str
     ) -> Iterator[tuple[Job, Event]]:
         """End a decoder; what it was decoding has failed."""
-        if code == "timed-out":
-            detail = f"no frame was decoded for {self.limits.silence_s:g} s"
-        else:
-            detail = f"the decoding process {worker.epitaph()} on this file"
         self._end(worker, selector)
         if worker.job is not None and worker.begun:
             yield worker.job, Refusal("failed", code, detail)

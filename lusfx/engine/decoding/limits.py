@@ -12,6 +12,8 @@ MEMORY_MB = 2048
 """What decoding a clip may take beyond what a decoder takes at rest: a 4K cine loop takes 600 MB."""
 SILENCE_S = 60.0
 """A decoder that decodes no frame for so long is stuck."""
+CLIP_S = 3600.0
+"""No clip is worth a decoder for longer: the longest one that is taken, of 20,000 frames, is decoded by then at 6 frames/s."""
 MOST_WORKERS = 8
 """Never more by default: each takes some 70 MB, and one disk has to feed them all."""
 
@@ -22,10 +24,13 @@ class Limits:
 
     :param memory_mb: megabytes of address space that it may take for clips; ``LUSFX_DECODER_MEMORY_MB``.
     :param silence_s: seconds without a decoded frame, after which it is ended; ``LUSFX_DECODER_TIMEOUT_S``.
+    :param clip_s: seconds of work on one clip, after which that is given up; ``LUSFX_DECODER_CLIP_S``. While the run takes
+        no frames, the decoder waits, and that does not count.
     """
 
     memory_mb: int = MEMORY_MB
     silence_s: float = SILENCE_S
+    clip_s: float = CLIP_S
 
     @classmethod
     def of_environment(cls) -> Self:
@@ -34,7 +39,13 @@ class Limits:
         :raises UsageError: if that is no positive number.
         """
         memory_mb = _positive("LUSFX_DECODER_MEMORY_MB", MEMORY_MB)
-        return cls(max(int(memory_mb), 1), _positive("LUSFX_DECODER_TIMEOUT_S", SILENCE_S))
+        silence_s, clip_s = _positive("LUSFX_DECODER_TIMEOUT_S", SILENCE_S), _positive("LUSFX_DECODER_CLIP_S", CLIP_S)
+        return cls(max(int(memory_mb), 1), silence_s, clip_s)
+
+
+def takes_too_long(clip_s: float) -> str:
+    """What a person reads of a clip that took more than so many seconds."""
+    return f"decoding it takes more than {clip_s:g} s in all"
 
 
 def default_workers() -> int:

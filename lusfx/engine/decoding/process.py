@@ -31,7 +31,7 @@ class WorkerProcess:
     :raises OSError: if it cannot be started.
 
     ``ready`` once it can be given a job; ``begun`` once it has taken it up, so that its end may be the file's fault;
-    ``silent_s`` is how long the run has listened to it in vain.
+    ``silent_s`` is how long the run has listened to it in vain, ``clip_s`` how long it has listened since it gave it its job.
 
     A new interpreter is started, and never a fork of this process, which has threads. What it prints is dropped: decoders
     and plugins quote files, and files name patients.
@@ -40,7 +40,7 @@ class WorkerProcess:
     def __init__(self, spec: PreprocessSpec, site_key: SiteKey, limits: Limits) -> None:
         self.ready = self.begun = False
         self.job: Job | None = None
-        self.silent_s = 0.0
+        self.silent_s = self.clip_s = 0.0
         self._size = spec.size
         self._n_frames = 0
         self._header = bytearray(wire.HEADER.size)
@@ -62,6 +62,7 @@ class WorkerProcess:
                     "preprocess": spec.model_dump(mode="json"),
                     "memory_mb": limits.memory_mb,
                     "silence_s": limits.silence_s,
+                    "clip_s": limits.clip_s,
                 },
             )
         )
@@ -70,7 +71,8 @@ class WorkerProcess:
     def decode(self, job: Job) -> None:
         """Give it a source. If it has ended meanwhile, :meth:`receive` tells."""
         assert job.source.reader is not None
-        self.job, self.begun, self.silent_s, self._n_frames = job, False, 0.0, 0
+        self.job, self.begun, self._n_frames = job, False, 0
+        self.silent_s = self.clip_s = 0.0
         self.connection.setblocking(True)  # it waits for nothing else, so it reads at once
         self._send(wire.pack(wire.JOB, {"path": str(job.source.path), "suffixes": list(job.source.reader.suffixes)}))
         self.connection.setblocking(False)

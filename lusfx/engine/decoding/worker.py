@@ -19,6 +19,8 @@ from lusfx.config import PreprocessSpec
 from lusfx.contracts import Reader
 from lusfx.engine.decoding import wire
 from lusfx.engine.decoding.clip import Event, Refusal, decode
+from lusfx.engine.decoding.limits import takes_too_long
+from lusfx.errors import UnreadableClipError
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey
 
@@ -42,6 +44,8 @@ class Worker:
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self._sent_s = time.monotonic()
+        self._worked_s = 0.0
+        """On the clip in hand, up to ``_sent_s``."""
 
     def serve(self) -> None:
         """Decode what is asked for until the run closes the connection."""
@@ -50,7 +54,7 @@ class Worker:
             site_key = SiteKey(bytes.fromhex(setup["site_key"]))
             spec = PreprocessSpec.model_validate(setup["preprocess"])
             readers = load_registry().readers.as_mapping()
-            self._alarm_s = SLACK * setup["silence_s"]
+            self._alarm_s, self._clip_s = SLACK * setup["silence_s"], setup["clip_s"]
             limit_process(setup["memory_mb"])
             self._send(wire.pack(wire.READY, {}))
             while True:
@@ -67,19 +71,27 @@ class Worker:
             self._send(wire.pack_event(event))
             return
         self._send(wire.pack(wire.ALIVE, {}))  # from here on, its end may be the file's fault
+        self._worked_s = 0.0
         self._alive()
         for event in decode(reader, path, site_key, spec, self._alive):
             self._send(wire.pack_event(event))
             signal.setitimer(signal.ITIMER_REAL, self._alarm_s)
 
     def _alive(self) -> None:
-        """Put the alarm off, and tell the run now and then."""
+        """Put the alarm off, and tell the run now and then.
+
+        :raises UnreadableClipError: if the clip in hand has taken too long.
+        """
         signal.setitimer(signal.ITIMER_REAL, self._alarm_s)
-        if time.monotonic() - self._sent_s > HEARTBEAT_S:
+        since_s = time.monotonic() - self._sent_s
+        if self._worked_s + since_s > self._clip_s:
+            raise UnreadableClipError("timed-out", takes_too_long(self._clip_s))
+        if since_s > HEARTBEAT_S:
             self._send(wire.pack(wire.ALIVE, {}))
 
     def _send(self, message: bytes) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)  # the run may take its time to read
+        self._worked_s += time.monotonic() - self._sent_s
         self.connection.sendall(message)
         self._sent_s = time.monotonic()
 

@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from lusfx.contracts import Reader
+from lusfx.engine.decoding import wire
 from lusfx.errors import SkippedClipError
 from lusfx.hookspecs import hookimpl
 from lusfx.types import ClipInfo, Frame, FrameStatus, TimeSource
@@ -51,6 +52,10 @@ class ScriptClip:
             if word == "x":
                 yield Frame(index, index / 10, None, FrameStatus.UNREADABLE)
                 continue
+            if word == "forever":
+                while True:
+                    time.sleep(0.02)
+                    yield Frame(index, index / 10, np.full((SIZE, SIZE), 7, np.uint8))
             if not word.isdecimal():
                 self.misbehave(*word.split(":"))
                 continue
@@ -68,6 +73,10 @@ class ScriptClip:
                 pass
         elif deed == "hang":
             time.sleep(10_000)
+        elif deed == "beat":
+            while True:
+                time.sleep(0.02)
+                os.write(int(sys.argv[1]), wire.pack(wire.ALIVE, {{}}))
         elif deed == "sleep":
             time.sleep(float(argument))
         elif deed == "gorge":

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lusfx.config import PreprocessSpec
 from lusfx.engine.decoding.clip import Ending, Event, Portion, Refusal
 from lusfx.engine.decoding.decoders import ProcessDecoders, ThreadDecoder
 from lusfx.engine.decoding.jobs import Job, Jobs
@@ -88,6 +89,33 @@ def test_a_slow_file_is_not_a_stuck_one(decode_all: DecodeAll) -> None:
     script = " ".join(["1 sleep:0.3"] * 5)
     events = decode_all(script, silence_s=1.2)
     assert levels(events[script]) == [1] * 5
+
+
+@pytest.mark.parametrize("deed", ["forever", "beat"])
+def test_a_file_that_goes_on_for_ever_is_given_up(decode_all: DecodeAll, deed: str) -> None:
+    """It is never silent. In the second case nothing but the run counts the time: the file has the process in its hands."""
+    scripts = [f"1 {deed}", "2"]
+    events = decode_all(*scripts, clip_s=0.5)
+    assert refusal(events[scripts[0]]) == ("failed", "timed-out")
+    assert events[scripts[0]][-1].detail == "decoding it takes more than 0.5 s in all"  # type: ignore[union-attr]
+    assert levels(events[scripts[1]]) == [2]
+
+
+def test_waiting_for_a_slow_encoder_is_no_time_spent_on_a_clip(
+    make_sources: Callable[..., list[Source]], site_key: SiteKey
+) -> None:
+    jobs = Jobs(2, copy=lambda job: None)
+    (source,) = make_sources(" ".join(map(str, range(20))))
+    jobs.put(Job(source, "0" * 64, None), lambda: False)
+    jobs.put(None, lambda: False)
+    large = PreprocessSpec(size=512, beam="off")  # two images fill a portion, and a portion the socket
+    started, seen = time.monotonic(), list[Event]()
+    for _job, event in ProcessDecoders(large, site_key, 1, Limits(clip_s=1.0)).run(jobs, lambda: False, lambda: True):
+        time.sleep(0.25)
+        seen.append(event)
+    assert levels(seen) == list(range(20))
+    assert isinstance(seen[-1], Ending)
+    assert time.monotonic() - started > 2
 
 
 def test_what_a_reader_prints_goes_nowhere(decode_all: DecodeAll, capfd: pytest.CaptureFixture[str]) -> None:

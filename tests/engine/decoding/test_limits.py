@@ -24,13 +24,17 @@ def test_the_environment_decides_before_the_cores(monkeypatch: pytest.MonkeyPatc
     assert default_workers() == 23
     monkeypatch.setenv("LUSFX_DECODER_MEMORY_MB", "700")
     monkeypatch.setenv("LUSFX_DECODER_TIMEOUT_S", "2.5")
-    assert Limits.of_environment() == Limits(700, 2.5)
+    monkeypatch.setenv("LUSFX_DECODER_CLIP_S", "90")
+    assert Limits.of_environment() == Limits(700, 2.5, 90)
 
 
+@pytest.mark.parametrize("name", ["LUSFX_DECODER_TIMEOUT_S", "LUSFX_DECODER_CLIP_S", "LUSFX_DECODER_MEMORY_MB"])
 @pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "much"])
-def test_a_limit_that_is_no_number_above_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setenv("LUSFX_DECODER_TIMEOUT_S", text)
-    with pytest.raises(UsageError, match="LUSFX_DECODER_TIMEOUT_S"):
+def test_a_limit_that_is_no_number_above_nothing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(UsageError, match=name):
         Limits.of_environment()
 
 
