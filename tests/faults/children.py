@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -34,14 +35,31 @@ class Trial:
     facts: dict[str, Any]
 
 
-def run_trials(module: str, arguments: Sequence[object], n_trials: int, *, longest_s: float = 30) -> Iterator[Trial]:
+def run_trials(
+    module: str, arguments: Sequence[object], n_trials: int, *, longest_s: float = 30, n_children: int = 1
+) -> Iterator[Trial]:
     """Run ``python -m MODULE ARGUMENTS FIRST END`` until every trial has had its turn.
 
     :param longest_s: a trial that takes longer hangs.
+    :param n_children: which share the trials, each of them a run of numbers, and are at work at the same time.
     """
-    first = 0
-    while first < n_trials:
-        for trial in _run_child(module, arguments, first, n_trials, longest_s):
+    ends = [n_trials * (child + 1) // n_children for child in range(n_children)]
+    shares = zip([0, *ends], ends, strict=False)
+    if n_children == 1:
+        yield from _run_share(module, arguments, 0, n_trials, longest_s)
+        return
+    with ThreadPoolExecutor(n_children) as threads:
+        done = [
+            threads.submit(lambda share: list(_run_share(module, arguments, *share, longest_s)), one) for one in shares
+        ]
+        for share in done:
+            yield from share.result()
+
+
+def _run_share(module: str, arguments: Sequence[object], first: int, end: int, longest_s: float) -> Iterator[Trial]:
+    """One child after the other: each that ends early is followed by another."""
+    while first < end:
+        for trial in _run_child(module, arguments, first, end, longest_s):
             first = trial.number + 1
             yield trial
 

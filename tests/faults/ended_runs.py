@@ -1,90 +1,115 @@
 """Trials of runs that are ended: killed at a time or at a call that changes the file system, or asked to stop.
 
 ``python -m tests.faults.ended_runs WORK SCHEDULE FIRST END``, with a schedule such as ``extract*5,pack*4`` of
-:data:`PLANS`. Each run is a process of its own, forked from this one, which has imported what it takes.
+:data:`PLANS`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import io
 import json
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import lusfx.encoders.onnx_runtime
-import lusfx.engine.pipeline
 import lusfx.readers.dicom_pixels
 import lusfx.readers.video  # noqa: F401 - imported once, and not by each of the runs
-from lusfx.cache import Cache, pack, read_ledger, verify
+from lusfx.cache import Cache, clip_key, pack, read_ledger, verify
 from lusfx.cli import main as command_line
 from lusfx.durable import TEMPORARY_PREFIX
-from lusfx.engine.extract import Progress, extract
+from lusfx.engine import pipeline
+from lusfx.engine.decoding import clip, decoders
+from lusfx.engine.decoding.jobs import Job
+from lusfx.engine.decoding.process import WorkerProcess
+from lusfx.engine.extract import BATCH_SIZE, Progress, extract
+from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipEmbeddings
 from tests.faults.archive import plain_encoder, same, write_site_key
-from tests.faults.failing_disk import NEVER, FailingDisk
-from tests.faults.sources import sound_files
+from tests.faults.failing_disk import NEVER
+from tests.faults.forks import Ended, finish, kill_decoder, run, start, tell
+from tests.faults.sources import Sound, cine, dataset_of, sound_files
 
 SEED = 29
-PLANS = ("extract", "workers", "pack", "signals")
-LONGEST_END_S = 30
+PLANS = ("extract", "workers", "pack", "signals", "long", "decoders")
 DECODER_EVERY = 8
 """So many signals, and one is sent to a run with a decoding process."""
 PACK_BYTES = 1 << 10
 """So few that packing writes many packs."""
 TOLERATED = ("unfinished-run", "damaged-ledger")
 """What a killed run may leave in its ledger: no totals, and the half of a last line."""
+N_LONG, LONG_FRAMES = 24, 66
+"""How many long clips there are, and how long they are: about as long as the pipeline may run ahead with short ones."""
+
+MOST_TO_WRITE = pipeline.CLIPS_TO_WRITE + 2
+"""Encoded clips that may not be in the cache yet: those that wait, the one that is written, the one that is handed over."""
 
 
-@dataclass
-class Ended:
-    """How a run ended.
+def most_begun(n_frames: int, streams: int, n_decoders: int = 1) -> int:
+    """Clips that a run may have begun and not stored, as its queues are made.
 
-    :param code: exit code, negative for a signal.
-    :param told: what it wrote into its pipe.
-    :param seconds: from the signal to the end of the process.
-    :param orphans: its decoding processes that outlived it by more than two seconds.
+    :param n_frames: of the shortest clip.
+    :param streams: of the encoder.
     """
+    messages = pipeline.MESSAGES_AHEAD + 2  # one is being sent, and one handled
+    batches = (
+        messages + streams + 2 + 1
+    )  # one waits for a stream, one is added before the oldest is waited for, one is filled
+    return n_decoders + -(-batches * BATCH_SIZE // n_frames) + n_decoders + MOST_TO_WRITE
 
-    code: int
-    told: bytes
-    seconds: float = 0.0
-    orphans: int = 0
-    problems: list[str] = field(default_factory=list)
 
-    @property
-    def counts(self) -> tuple[int, int]:
-        """Sources encoded and found cached, of an extraction that came to its end; negative of another."""
-        words = self.told.rpartition(b":")[0].replace(b".", b"").split()
-        return (int(words[0]), int(words[1])) if len(words) == 2 else (-1, -1)
+def long_clips() -> Iterable[Sound]:
+    """DICOM files of :data:`LONG_FRAMES` frames, which are decoded faster than they are encoded."""
+    from pydicom import dcmwrite
+
+    for number in range(N_LONG):
+        frames = np.concatenate([cine(100 * number + part) for part in range(LONG_FRAMES // len(cine(0)))])
+        written = io.BytesIO()
+        dcmwrite(written, dataset_of(frames, number), enforce_file_format=True)
+        yield Sound(f"{number}.dcm", written.getvalue())
+
+
+def import_all() -> None:
+    """Import what a run takes: a part of it waits until it is needed."""
+    import onnxruntime  # noqa: F401
+
+    load_registry()
+    datetime.strptime("2000", "%Y")
 
 
 class Bench:
-    """A small archive, and what a clean run makes of it."""
+    """A small archive, and what a clean run makes of it.
 
-    def __init__(self, work: Path, *, with_workers: bool) -> None:
+    :param sources: one of each format by default.
+    """
+
+    def __init__(self, work: Path, *, with_workers: bool, sources: Iterable[Sound] | None = None) -> None:
+        import_all()
         self.work = work
         self.site_key: SiteKey = write_site_key(work)
         os.environ["LUSFX_SITE_KEY"] = str(work / "site.key")
         self.encoder = str(plain_encoder(work))
         self.exams = work / "exams"
         self.exams.mkdir()
-        for one in sound_files():
+        for one in sound_files() if sources is None else sources:
             (self.exams / one.name).write_bytes(one.content)
-        self.n_sources = len(list(self.exams.iterdir()))
+        self.names = {clip_key(path): path.name for path in self.exams.iterdir()}
+        self.n_sources = len(self.names)
         self.clean = work / "clean"
+        run(self.extraction(work / "first", 0), NEVER)  # the first time takes longer
         ended, self.seconds = self._timed(lambda: self.extraction(self.clean, 0))
-        self.n_calls = int(ended.told.rpartition(b":")[2])
+        self.n_calls, self.streams = ended.n_calls, int(ended.done["streams"])
         self.clips = self.read_all(self.clean)
+        self.shortest = min(clip.n_frames for clip in self.clips.values())
         assert (ended.code, len(self.clips)) == (0, self.n_sources), ended
         self.worker_seconds = 0.0
         if with_workers:
@@ -93,7 +118,7 @@ class Bench:
         copy = work / "packed"
         shutil.copytree(self.clean, copy)
         packed, self.pack_seconds = self._timed(lambda: self.packing(copy))
-        self.n_pack_calls = int(packed.told.rpartition(b":")[2])
+        self.n_pack_calls = packed.n_calls
         assert packed.code == 0, packed
 
     def _timed(self, do: Callable[[], Callable[[int], None]]) -> tuple[Ended, float]:
@@ -101,16 +126,26 @@ class Bench:
         ended = run(do(), at=NEVER)
         return ended, time.monotonic() - started
 
-    def extraction(self, cache: Path, workers: int) -> Callable[[int], None]:
-        """A run that says one byte a settled source."""
+    def extraction(
+        self, cache: Path, workers: int, progress: Callable[[Progress], None] | None = None
+    ) -> Callable[[int], None]:
+        """A run that tells of each clip when its decoding begins, when it is encoded, and when it is settled.
+
+        :param progress: what else is done after each settled clip.
+        """
 
         def do(pipe: int) -> None:
-            def tell(progress: Progress) -> None:
-                os.write(pipe, b".")
+            tell_of_clips(pipe)
+
+            def settled(now: Progress) -> None:
+                tell(pipe, "settled")
+                if progress is not None:
+                    progress(now)
 
             result = extract([self.exams], cache, encoder=self.encoder, device="cpu", threads=1, workers=workers,
-                             site_key=self.site_key, progress=tell)  # fmt: skip
-            os.write(pipe, f"{result.counts['encoded']} {result.counts['cached']}".encode())
+                             site_key=self.site_key, progress=settled)  # fmt: skip
+            codes = [trouble.code for trouble in result.troubles]
+            tell(pipe, "done", json.dumps(dict(result.counts) | {"codes": codes, "streams": result.profile.streams}))
 
         return do
 
@@ -124,6 +159,7 @@ class Bench:
         """The command itself, which listens to signals."""
 
         def do(pipe: int) -> None:
+            tell_of_listening(pipe)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.argv = ["lusfx", "extract", str(self.exams), "--cache", str(cache), "--encoder", self.encoder, "--device",
                         "cpu", "--threads", "1", "--workers", str(workers), "--json"]  # fmt: skip
@@ -143,19 +179,51 @@ class Bench:
     def killed_extraction(self, cache: Path, random: np.random.Generator, number: int, workers: int) -> dict[str, Any]:
         at_call = workers == 0 and number % 2 == 0
         at = int(random.integers(self.n_calls)) if at_call else NEVER
+        share = random.random()
+        if workers and number % 2:
+            share = (1 + share) / 2  # for half of the time the decoding process starts, and nothing is begun
         longest = self.worker_seconds if workers else self.seconds
-        ended = run(self.extraction(cache, workers), at, after_s=None if at_call else random.random() * longest)
+        ended = run(self.extraction(cache, workers), at, after_s=None if at_call else share * longest)
         problems = ended.problems + ["an orphan"] * ended.orphans
-        held = self.state(cache, ended.told.count(b"."), problems)
+        held = self.state(cache, len(ended.words("settled")), problems)
+        begun, encoded = ended.names("begun"), ended.names("encoded")
+        if not held <= encoded <= begun:
+            problems.append(f"{held} are there, {encoded} were encoded and {begun} begun")
+        if len(encoded - held) > MOST_TO_WRITE * ended.killed:
+            problems.append(f"{len(encoded - held)} clips were encoded and are not there")
+        if len(begun - held) > most_begun(self.shortest, self.streams) * ended.killed:
+            problems.append(f"{len(begun - held)} clips were begun and are not there")
         again = run(self.extraction(cache, workers), NEVER)
-        n_encoded, n_cached = again.counts
-        if again.code != 0 or n_encoded + n_cached != self.n_sources:
-            problems.append(f"the next run ended with {again.code}: {again.told!r}")
-        if n_encoded != self.n_sources - held:
-            problems.append(f"{n_encoded} encoded again though {held} of {self.n_sources} were there")
+        counts = again.done.get("encoded", 0), again.done.get("cached", 0)
+        if again.code != 0 or counts != (self.n_sources - len(held), len(held)):
+            problems.append(
+                f"the next run ended with {again.code}, and encoded and found {counts}; {len(held)} were there"
+            )
+        if again.names("begun") & held:
+            problems.append("clips were decoded again though they were there")
         self.compare(cache, problems)
-        killed = ended.code == -signal.SIGKILL
-        return {"way": "call" if at_call else "time", "killed": killed, "held": held, "problems": problems}
+        return {"way": "call" if at_call else "time", "killed": ended.killed, "held": len(held), "clips": self.n_sources,
+                "frames": self.shortest, "begun again": len(begun - held), "encoded again": len(encoded - held),
+                "problems": problems}  # fmt: skip
+
+    def killed_decoder(self, cache: Path, random: np.random.Generator) -> dict[str, Any]:
+        """The run goes on: what its decoding process had in hand has failed, and the rest is done."""
+        child, reading = start(self.extraction(cache, 1))
+        killed = kill_decoder(child, random.random() * self.worker_seconds)
+        ended = finish(child, reading)
+        problems = ended.problems + ["an orphan"] * ended.orphans
+        held = self.state(cache, len(ended.words("settled")), problems)
+        codes = ended.done.get("codes")
+        if ended.code != 0 or codes not in ([], ["decoder-died"]) or len(held) + len(codes) != self.n_sources:
+            problems.append(f"the run ended with {ended.code} and {codes}, and {len(held)} clips are there")
+        noticed = len(ended.words("decoder")) - 1
+        if noticed > int(killed) or len(codes or []) > noticed:
+            problems.append(f"{noticed} more decoding processes were started")
+        again = run(self.extraction(cache, 0), NEVER)
+        if again.code != 0 or again.done["cached"] != len(held):
+            problems.append(f"the next run ended with {again.code}: {again.done}")
+        self.compare(cache, problems)
+        return {"killed": noticed > 0, "failed": len(codes or []), "problems": problems}
 
     def killed_packing(self, cache: Path, random: np.random.Generator, number: int) -> dict[str, Any]:
         shutil.copytree(self.clean, cache)
@@ -164,16 +232,15 @@ class Bench:
         ended = run(self.packing(cache), at, after_s=None if at_call else random.random() * self.pack_seconds)
         problems = list(ended.problems)
         held = self.state(cache, 0, problems)
-        if held != self.n_sources:
-            problems.append(f"{self.n_sources - held} clips are lost")
+        if len(held) != self.n_sources:
+            problems.append(f"{self.n_sources - len(held)} clips are lost")
         if (again := run(self.packing(cache), NEVER)).code != 0:
             problems.append(f"the next packing ended with {again.code}")
         self.compare(cache, problems)
         (store,) = Cache.open(cache).stores()
         if list(store.files()):
             problems.append("clips were left loose")
-        return {"way": "call" if at_call else "time", "killed": ended.code == -signal.SIGKILL, "held": held,
-                "problems": problems}  # fmt: skip
+        return {"way": "call" if at_call else "time", "killed": ended.killed, "held": len(held), "problems": problems}
 
     def asked_to_stop(self, cache: Path, random: np.random.Generator, number: int) -> dict[str, Any]:
         workers = int(number % DECODER_EVERY == DECODER_EVERY - 1)
@@ -181,8 +248,9 @@ class Bench:
         longest = self.worker_seconds if workers else self.seconds
         ended = run(self.command(cache, workers), NEVER, after_s=random.random() * longest, number=wanted)
         problems = ended.problems + ["an orphan"] * ended.orphans
-        # Before the command listens to SIGTERM, the signal ends it at once, and there is nothing to tidy.
-        if ended.code not in (0, 130) and ended.code != -wanted:
+        # Before and after the command listens, the signal ends it at once, and there is nothing to tidy.
+        deaf = ended.words(wanted.name)[-1:] != [["heard"]]
+        if ended.code not in (0, 130) and not (deaf and ended.code in (1, -wanted)):
             problems.append(f"ended with {ended.code}")
         if cache.exists() and list(cache.rglob(f"{TEMPORARY_PREFIX}*")):
             problems.append("a temporary file is left")
@@ -194,12 +262,12 @@ class Bench:
         return {"signal": wanted.name, "code": ended.code, "workers": workers, "seconds": round(ended.seconds, 3),
                 "problems": problems}  # fmt: skip
 
-    def state(self, cache: Path, n_acknowledged: int, problems: list[str]) -> int:
-        """Look at what an ended run left; the number of clips that are there."""
+    def state(self, cache: Path, n_acknowledged: int, problems: list[str]) -> set[str]:
+        """Look at what an ended run left; the names of the clips that are there."""
         if not (cache / "cache.json").exists():
             if n_acknowledged:
                 problems.append("a clip was acknowledged, and there is no cache")
-            return 0
+            return set()
         opened = Cache.open(cache)
         torn = [finding.code for finding in verify(opened).findings if finding.code not in TOLERATED]
         if torn:
@@ -213,7 +281,7 @@ class Bench:
             problems.append(f"{n_acknowledged} were acknowledged, and {len(entries)} are recorded")
         if not all(same(clip, self.clips.get(key)) for key, clip in clips.items()):
             problems.append("a clip is not what a clean run makes of it")
-        return len(clips)
+        return {self.names[key] for key in clips}
 
     def compare(self, cache: Path, problems: list[str]) -> None:
         """Note where a cache does not hold what a clean run makes."""
@@ -229,6 +297,10 @@ class Bench:
                 return self.killed_packing(cache, random, number)
             if plan == "signals":
                 return self.asked_to_stop(cache, random, number)
+            if plan == "decoders":
+                return self.killed_decoder(cache, random)
+            if plan == "long":
+                return self.killed_extraction(cache, random, number // 2, number % 2)
             return self.killed_extraction(cache, random, number, int(plan == "workers"))
         except Exception as error:
             return {"problems": [f"{type(error).__name__}: {error}"]}
@@ -236,92 +308,52 @@ class Bench:
             shutil.rmtree(cache, ignore_errors=True)
 
 
-def run(
-    do: Callable[[int], None], at: int, *, after_s: float | None = None, number: signal.Signals = signal.SIGKILL
-) -> Ended:
-    """Do something in a process of its own, and end it.
+def tell_of_clips(pipe: int) -> None:
+    """From now on this process tells of each clip that it begins to decode and that is encoded, and of decoding processes.
 
-    :param at: the call that changes the file system at which it is killed, or :data:`NEVER`.
-    :param after_s: seconds after which it is sent the signal; None to let it be.
+    It tells before it does so: what is told of and not done counts as if it was done.
     """
-    child, reading = start(do, at)
-    if after_s is not None:
-        time.sleep(after_s)
-        os.kill(child, number)  # not yet waited for, so nobody else has its number
-    return finish(child, reading)
+    begin, decode_there, hand_over = WorkerProcess.__init__, WorkerProcess.decode, pipeline.Pipeline._hand_over
+
+    def decode(reader: Any, path: Path, *rest: Any) -> Any:
+        tell(pipe, "begun", path.name)
+        return clip.decode(reader, path, *rest)
+
+    def start_decoder(worker: WorkerProcess, *arguments: Any) -> None:
+        tell(pipe, "decoder")
+        begin(worker, *arguments)
+
+    def give(worker: WorkerProcess, job: Job) -> None:
+        tell(pipe, "begun", job.source.path.name)
+        decode_there(worker, job)
+
+    def hand(run: pipeline.Pipeline, encoded: Any) -> None:
+        tell(pipe, "encoded", encoded.job.source.path.name)
+        hand_over(run, encoded)
+
+    for owner, name, telling in (
+        (decoders, "decode", decode),
+        (WorkerProcess, "__init__", start_decoder),
+        (WorkerProcess, "decode", give),
+        (pipeline.Pipeline, "_hand_over", hand),
+    ):
+        setattr(owner, name, telling)
 
 
-def start(do: Callable[[int], None], at: int = NEVER) -> tuple[int, int]:
-    """Begin it; its process id, and where to read what it tells."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        _child(do, at, writing)
-    os.close(writing)
-    return child, reading
+def tell_of_listening(pipe: int) -> None:
+    """From now on this process tells of each signal whether it listens to it."""
+    really_set = signal.signal
 
+    def set_handler(number: int, handler: Any) -> Any:
+        deaf = handler in (signal.SIG_DFL, signal.default_int_handler)
+        if deaf:
+            tell(pipe, signal.Signals(number).name, "deaf")
+        before = really_set(number, handler)
+        if not deaf:
+            tell(pipe, signal.Signals(number).name, "heard")
+        return before
 
-def finish(child: int, reading: int) -> Ended:
-    """Wait for its end.
-
-    :returns: with a colon and the number of its calls at the end of what it told, where it came to its end.
-    """
-    asked, problems = time.monotonic(), list[str]()
-    with os.fdopen(reading, "rb") as stream:
-        code = _wait(child, problems)
-        seconds = time.monotonic() - asked
-        orphans = _orphans(child)
-        os.set_blocking(stream.fileno(), False)
-        told = stream.read() or b""
-    return Ended(code, told, seconds, orphans, problems)
-
-
-def _child(do: Callable[[int], None], at: int, pipe: int) -> None:
-    disk = FailingDisk(at, "killed")
-    code = 1
-    try:
-        do(pipe)
-        code = 0
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    except KeyboardInterrupt:
-        code = 130
-    except BaseException as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-    disk.really_write(pipe, b":%d" % disk.n_calls)
-    os._exit(code)
-
-
-def _wait(child: int, problems: list[str]) -> int:
-    deadline = time.monotonic() + LONGEST_END_S
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > deadline:
-            problems.append("it does not end")
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return -signal.SIGKILL
-        time.sleep(0.001)
-
-
-def _orphans(parent: int) -> int:
-    """Decoding processes of a parent that are there two seconds after it."""
-    deadline = time.monotonic() + 2
-    while (n := _n_decoders(parent)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return n
-
-
-def _n_decoders(parent: int) -> int:
-    n = 0
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            words = path.read_bytes().split(b"\0")
-            n += b"lusfx.engine.decoding.worker" in words and str(parent).encode() in words
-    return n
+    signal.signal = set_handler  # type: ignore[assignment]
 
 
 def scheduled(schedule: str) -> list[tuple[str, int]]:
@@ -330,13 +362,32 @@ def scheduled(schedule: str) -> list[tuple[str, int]]:
     return [(plan, number) for plan, count in plans for number in range(int(count))]
 
 
+def is_long(plan: str, number: int) -> bool:
+    """Whether a trial is made with long clips: half of those that kill a decoding process are."""
+    return plan == "long" or (plan == "decoders" and number % 2 == 0)
+
+
+def bench_of(place: Path, todo: list[tuple[str, int]], *, long: bool) -> Bench | None:
+    """What the trials of one kind of clips need; None where there are none."""
+    of_kind = [one for one in todo if is_long(*one) == long]
+    if not of_kind:
+        return None
+    place.mkdir(parents=True)
+    with_workers = any(
+        plan in ("workers", "long", "decoders") or number >= DECODER_EVERY - 1 for plan, number in of_kind
+    )
+    return Bench(place, with_workers=with_workers, sources=long_clips() if long else None)
+
+
 def main(work: Path, schedule: str, first: int, end: int) -> None:
-    place = work / f"from-{first}"
-    place.mkdir()
     todo = scheduled(schedule)[first:end]
-    bench = Bench(place, with_workers=any(plan == "workers" or number >= DECODER_EVERY - 1 for plan, number in todo))
+    benches = {
+        long: bench_of(work / f"from-{first}-{'long' if long else 'short'}", todo, long=long) for long in (False, True)
+    }
     for at, (plan, number) in enumerate(todo, start=first):
         print(f"begin {at}", flush=True)
+        bench = benches[is_long(plan, number)]
+        assert bench is not None
         print(json.dumps(bench.trial(plan, number) | {"plan": plan}), flush=True)
 
 

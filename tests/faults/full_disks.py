@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lusfx.durable import TEMPORARY_PREFIX
-from tests.faults.ended_runs import Bench, finish, start
+from tests.faults.ended_runs import Bench
+from tests.faults.forks import finish, start
 
 PAGE = 4096
 
@@ -42,7 +43,7 @@ def trial(bench: Bench, disk: Path, n_pages: int, *, packing: bool) -> dict[str,
         problems.append(f"ended with {ended.code}")
     if list(cache.rglob(f"{TEMPORARY_PREFIX}*")):
         problems.append("a temporary file is left")
-    held = bench.state(cache, ended.told.count(b"."), problems)
+    held = len(bench.state(cache, len(ended.words("settled")), problems))
     if packing and held != bench.n_sources:
         problems.append("packing lost clips")
     filler.unlink()

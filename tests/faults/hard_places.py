@@ -10,16 +10,16 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 from lusfx.cache import Cache, verify
-from lusfx.engine.extract import Progress, extract
+from lusfx.engine.extract import Progress
 from lusfx.errors import CacheError
-from tests.faults.ended_runs import Bench, Ended, finish, start
+from tests.faults.ended_runs import Bench
+from tests.faults.forks import Ended, finish, start, tell
 
 NOBODY = 65534
-REFUSED = b"refused"
+REFUSED = "refused"
 READING, EXTRACTING = 0, 1
 """Numbers of the ordinary user's trials; in the others the cache is gone after so many sources less two."""
 
@@ -43,7 +43,7 @@ def or_refused(do: Callable[[int], None]) -> Callable[[int], None]:
         try:
             do(pipe)
         except CacheError:
-            os.write(pipe, REFUSED)
+            tell(pipe, REFUSED)
 
     return done
 
@@ -75,7 +75,7 @@ def of_another_user(bench: Bench, cache: Path, *, extracting: bool) -> list[str]
 
     ended = finish(*start(as_nobody(or_refused(bench.extraction(cache, 0) if extracting else read))))
     problems = ended.problems + [f"ended with {ended.code}"] * (ended.code != 0)
-    if (REFUSED in ended.told) != extracting:
+    if bool(ended.words(REFUSED)) != extracting:
         problems.append("it was not refused" if extracting else "it was refused")
     if tree(cache) != before:
         problems.append("the cache was changed")
@@ -86,21 +86,16 @@ def gone(bench: Bench, cache: Path, n_sources: int) -> list[str]:
     """The cache is moved away once so many sources are settled, and put back after the run."""
     elsewhere = cache.with_name(cache.name + "-elsewhere")
 
-    def do(pipe: int) -> None:
-        def move(progress: Progress) -> None:
-            os.write(pipe, b".")
-            if progress.settled == n_sources:
-                cache.rename(elsewhere)
+    def move(progress: Progress) -> None:
+        if progress.settled == n_sources:
+            cache.rename(elsewhere)
 
-        extract([bench.exams], cache, encoder=bench.encoder, device="cpu", threads=1, workers=0, site_key=bench.site_key,
-                progress=move)  # fmt: skip
-
-    ended: Ended = finish(*start(or_refused(do)))
+    ended: Ended = finish(*start(or_refused(bench.extraction(cache, 0, move))))
     problems = ended.problems + [f"ended with {ended.code}"] * (ended.code != 0)
     if cache.exists():
         problems.append("something was begun in the place of the cache")
-    held = bench.state(elsewhere, min(n_sources, ended.told.count(b".")), problems)
-    if held < bench.n_sources and REFUSED not in ended.told:
+    held = bench.state(elsewhere, min(n_sources, len(ended.words("settled"))), problems)
+    if len(held) < bench.n_sources and not ended.words(REFUSED):
         problems.append("clips are missing, and nothing was said")
     elsewhere.rename(cache)
     if (again := finish(*start(bench.extraction(cache, 0)))).code != 0:
@@ -110,7 +105,6 @@ def gone(bench: Bench, cache: Path, n_sources: int) -> list[str]:
 
 
 def main(place: Path, first: int, end: int) -> None:
-    datetime.strptime("2000", "%Y")  # imports a module of its own, which nobody else may read later on
     place.chmod(0o755)
     bench = Bench(place, with_workers=False)
     for number in range(first, end):

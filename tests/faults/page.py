@@ -101,11 +101,33 @@ def _corruption(row: Mapping[str, Any]) -> str:
 
 def _lost(row: Mapping[str, Any]) -> str:
     killed = row["killed"]
+    extractions = killed.get("extract", 0) + killed.get("long", 0)
     return (
         f"{row['runs']} runs, {sum(killed.values())} of which `kill -9` ended before they were done (extractions "
-        f"{killed.get('extract', 0)}, with a decoding process {killed.get('workers', 0)}, packings {killed.get('pack', 0)}; "
+        f"{extractions}, with a decoding process {killed.get('workers', 0)}, packings {killed.get('pack', 0)}; "
         f"{row['at a call']} at a call that changes the file system, the others at random times): {row['lost']} clips lost, "
         "unreadable or encoded again though they were there; the next run completes the cache, to the bit as a clean one"
+    )
+
+
+def _again(row: Mapping[str, Any]) -> str:
+    kinds = "; ".join(
+        f"of {kind} the next run decodes at most {of['begun again']['most']} again that it had begun, median "
+        f"{of['begun again']['median']:g}, and encodes at most {of['encoded again']['most']} again that it had encoded, median "
+        f"{of['encoded again']['median']:g}"
+        for kind, of in (
+            (f"{row['long']['clips']} clips of {row['long']['frames']} frames", row["long"]),
+            (f"{row['short']['clips']} clips of a few frames", row["short"]),
+        )
+    )
+    return f"{row['long']['runs'] + row['short']['runs']} of these runs that were extractions: {kinds}"
+
+
+def _decoders(row: Mapping[str, Any]) -> str:
+    return (
+        f"in {row['runs']} extractions the decoding process was ended by `kill -9` at a random time, in {row['killed']} before "
+        f"the work was done: the runs went on, in {row['failed']} the clip in its hand is recorded as failed (`decoder-died`), "
+        "and all others are encoded"
     )
 
 
@@ -132,10 +154,17 @@ def _limits(row: Mapping[str, Any]) -> str:
         for code in ("decoder-died", "timed-out", "out-of-memory", "reader-error")
     )
     return (
-        f"{row['deeds']} files that make a reader spin, wait, fail, crash or take all memory, each of them recorded with its "
-        f"code ({codes}), {row['bombs']} bombs and headers that lie, and a clip of {row['frames']:,} frames, among "
-        f"{row['good'] - 1} good clips, which are all encoded; at most {row['decoder_mib']} MiB (PSS) in a decoding process "
-        f"that may take {row['memory_mb']} MB beyond what it has at rest, {row['run_mib']} MiB in the run"
+        f"{row['deeds']} files that make a reader spin, wait, go on for ever, fail, crash or take all memory, each of them "
+        f"recorded with its code ({codes}), {row['bombs']} bombs and headers that lie, and a clip of {row['frames']:,} "
+        f"frames, among {row['good'] - 1} good clips, which are all encoded; at most {row['decoder_mib']} MiB (PSS) in a "
+        f"decoding process that may take {row['memory_mb']} MB beyond what it has at rest, {row['run_mib']} MiB in the run"
+    )
+
+
+def _old_files(row: Mapping[str, Any]) -> str:
+    return (
+        f"a cache of {row['clips']} clips, {row['task models']} task models and an encoder, kept as they were written first: "
+        f"{row['differences']} answers that are not those of then, also once the cache is packed by this version"
     )
 
 
@@ -169,7 +198,10 @@ ROWS = {
     "full disks": ("(at many sizes)", _full_disks, "test_disk.py"),
     "caches that cannot be written": ("A cache that cannot be written is left alone", _unwritable, "test_disk.py"),
     "no silent corruption": ("No silent corruption", _corruption, "test_corruption.py"),
+    "old files stay readable": ("What an earlier version wrote stays readable", _old_files, "test_old_files.py"),
     "nothing acknowledged is lost": ("Nothing acknowledged is lost", _lost, "test_ended_runs.py"),
+    "what a killed run has to do again": ("(little is done again)", _again, "test_ended_runs.py"),
+    "killed decoding processes": ("(nor when a decoding process ends)", _decoders, "test_ended_runs.py"),
     "asked to stop": ("Ctrl-C and SIGTERM leave nothing behind", _stopped, "test_ended_runs.py"),
     "workers need no locks": ("Runs side by side need no locks", _side_by_side, "test_side_by_side.py"),
     "memory and time are bounded": ("Memory and time are bounded", _limits, "test_limits.py"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 import logging
 import shutil
 import stat
@@ -18,7 +20,28 @@ from tests.faults.archive import plain_encoder, write_site_key
 from tests.faults.canaries import DATE, DIGITS, WORD, found_in, hits_below, write_bad_files, write_exams
 
 ROW = "no patient data leak"
-PRINTS_USAGE = 2
+CAN_TRAIN = all(importlib.util.find_spec(package) for package in ("torch", "timm"))
+"""Elsewhere ``pretrain``, ``fine-tune`` and ``study`` are left out."""
+TRAINING = ("study", "pretrain", "fine-tune") if CAN_TRAIN else ()
+"""In the short form only the first is done to its end; the others are stopped or fail."""
+WRITTEN = ("study/report.html",) if CAN_TRAIN else ()
+TRAINED = ("pretrained-0/encoder/encoder.json", "tuned/report.html") if CAN_TRAIN else ()
+"""Only in the full form."""
+NETWORK = ("--architecture", "mobilenetv3_small_050", "--size", 32, "--epochs", 1, "--batch-size", 4, "--device", "cpu",
+           "--threads", 1)  # fmt: skip
+STUDY = """
+train = "{train}"
+tests = {{ external = "{test}" }}
+baseline = {{ encoder = "plain", way = "linear" }}
+fractions = [1.0, 0.5]
+draws = 1
+folds = 2
+repeats = 1
+resamples = 20
+tasks = [{{ task = "b-lines" }}]
+encoders = [{{ name = "plain", encoder = "{encoder}" }}]
+ways = [{{ name = "linear", kind = "head" }}]
+"""
 
 
 @dataclass
@@ -90,6 +113,8 @@ def session(
     run("model", "show", out / "model", "--json")
     run("model", "verify", out / "model")
     _errors(run, root, labels, others, encoder, trials(5, 100))
+    if CAN_TRAIN:
+        _training(run, root, labels, others, encoder, full=full)
     run("cache", "repair", *cache)
     run("cache", "gc", *cache)
     return done
@@ -143,6 +168,44 @@ def _errors(run: Callable[..., None], root: Path, labels: Path, others: Path, en
     run("evaluate", "--model", copied, "--labels", others, *cache)
 
 
+def _training(run: Callable[..., None], root: Path, labels: Path, others: Path, encoder: Path, *, full: bool) -> None:
+    """The commands that train networks, or with several encoders, on what they can do and on what they cannot.
+
+    To write an encoder takes ten seconds, so only the full form has networks trained to the end.
+    """
+    cache, out, place, study = ("--cache", root / "out" / "cache"), root / "out", labels.parent, root / "study.toml"
+    numbers = itertools.count()
+
+    def pretrain(sources: Path, *more: object) -> None:
+        run("pretrain", sources, "--out", out / f"pretrained-{next(numbers)}", *NETWORK, "--frames-per-clip", 4,
+            "--pairs-per-clip", 1, *more)  # fmt: skip
+
+    def compare(train: Path, test: Path, to: Path, *more: object) -> None:
+        study.write_text(STUDY.format(train=train, test=test, encoder=encoder))
+        run("study", study, "--out", to, *cache, *more)
+
+    to_the_end = () if full else ("--minutes", 0)
+    pretrain(labels, "--probe", labels, "--probe-task", "b-lines", "--json", *to_the_end)
+    if full:
+        pretrain(place, "--minutes", 0)  # the bad files are there
+        run("fine-tune", "b-lines", "--labels", labels, "--out", out / "tuned", *NETWORK, "--frames-per-clip", 4, "--folds", 2,
+            "--work", out / "frames")  # fmt: skip
+    for more in ((), ("--dry-run",), ("--json",)):
+        compare(labels, others, out / "study", *more)
+    compare(labels, labels, out / "no study")  # these patients are in training
+    broken = [
+        place / f"{WORD}-{name}.csv" for name in ("bad-label", "two-patients", "two-labels", "no-path", "no-file")
+    ]
+    for table in [*broken, place / f"{WORD} text.mp4", root / f"{WORD}-missing"][: 7 if full else 2]:
+        pretrain(table, "--minutes", 0)
+        pretrain(others, "--probe", table, "--probe-task", "b-lines", "--minutes", 0)
+        run("fine-tune", "b-lines", "--labels", table, "--out", out / f"tuned-{next(numbers)}", *NETWORK, "--folds", 2)
+        compare(table, others, out / f"study-{next(numbers)}")
+        run("study", table, "--out", out / "no study", *cache)
+    for command in (("pretrain", labels), ("fine-tune", "b-lines", "--labels", labels)):
+        run(*command, "--out", out / f"none-{next(numbers)}", "--encoder", place)
+
+
 def _runner(root: Path, done: Session) -> Callable[..., None]:
     """Runs a command in this process, where all that it writes to either stream, logs or warns of is caught."""
 
@@ -181,13 +244,30 @@ def _runner(root: Path, done: Session) -> Callable[..., None]:
     return run
 
 
-def test_the_session_did_what_it_should(session: Session) -> None:
+def test_the_session_did_what_it_should(session: Session, trials: Callable[[int, int], int]) -> None:
     """Each command did its work at least once and failed at least once: else nothing could have leaked."""
-    for command in ("extract", "train-task", "score", "evaluate", "inspect", "cache", "model"):
+    for command in (
+        "extract",
+        "train-task",
+        "score",
+        "evaluate",
+        "inspect",
+        "cache",
+        "model",
+        *TRAINING[: trials(1, 3)],
+    ):
         codes = session.codes[command]
         assert 0 in codes or 3 in codes, (command, codes)
         assert 1 in codes or 2 in codes, (command, codes)
-    for name in ("scores.csv", "scores.parquet", "scores.html", "evaluation.html", "model/report.html"):
+    for name in (
+        "scores.csv",
+        "scores.parquet",
+        "scores.html",
+        "evaluation.html",
+        "model/report.html",
+        *WRITTEN,
+        *TRAINED[: trials(0, 9)],
+    ):
         assert (session.out / name).stat().st_size > 0, name
 
 
@@ -213,7 +293,10 @@ def test_the_search_finds_canaries() -> None:
 
 
 def test_only_their_owner_reads_what_is_written(session: Session) -> None:
+    """An encoder is made to be passed on, and lies in a directory that is closed."""
     for path in session.out.rglob("*"):
+        if "encoder" in path.relative_to(session.out).parts:
+            continue
         assert stat.S_IMODE(path.lstat().st_mode) & 0o077 == 0, (
             path.relative_to(session.out),
             oct(path.stat().st_mode),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -25,10 +26,16 @@ def ended(tmp_path_factory: pytest.TempPathFactory, trials: Callable[[int, int],
         "pack": trials(3, 350),
         "signals": trials(3, 200),
         "workers": trials(0, 50),
+        "long": trials(2, 100),
+        "decoders": trials(1, 50),
     }
     schedule = ",".join(f"{plan}*{count}" for plan, count in plans.items())
     work = tmp_path_factory.mktemp("ended")
-    done = list(run_trials("tests.faults.ended_runs", [work, schedule], sum(plans.values()), longest_s=120))
+    done = list(
+        run_trials(
+            "tests.faults.ended_runs", [work, schedule], sum(plans.values()), longest_s=120, n_children=trials(1, 2)
+        )
+    )
     broken = [trial for trial in done if trial.ended != "well" or trial.facts["problems"]]
     assert not broken, broken[:5]
     facts: Facts = defaultdict(list)
@@ -39,13 +46,40 @@ def ended(tmp_path_factory: pytest.TempPathFactory, trials: Callable[[int, int],
 
 
 def test_nothing_that_was_acknowledged_is_lost(ended: Facts, measured: Callable[..., None]) -> None:
-    everything = [one for plan in ("extract", "pack", "workers") for one in ended[plan]]
+    everything = [one for plan in ("extract", "pack", "workers", "long") for one in ended[plan]]
     killed = Counter(one["plan"] for one in everything if one["killed"])
     assert killed.total() > len(everything) / 2
     at_call = sum(one["killed"] and one["way"] == "call" for one in everything)
     measured(
         "nothing acknowledged is lost",
         {"runs": len(everything), "killed": dict(killed), "at a call": at_call, "lost": 0},
+    )
+
+
+def test_little_is_done_again(ended: Facts, measured: Callable[..., None]) -> None:
+    """Each trial holds the bound that the pipeline's queues have; these are the figures."""
+    killed = {
+        "short": [one for plan in ("extract", "workers") for one in ended[plan] if one["killed"]],
+        "long": [one for one in ended["long"] if one["killed"]],
+    }
+    figures: dict[str, object] = {}
+    for kind, runs in killed.items():
+        assert runs
+        figures[kind] = {"runs": len(runs), "frames": runs[0]["frames"], "clips": runs[0]["clips"]} | {
+            what: {"most": max(counts), "median": statistics.median(counts)}
+            for what in ("begun again", "encoded again")
+            if (counts := [one[what] for one in runs])
+        }
+    measured("what a killed run has to do again", figures)
+
+
+def test_a_run_survives_its_decoding_process(ended: Facts, measured: Callable[..., None]) -> None:
+    done = ended["decoders"]
+    killed = [one for one in done if one["killed"]]
+    assert killed
+    measured(
+        "killed decoding processes",
+        {"runs": len(done), "killed": len(killed), "failed": sum(one["failed"] for one in done)},
     )
 
 
