@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.request import Request
-from lusfx.engine.decoding.limits import available_cores
+from lusfx.cores import available_cores
 from lusfx.version import __version__
 
 PACKAGES = (

@@ -21,7 +21,7 @@ class UsageError(LusfxError, ValueError):
 
 
 class RunInterruptedError(LusfxError):
-    """Whoever started the run asked it to stop before it had anything to show."""
+    """Whoever started the run asked it to stop, before it had anything to show or began to listen."""
 
     exit_code = 130
 

@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from lusfx.errors import LusfxError
+from lusfx.errors import LusfxError, RunInterruptedError
 from lusfx.version import __version__
 
 COMMANDS = {
@@ -48,6 +48,13 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"lusfx.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Ctrl-C where no command listens to it, while a command is imported say, has the exit code that it has elsewhere."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise RunInterruptedError("interrupted") from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

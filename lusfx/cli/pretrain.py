@@ -86,7 +86,8 @@ def command(
     SOURCES are as for 'extract'. Frames are decoded once and kept below --out. A run that was stopped, by --minutes, Ctrl-C or
     a crash, goes on when the same command is given again. Under torchrun, processes share each batch.
 
-    Exit code: 0 all epochs done, or --minutes are over; 1 error, 130 interrupted. A collapsed run ends with 0 and says so.
+    Exit code: 0 all epochs done, or --minutes are over; 1 error, 130 interrupted, or --minutes are over before training began.
+    A collapsed run ends with 0 and says so.
     """
     from lusfx.engine.pretrain.run import pretrain
 

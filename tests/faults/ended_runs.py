@@ -248,9 +248,9 @@ class Bench:
         longest = self.worker_seconds if workers else self.seconds
         ended = run(self.command(cache, workers), NEVER, after_s=random.random() * longest, number=wanted)
         problems = ended.problems + ["an orphan"] * ended.orphans
-        # Before and after the command listens, the signal ends it at once, and there is nothing to tidy.
+        # Before and after the command listens, SIGTERM ends it at once, and there is nothing to tidy.
         deaf = ended.words(wanted.name)[-1:] != [["heard"]]
-        if ended.code not in (0, 130) and not (deaf and ended.code in (1, -wanted)):
+        if ended.code not in (0, 130) and not (deaf and ended.code == -signal.SIGTERM):
             problems.append(f"ended with {ended.code}")
         if cache.exists() and list(cache.rglob(f"{TEMPORARY_PREFIX}*")):
             problems.append("a temporary file is left")

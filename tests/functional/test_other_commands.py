@@ -45,6 +45,17 @@ def test_help_imports_nothing_heavy() -> None:
     assert not imported_by(code) & {*HEAVY, "pluggy", "lusfx.plugins"}
 
 
+def test_ctrl_c_before_a_command_listens_has_the_exit_code_of_an_interrupted_run(
+    lusfx_here: Lusfx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib, "import_module", interrupted)
+    told = lusfx_here("extract", "exams", "--cache", "cache")
+    assert (told.code, told.out, told.err) == (130, "", "Error: interrupted\n")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not count a child's time")
 def test_help_takes_little_time() -> None:
     """0.3 s of processor time is what a command line may take to say its name; this leaves room for a slow machine."""

@@ -6,10 +6,11 @@ import os
 from dataclasses import dataclass
 from typing import Self
 
+from lusfx.cores import available_cores
 from lusfx.errors import UsageError
 
 MEMORY_MB = 2048
-"""What decoding a clip may take beyond what a decoder takes at rest: a 4K cine loop takes 600 MB."""
+"""What decoding a clip may take beyond what a decoder takes at rest: a 4K cine loop takes 300 MB."""
 SILENCE_S = 60.0
 """A decoder that decodes no frame for so long is stuck."""
 CLIP_S = 3600.0
@@ -63,11 +64,6 @@ def default_workers() -> int:
     if os.name != "posix":
         return 0
     return min(max(1, available_cores() // 2), MOST_WORKERS)
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which a scheduler may have made fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _positive(name: str, default: float) -> float:

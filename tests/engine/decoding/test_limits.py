@@ -7,7 +7,7 @@ import os
 import pytest
 
 from lusfx.engine.decoding import limits
-from lusfx.engine.decoding.limits import Limits, available_cores, default_workers
+from lusfx.engine.decoding.limits import Limits, default_workers
 from lusfx.errors import UsageError
 
 
@@ -36,7 +36,3 @@ def test_a_limit_that_is_no_number_above_nothing_is_refused(
     monkeypatch.setenv(name, text)
     with pytest.raises(UsageError, match=name):
         Limits.of_environment()
-
-
-def test_cores_that_were_not_lent_do_not_count() -> None:
-    assert 1 <= available_cores() <= (os.cpu_count() or 1)
