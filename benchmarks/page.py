@@ -14,7 +14,7 @@ LEAD = """# Performance
 
 The second command made this page from the results in [benchmarks/results](../benchmarks/results): no time and no ratio
 on it was typed. Each ratio is to a named rival that was measured in the same run, the two taking turns. Clips are
-synthetic."""
+synthetic where nothing else is said."""
 
 
 def page(results: Sequence[dict[str, Any]]) -> str:

@@ -23,13 +23,19 @@ RIVALS = {
 
 def frames_of(clip: Path, size: int) -> Iterator[NDArray[np.uint8]]:
     """Every frame of a video, grey, resized: ``(size, size)``. No beam is looked for."""
-    import av
     from PIL import Image
+
+    for pixels in decoded_frames(clip):
+        yield np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def decoded_frames(clip: Path) -> Iterator[NDArray[np.uint8]]:
+    """Every frame of a video, grey: ``(height, width)``."""
+    import av
 
     with av.open(str(clip)) as container:
         for frame in container.decode(video=0):
-            grey = Image.fromarray(frame.to_ndarray(format="gray"))
-            yield np.asarray(grey.resize((size, size), Image.Resampling.BILINEAR))
+            yield frame.to_ndarray(format="gray")
 
 
 def plain_loop(clips: Sequence[Path], size: int, batch_size: int, compute: Compute) -> int:

@@ -16,17 +16,17 @@ GOAL_FIRST_S = 1.5
 GOAL_MEMORY_MB = 600
 INTRODUCTION = """## Extraction: the pipeline against a plain loop
 
-Every frame of {clips} {origin} clips, {frames} frames in all. The rivals:
+Every frame of {clips} {origin} clips of {width} x {height}, {frames} frames in all. The rivals:
 
 {rivals}
 
-They find no beam and write nothing, and have {rival_clips} of the clips; rates are compared. The pipeline does all
-that `lusfx extract` does but write; *whole extraction* writes, too, into a new cache. Encoders are loaded before;
-decoding processes are started within the time that is measured, which tells most where it is short. The bound is what
-decoding and encoding could reach together if each were as fast as it is alone, with a decoder on every core: on a CPU
-the same cores do both, so their times add up; a GPU encodes while the CPU decodes. The goals: {times:g} times the
-plain loop ({times_bfloat16:g} in bfloat16), {share:.0%} of the bound, {writing:.0%} of the time for writing (what
-*whole extraction* takes longer than the pipeline), {first_s} s to the first embedding, {memory} MB for all processes."""
+They find no beam and write nothing, and have {rival_clips} of the clips, since they are slow; rates are compared. The
+pipeline does all that `lusfx extract` does but write; *whole extraction* writes, too, into a new cache. Encoders are loaded
+before; decoding processes are started within the time that is measured, which tells most where it is short. The bound is
+what decoding and encoding could reach together if each were as fast as it is alone, with a decoder on every core: on a CPU
+the same cores do both, so their times add up; a GPU encodes while the CPU decodes. The goals: {times:g} times the plain
+loop ({times_bfloat16:g} in bfloat16), {share:.0%} of the bound, {writing:.0%} of the time for writing (what *whole
+extraction* takes longer than the pipeline), {first_s} s to the first embedding, {memory} MB for all processes."""
 COMMAND = """### The command
 
 `lusfx extract` with {encoder}, from its start to the first clip that is safely in a new cache: {first} s. All its processes

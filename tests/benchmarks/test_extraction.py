@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from benchmarks.__main__ import main
 from benchmarks.clips import draw_clips
 from benchmarks.extraction import measurement
+from benchmarks.extraction.material import gather
 from benchmarks.extraction.plan import PLANS, Plan, title
 from benchmarks.extraction.rivals import EAGER, PLAIN, frames_of, plain_loop
 from benchmarks.page import page
@@ -22,6 +23,8 @@ from benchmarks.request import Request
 from benchmarks.timing import Rounds
 from lusfx.encoders import DEFAULT_ENCODER
 from lusfx.engine.extract import BATCH_SIZE
+from lusfx.errors import UsageError
+from lusfx.synth import write_video
 
 pytest.importorskip("timm")
 TINY = Plan((DEFAULT_ENCODER,), 2, 3, 1, Rounds(1, 1, 0.0), starts=1, workers=(0, 1), batch_sizes=(2,))
@@ -91,6 +94,26 @@ def test_a_rival_encodes_every_frame(tmp_path: Path) -> None:
     assert plain_loop(clips, 32, 1, compute) == plain_loop(clips, 32, 3, compute) == 10
     assert batches == [1] * 10 + [3, 2, 3, 2]
     assert len({image.tobytes() for image in frames_of(clips[0], 32)}) == 5
+
+
+def test_clips_that_are_given_are_of_one_size_and_lose_their_names(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    for name, side in (("a", 96), ("b", 64), ("c", 64), ("d", 64)):
+        frames = np.random.default_rng(side).integers(0, 255, (5, side, side)).astype(np.uint8)
+        (given / name).mkdir(parents=True)
+        write_video(given / name / "WILLIAMS.mp4", frames, 20)
+    plan = replace(TINY, n_clips=2, rival_clips=1)
+    material = gather(plan, tmp_path, given)
+    assert [clip.read_bytes() for clip in material.clips] == [
+        (given / name / "WILLIAMS.mp4").read_bytes() for name in ("b", "c")
+    ]
+    assert not any("WILLIAMS" in str(clip) for clip in material.clips)
+    assert material.rival_clips == material.clips[:1]
+    assert material.as_dict() == {
+        "given": True, "clips": 2, "frames": 10, "width": 64, "height": 64, "rival_clips": 1, "rival_frames": 5
+    }  # fmt: skip
+    with pytest.raises(UsageError, match="2 videos of one frame size are needed, and there are 1"):
+        gather(plan, tmp_path, given / "a")
 
 
 def test_encoders_that_are_named_take_the_place_of_the_plans(monkeypatch: pytest.MonkeyPatch) -> None:
