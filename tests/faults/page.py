@@ -103,7 +103,7 @@ def _lost(row: Mapping[str, Any]) -> str:
     killed = row["killed"]
     extractions = killed.get("extract", 0) + killed.get("long", 0)
     return (
-        f"{row['runs']} runs, {sum(killed.values())} of which `kill -9` ended before they were done (extractions "
+        f"{row['runs']:,} runs, {sum(killed.values()):,} of which `kill -9` ended before they were done (extractions "
         f"{extractions}, with a decoding process {killed.get('workers', 0)}, packings {killed.get('pack', 0)}; "
         f"{row['at a call']} at a call that changes the file system, the others at random times): {row['lost']} clips lost, "
         "unreadable or encoded again though they were there; the next run completes the cache, to the bit as a clean one"
