@@ -24,11 +24,12 @@ def page(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _runs(results: Sequence[dict[str, Any]]) -> str:
-    """Whether the results can be compared with one another."""
-    n_runs = len({result["run"] for result in results})
-    if n_runs == 1:
-        return "All results are of one run."
-    return f"The results are of {n_runs} runs: compare nothing across sections whose runs differ."
+    """On what the results were measured, and whether they can be compared with one another."""
+    runs = {result["run"]: result for result in results}
+    if len(runs) == 1:
+        return "\n\n".join(["All results are of one run:", *map(_machine, runs.values())])
+    warning = f"The results are of {len(runs)} runs: compare nothing across sections whose runs differ."
+    return "\n\n".join([warning, *(f"Run {run}:\n\n{_machine(result)}" for run, result in runs.items())])
 
 
 def with_quartiles(spread: Mapping[str, float], form: str = "{:.3g}", unit: float = 1.0) -> str:
@@ -51,21 +52,35 @@ def said(reached: bool) -> str:
 
 
 def run_facts(result: dict[str, Any]) -> str:
-    """Which run a result is of, as a list."""
+    """Which run a result is of, and on which machine, as a list."""
+    return f"{command(result)}\n{_machine(result)}"
+
+
+def command(result: dict[str, Any]) -> str:
+    """Which run a result is of, and how to make it again, as a list."""
+    facts = [f"run {result['run']}: `{result['command']}`"]
+    if result["size"] != "full":
+        facts.append(f"size `{result['size']}`: few repeats. Not for keeps")
+    return _list(facts)
+
+
+def _machine(result: dict[str, Any]) -> str:
     machine = result["machine"]
     packages = ", ".join(f"{name} {found}" for name, found in machine["packages"].items())
     threads = machine["threads"]
     load = machine["load_before"]
     facts = [
-        f"run {result['run']}: `{result['command']}`, {machine['date']}, lusfx {machine['lusfx']}, Python {machine['python']}",
+        f"{machine['date']}, lusfx {machine['lusfx']}, Python {machine['python']}",
         f"machine: {machine['processor']}, {machine['cores']} cores, {machine['system']}"
         + (f"; {machine['gpu']}" if machine["gpu"] else ""),
         f"device {machine['device']}, {threads} thread{'' if threads == 1 else 's'}; {packages}",
     ]
     if load is not None:
         facts.append(f"load average of the minute before: {load:.2f}{_warning(load, machine['cores'])}")
-    if result["size"] != "full":
-        facts.append(f"size `{result['size']}`: few repeats. Not for keeps")
+    return _list(facts)
+
+
+def _list(facts: Sequence[str]) -> str:
     return "\n".join(f"* {fact}" for fact in facts)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.cache.measurement import LOOK, RERUN
 from benchmarks.cache.reading import MEMORY_MAP, PACKS
-from benchmarks.page import run_facts, said, with_quartiles
+from benchmarks.page import command, run_facts, said, with_quartiles
 from lusfx.report import markdown_table
 
 GOAL_SHARE = 0.5
@@ -32,7 +32,7 @@ WRITING = """### Writing
 def section(result: dict[str, Any]) -> str:
     """Markdown of the whole result."""
     introduction = INTRODUCTION.format(**result["plan"])
-    return "\n\n".join([introduction, run_facts(result), "What was reached:", _goals(result), *_tables(result)])
+    return "\n\n".join([introduction, command(result), "What was reached:", _goals(result), *_tables(result)])
 
 
 def summary(result: dict[str, Any]) -> str:

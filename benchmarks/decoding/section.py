@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.page import in_ms, run_facts, said, with_quartiles
+from benchmarks.page import command, in_ms, run_facts, said, with_quartiles
 from lusfx.report import markdown_table
 
 GOAL_DICOM = 2.0
@@ -26,7 +26,7 @@ def section(result: dict[str, Any]) -> str:
     introduction = INTRODUCTION.format(**result["rivals"], goal_dicom=GOAL_DICOM, goal_beam=GOAL_BEAM)
     difference = max(facts["largest_difference_grey_levels"] for facts in result["dicom"])
     method = METHOD.format(size_px=result["video"]["size_px"], difference=difference)
-    return "\n\n".join([introduction, run_facts(result), "What was reached:", _goals(result), method, *_tables(result)])
+    return "\n\n".join([introduction, command(result), "What was reached:", _goals(result), method, *_tables(result)])
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.extraction.plan import title
-from benchmarks.page import run_facts, said, with_quartiles
+from benchmarks.page import command, run_facts, said, with_quartiles
 from lusfx.engine.extract import BATCH_SIZE
 from lusfx.report import markdown_table
 
@@ -46,7 +46,7 @@ def section(result: dict[str, Any]) -> str:
         first_s=GOAL_FIRST_S,
         memory=GOAL_MEMORY_MB,
     )
-    return "\n\n".join([introduction, run_facts(result), "What was reached:", _goals(result), *_tables(result)])
+    return "\n\n".join([introduction, command(result), "What was reached:", _goals(result), *_tables(result)])
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.page import run_facts, said, with_quartiles
+from benchmarks.page import command, run_facts, said, with_quartiles
 from lusfx.report import markdown_table
 
 GOAL_TRAINING_S = 60
@@ -28,7 +28,7 @@ def section(result: dict[str, Any]) -> str:
         training_s=GOAL_TRAINING_S,
         rows=GOAL_ROWS,
     )
-    return "\n\n".join([introduction, run_facts(result), "What was reached:", _goals(result), *_tables(result)])
+    return "\n\n".join([introduction, command(result), "What was reached:", _goals(result), *_tables(result)])
 
 
 def summary(result: dict[str, Any]) -> str:

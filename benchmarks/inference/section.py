@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.inference.cached import PAIRS
-from benchmarks.page import in_ms, run_facts, said, with_quartiles
+from benchmarks.page import command, in_ms, run_facts, said, with_quartiles
 from lusfx.report import markdown_table
 
 GOAL_POINTS = 1.0
@@ -46,7 +46,7 @@ FRAME_SCORES_GOAL = 1e6
 
 def section(result: dict[str, Any]) -> str:
     """Markdown of the whole result."""
-    parts = [INTRODUCTION, run_facts(result), "What was reached:", _goals(result)]
+    parts = [INTRODUCTION, command(result), "What was reached:", _goals(result)]
     differences = [c["largest_difference_of_scores"] for s in result["subjects"] for c in s["comparisons"]]
     parts.append(METHOD.format(rival=result["rival"], difference=max(differences), limit=result["scores_same_within"]))
     for subject in result["subjects"]:

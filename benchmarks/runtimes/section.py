@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.page import run_facts, with_quartiles
+from benchmarks.page import command, run_facts, with_quartiles
 from lusfx.report import markdown_table
 
 INTRODUCTION = """## Runtimes and precisions
@@ -21,7 +21,7 @@ cosine after the mean embedding is taken off, which is what heads see."""
 
 def section(result: dict[str, Any]) -> str:
     """Markdown of the whole result."""
-    return "\n\n".join([INTRODUCTION.format(rival=result["rival"]), run_facts(result), *_tables(result)])
+    return "\n\n".join([INTRODUCTION.format(rival=result["rival"]), command(result), *_tables(result)])
 
 
 def summary(result: dict[str, Any]) -> str:

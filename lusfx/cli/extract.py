@@ -112,4 +112,7 @@ def _print_profile(result: ExtractResult) -> None:
     ]
     terminal.print_table(("stage", "seconds", "ms a frame", "ms a clip", "share"), rows)
     busy = ", ".join(f"{name} {share:.0%}" for name, share in facts["busy"].items())
-    click.echo(f"busy: {busy}; decoders: {facts['decoders']}; the bottleneck is {facts['bottleneck']}")
+    click.echo(
+        f"busy: {busy}; decoders: {facts['decoders']}, encoding threads: {facts['streams']}; "
+        f"the bottleneck is {facts['bottleneck']}"
+    )

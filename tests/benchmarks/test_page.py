@@ -42,8 +42,12 @@ def test_every_kept_file_is_on_the_page() -> None:
 
 def test_the_page_tells_whether_its_results_are_of_one_run(result: dict[str, Any]) -> None:
     other = result | {"run": "another"}
-    assert "All results are of one run" in page([result, result])
-    assert "The results are of 2 runs" in page([result, other])
+    once = page([result, result])
+    assert "All results are of one run" in once
+    assert once.count(result["machine"]["system"]) == 1
+    twice = page([result, other])
+    assert "The results are of 2 runs" in twice
+    assert twice.count(result["machine"]["system"]) == 2
 
 
 def test_every_result_is_of_a_benchmark_and_says_which_run_it_is() -> None:
