@@ -61,9 +61,8 @@ def most_begun(n_frames: int, streams: int, n_decoders: int = 1) -> int:
     :param streams: of the encoder.
     """
     messages = pipeline.MESSAGES_AHEAD + 2  # one is being sent, and one handled
-    batches = (
-        messages + streams + 2 + 1
-    )  # one waits for a stream, one is added before the oldest is waited for, one is filled
+    # One waits for a stream, one is added before the oldest is waited for, one is being filled.
+    batches = messages + streams + 3
     return n_decoders + -(-batches * BATCH_SIZE // n_frames) + n_decoders + MOST_TO_WRITE
 
 
