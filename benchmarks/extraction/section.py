@@ -24,7 +24,8 @@ They find no beam and write nothing, and have {rival_clips} of the clips, since 
 pipeline does all that `lusfx extract` does but write; *whole extraction* writes, too, into a new cache. Encoders are loaded
 before; decoding processes are started within the time that is measured, which tells most where it is short. The bound is
 what decoding and encoding could reach together if each were as fast as it is alone, with a decoder on every core: on a CPU
-the same cores do both, so their times add up; a GPU encodes while the CPU decodes. The goals: {times:g} times the plain
+the same cores do both, so their times add up; a GPU encodes while the CPU decodes. It is that of float32, and more than all
+of it is noise. The goals: {times:g} times the plain
 loop ({times_bfloat16:g} in bfloat16), {share:.0%} of the bound, {writing:.0%} of the time for writing (what *whole
 extraction* takes longer than the pipeline), {first_s} s to the first embedding, {memory} MB for all processes."""
 COMMAND = """### The command
@@ -77,7 +78,7 @@ def _rates(subject: dict[str, Any]) -> str:
                 way,
                 with_quartiles(rate, "{:.0f}"),
                 "" if times is None else with_quartiles(times, "{:.1f}"),
-                "" if share is None else f"{share['median']:.0%}",
+                "" if share is None or way.endswith("bfloat16") else f"{share['median']:.0%}",
             ]
         )
     return markdown_table(("way", "frames/s (quartiles)", "times the plain loop", "of the bound"), rows)
