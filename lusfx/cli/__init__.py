@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import NoReturn
 
 import click
 
@@ -49,13 +50,6 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
-    def invoke(self, ctx: click.Context) -> object:
-        """Ctrl-C where no command listens to it, while a command is imported say, has the exit code that it has elsewhere."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise RunInterruptedError("interrupted") from None
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -68,9 +62,19 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run the command line; a LusfxError becomes one message and its exit code."""
+    """Run the command line; an error becomes one message and its exit code."""
     try:
-        group(prog_name="lusfx")
-    except LusfxError as error:
-        click.echo(f"Error: {error}", err=True)
+        # Not click's own way of ending: there, Ctrl-C where no command listens to it has exit code 1, while one is imported say.
+        sys.exit(group.main(prog_name="lusfx", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
         sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail(RunInterruptedError("interrupted"))
+    except LusfxError as error:
+        _fail(error)
+
+
+def _fail(error: LusfxError) -> NoReturn:
+    click.echo(f"Error: {error}", err=True)
+    sys.exit(error.exit_code)

@@ -48,12 +48,14 @@ def test_help_imports_nothing_heavy() -> None:
 def test_ctrl_c_before_a_command_listens_has_the_exit_code_of_an_interrupted_run(
     lusfx_here: Lusfx, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(name: str) -> None:
+    def interrupted(*_given: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(importlib, "import_module", interrupted)
-    told = lusfx_here("extract", "exams", "--cache", "cache")
-    assert (told.code, told.out, told.err) == (130, "", "Error: interrupted\n")
+    for owner, name in ((importlib, "import_module"), (LazyGroup, "make_context")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, interrupted)
+            told = lusfx_here("extract", "exams", "--cache", "cache")
+        assert (told.code, told.out, told.err) == (130, "", "\nError: interrupted\n"), name
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not count a child's time")
