@@ -64,7 +64,7 @@ def group() -> None:
 def main() -> None:
     """Run the command line; an error becomes one message and its exit code."""
     try:
-        # Not click's own way of ending: there, Ctrl-C where no command listens to it has exit code 1, while one is imported say.
+        # Not click's own way of ending, in which Ctrl-C before a command listens to it has exit code 1.
         sys.exit(group.main(prog_name="lusfx", standalone_mode=False))
     except click.ClickException as error:
         error.show()
