@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.clips import draw_clips, site_key
+from benchmarks.pyav_frames import decoded_by_pyav, resized_by_pillow
 from benchmarks.timing import Rounds, Spread, take_turns
 from lusfx.config import PreprocessSpec
 from lusfx.contracts import EncoderRequest
@@ -37,9 +38,9 @@ def compare(n_frames: int, rounds: Rounds, folder: Path) -> dict[str, Any]:
     times = take_turns(
         {
             "decoded": lambda: decoded(path),
-            "decoded by the rival": lambda: decoded_by_pyav(path),
+            "decoded by the rival": lambda: list(decoded_by_pyav(path)),
             "prepared": lambda: prepared(path, spec),
-            "prepared by the rival": lambda: prepared_by_pyav(path, spec.size),
+            "prepared by the rival": lambda: list(resized_by_pillow(path, spec.size)),
             "beam": lambda: find_beam(frames[: spec.beam_frames], None, spec.beam_min_confidence),
             "encoded": lambda: [encoder.encode(batch) for batch in batches],
         },
@@ -75,21 +76,3 @@ def prepared(path: Path, spec: PreprocessSpec) -> list[Grey]:
     """The same, with the beam found, cut out and resized."""
     with VideoReader().open(path, site_key()) as clip:
         return [frame.image for frame in prepare(clip, spec).frames() if frame.image is not None]
-
-
-def decoded_by_pyav(path: Path) -> list[Grey]:
-    """Grey frames by the rival."""
-    import av
-
-    with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
-
-
-def prepared_by_pyav(path: Path, size_px: int) -> list[Grey]:
-    """Whole frames by the rival, resized; it finds no beam."""
-    from PIL import Image
-
-    size = (size_px, size_px)
-    return [
-        np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR)) for frame in decoded_by_pyav(path)
-    ]

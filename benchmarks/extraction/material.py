@@ -9,10 +9,9 @@ from pathlib import Path
 
 from benchmarks.clips import draw_clips
 from benchmarks.extraction.plan import Plan
-from benchmarks.extraction.rivals import decoded_frames
+from benchmarks.pyav_frames import decoded_by_pyav
 from lusfx.errors import UsageError
-
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv")
+from lusfx.readers.video import VideoReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def gather(plan: Plan, folder: Path, given: Path | None) -> Material:
         clips = draw_clips(folder / "archive", plan.n_clips, plan.n_frames)
     else:
         clips = _copied(given, folder / "archive", plan.n_clips)
-    n_frames = [sum(1 for _ in decoded_frames(clip)) for clip in clips]
+    n_frames = [sum(1 for _ in decoded_by_pyav(clip)) for clip in clips]
     step = plan.n_clips // plan.rival_clips
     return Material(
         clips, sum(n_frames), clips[::step], sum(n_frames[::step]), _frame_size(clips[0]), given is not None
@@ -67,7 +66,7 @@ def _copied(source: Path, folder: Path, n_clips: int) -> list[Path]:
     paths, under names that say nothing.
     """
     by_size = defaultdict(list)
-    for path in sorted(path for path in source.rglob("*") if path.suffix.lower() in VIDEOS):
+    for path in sorted(path for path in source.rglob("*") if path.suffix.lower() in VideoReader.suffixes):
         by_size[_frame_size(path)].append(path)
     found = max(by_size.values(), key=len, default=[])
     if len(found) < n_clips:

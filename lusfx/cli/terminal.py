@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lusfx.cli.bar import Stand, bar
+from lusfx.errors import RunInterruptedError
 
 if TYPE_CHECKING:
     from lusfx.engine.extract import ExtractResult, Progress
 
 EXIT_SOME_FAILED = 3
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED = RunInterruptedError.exit_code
 
 
 class PathType(click.Path):

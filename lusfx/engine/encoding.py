@@ -39,10 +39,10 @@ class EncodingStreams:
 
     def __init__(self, encoder: Encoder, batch_size: int, wake: Callable[[], None]) -> None:
         self._encoder = PatientEncoder(encoder, batch_size)
+        self._n_streams = encoder.streams
         self._wake = wake
         self._threads = ThreadPoolExecutor(encoder.streams, thread_name_prefix="lusfx-encode")
         self._in_hand: deque[tuple[Batch, Future[tuple[NDArray[np.float32], float]]]] = deque()
-        self._most = encoder.streams + 1  # one waits, so that no thread does
 
     @property
     def batch_size(self) -> int:
@@ -52,7 +52,7 @@ class EncodingStreams:
     @property
     def hungry(self) -> bool:
         """Whether a thread has nothing to encode."""
-        return len(self._in_hand) < self._most - 1
+        return len(self._in_hand) < self._n_streams
 
     def warm_up(self) -> None:
         """Load what the first batch needs, where the encoder can do that before."""
@@ -66,7 +66,7 @@ class EncodingStreams:
         encoding = self._threads.submit(self._encode, batch)
         self._in_hand.append((batch, encoding))
         encoding.add_done_callback(lambda _: self._wake())
-        while len(self._in_hand) > self._most:
+        while len(self._in_hand) > self._n_streams + 1:  # one waits, so that no thread does
             yield self._oldest()
 
     def done(self) -> Iterator[Encoded]:

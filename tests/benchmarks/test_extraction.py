@@ -17,8 +17,9 @@ from benchmarks.clips import draw_clips
 from benchmarks.extraction import measurement
 from benchmarks.extraction.material import gather
 from benchmarks.extraction.plan import PLANS, Plan, title
-from benchmarks.extraction.rivals import EAGER, PLAIN, frames_of, plain_loop
+from benchmarks.extraction.rivals import EAGER, PLAIN, plain_loop
 from benchmarks.page import page
+from benchmarks.pyav_frames import resized_by_pillow
 from benchmarks.request import Request
 from benchmarks.timing import Rounds
 from lusfx.encoders import DEFAULT_ENCODER
@@ -93,7 +94,7 @@ def test_a_rival_encodes_every_frame(tmp_path: Path) -> None:
 
     assert plain_loop(clips, 32, 1, compute) == plain_loop(clips, 32, 3, compute) == 10
     assert batches == [1] * 10 + [3, 2, 3, 2]
-    assert len({image.tobytes() for image in frames_of(clips[0], 32)}) == 5
+    assert len({image.tobytes() for image in resized_by_pillow(clips[0], 32)}) == 5
 
 
 def test_clips_that_are_given_are_of_one_size_and_lose_their_names(tmp_path: Path) -> None:

@@ -12,10 +12,18 @@ from lusfx.cache import Cache, pack, verify
 from lusfx.contracts import EncoderRequest
 from lusfx.encoders import open_directory
 from lusfx.task_model import load_task_model
-from tests.golden.make import CALIBRATIONS, FIRST, Golden, clip_answers, head_specs, images, units_of
-
-ALL = (FIRST,)
-SCORES, EMBEDDINGS = 1e-12, 1e-5
+from tests.golden.make import (
+    ALL,
+    CALIBRATIONS,
+    FIRST,
+    SAME_EMBEDDINGS,
+    SAME_SCORES,
+    Golden,
+    clip_answers,
+    head_specs,
+    images,
+    units_of,
+)
 
 
 def differences(golden: Golden, copy: Path) -> int:
@@ -34,9 +42,11 @@ def differences(golden: Golden, copy: Path) -> int:
         for head in CALIBRATIONS:
             model = load_task_model(golden.task_model(head), head_specs())
             scores = model.score(units_of(store, head), golden.answers["fingerprint"])[:, 0]
-            wrong += not np.allclose(scores, golden.answers["probabilities"][head], rtol=0, atol=SCORES)
+            wrong += not np.allclose(scores, golden.answers["probabilities"][head], rtol=0, atol=SAME_SCORES)
     encoder = open_directory(golden.encoder, EncoderRequest(str(golden.encoder), device="cpu", threads=1))
-    return wrong + (not np.allclose(encoder.encode(images()), golden.answers["embeddings"], rtol=0, atol=EMBEDDINGS))
+    return wrong + (
+        not np.allclose(encoder.encode(images()), golden.answers["embeddings"], rtol=0, atol=SAME_EMBEDDINGS)
+    )
 
 
 def test_what_an_earlier_version_wrote_is_read(tmp_path: Path, measured: Callable[..., None]) -> None:

@@ -100,6 +100,9 @@ class Golden:
 
 FIRST = Golden(Path(__file__).parent / "first")
 """Cache format 1, task-model format 2, encoder format 1."""
+ALL = (FIRST,)
+SAME_SCORES, SAME_EMBEDDINGS = 1e-12, 1e-5
+"""Answers that are the old ones differ by no more."""
 
 
 def head_specs() -> dict[str, HeadSpec]:

@@ -12,10 +12,20 @@ from lusfx.cache import Cache, read_ledger, verify
 from lusfx.contracts import EncoderRequest
 from lusfx.encoders import open_directory
 from lusfx.task_model import load_task_model, verify_task_model
-from tests.golden.make import CALIBRATIONS, FIRST, Golden, clip_answers, head_specs, images, units_of
+from tests.golden.make import (
+    ALL,
+    CALIBRATIONS,
+    SAME_EMBEDDINGS,
+    SAME_SCORES,
+    Golden,
+    clip_answers,
+    head_specs,
+    images,
+    units_of,
+)
 
 
-@pytest.fixture(params=[FIRST], ids=lambda golden: golden.directory.name)
+@pytest.fixture(params=ALL, ids=lambda golden: golden.directory.name)
 def golden(request: pytest.FixtureRequest) -> Golden:
     """Each set of golden files in turn. Not to be changed."""
     found: Golden = request.param
@@ -48,16 +58,16 @@ def test_an_earlier_task_model_answers_as_it_did(golden: Golden, head: str) -> N
     assert verify_task_model(directory, specs) == []
     model = load_task_model(directory, specs)
     probabilities = model.score(units_of(golden.store(), head), golden.answers["fingerprint"])[:, 0]
-    np.testing.assert_allclose(probabilities, golden.answers["probabilities"][head], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(probabilities, golden.answers["probabilities"][head], rtol=0, atol=SAME_SCORES)
 
 
 def test_an_earlier_encoder_gives_the_embeddings_it_gave(golden: Golden) -> None:
     encoder = open_directory(golden.encoder, EncoderRequest(str(golden.encoder), device="cpu", threads=1))
-    np.testing.assert_allclose(encoder.encode(images()), golden.answers["embeddings"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(images()), golden.answers["embeddings"], rtol=0, atol=SAME_EMBEDDINGS)
 
 
 def test_the_own_encoder_of_an_earlier_task_model_gives_the_same(golden: Golden) -> None:
     own = load_task_model(golden.task_model("logistic"), head_specs()).own_encoder
     assert own is not None
     encoder = open_directory(own, EncoderRequest(str(own), device="cpu", threads=1))
-    np.testing.assert_allclose(encoder.encode(images()), golden.answers["embeddings"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(images()), golden.answers["embeddings"], rtol=0, atol=SAME_EMBEDDINGS)
