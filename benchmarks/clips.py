@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.config import PreprocessSpec
-from lusfx.engine.sources import reader_of
+from lusfx.engine.extraction.sources import reader_of
 from lusfx.errors import UnreadableClipError
 from lusfx.plugins import Registry
 from lusfx.preprocess import prepare

@@ -14,27 +14,27 @@ from lusfx.version import __version__
 __all__ = ["__version__", "evaluate", "extract", "fine_tune", "pretrain", "score", "study", "train_task"]
 
 if TYPE_CHECKING:
-    from lusfx.engine.evaluate import evaluate
-    from lusfx.engine.extract import extract
-    from lusfx.engine.fine_tune.run import fine_tune
-    from lusfx.engine.pretrain.run import pretrain
-    from lusfx.engine.score import score
-    from lusfx.engine.study import study
-    from lusfx.engine.train import train_task
+    from lusfx.engine.evaluation.evaluate import evaluate
+    from lusfx.engine.extraction.extract import extract
+    from lusfx.engine.scoring.score import score
+    from lusfx.engine.training.train import train_task
+    from lusfx.fine_tuning.run import fine_tune
+    from lusfx.pretraining.run import pretrain
+    from lusfx.studies import study
 
 FUNCTIONS = {
-    "extract": "extract",
-    "train_task": "train",
-    "score": "score",
-    "evaluate": "evaluate",
-    "pretrain": "pretrain",
-    "fine_tune": "fine_tune",
-    "study": "study",
+    "extract": "lusfx.engine.extraction.extract",
+    "train_task": "lusfx.engine.training.train",
+    "score": "lusfx.engine.scoring.score",
+    "evaluate": "lusfx.engine.evaluation.evaluate",
+    "pretrain": "lusfx.pretraining.run",
+    "fine_tune": "lusfx.fine_tuning.run",
+    "study": "lusfx.studies",
 }
-"""Where each function lives in ``lusfx.engine``; imported when first used, since they bring numpy and h5py."""
+"""The module of each function; imported when first used, since they bring numpy and h5py."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in FUNCTIONS:
         raise AttributeError(f"module 'lusfx' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"lusfx.engine.{FUNCTIONS[name]}"), name)
+    return getattr(importlib.import_module(FUNCTIONS[name]), name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +76,7 @@ class Archive:
 @pytest.fixture(scope="session")
 def make_archive(tmp_path_factory: pytest.TempPathFactory, site_key: SiteKey) -> Callable[..., Archive]:
     """Makes an archive: ``write`` is given a folder, writes clips there and returns the path of their label table."""
-    from lusfx.engine.extract import extract
+    from lusfx.engine.extraction.extract import extract
 
     def make(write: Callable[[Path], Path], n_clips: int) -> Archive:
         folder = tmp_path_factory.mktemp("archive")
@@ -124,3 +124,35 @@ def archive(made_archive: Archive, own_copy: Callable[[Archive], Archive]) -> Ar
 def generator() -> np.random.Generator:
     """Random numbers, the same in each run."""
     return np.random.default_rng(20260101)
+
+
+@pytest.fixture(scope="module")
+def few_resamples() -> Iterator[None]:
+    """Makes intervals of few resamples throughout a module, where their width is not what is tested."""
+    from lusfx.metrics import patient_bootstrap, performance
+
+    with pytest.MonkeyPatch.context() as patch:
+        for judge in (patient_bootstrap, performance):
+            patch.setitem(judge.__kwdefaults__, "n_resamples", 100)  # type: ignore[attr-defined]
+        yield
+
+
+@pytest.fixture(scope="session")
+def cut_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny encoder of random weights that ends at a layer, with a size and a normalisation of its own. Not to be changed."""
+    import torch
+
+    from lusfx.backbone import make_backbone
+    from lusfx.config import PreprocessSpec
+    from lusfx.encoders.conversion import make_directory
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = make_backbone("test_efficientnet", "blocks.2")
+    place = tmp_path_factory.mktemp("encoders") / "cut"
+    make_directory(
+        place, name="cut", architecture="timm/test_efficientnet", layer="blocks.2", mean=(0.4,) * 3, std=(0.3,) * 3,
+        weights={name: value.numpy() for name, value in network.state_dict().items()},
+        preprocess=PreprocessSpec(size=48), licence="CC0-1.0", training_data="nothing", source="a test", model_card="# cut",
+    )  # fmt: skip
+    return place

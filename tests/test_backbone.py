@@ -16,7 +16,7 @@ from safetensors.torch import save_file  # noqa: E402 - after the skip
 
 from lusfx.backbone import LAST_LAYER, make_backbone, read_weights, require_architecture  # noqa: E402
 from lusfx.errors import EncoderError, UsageError  # noqa: E402
-from lusfx.pretraining.threads import cpu_threads  # noqa: E402
+from lusfx.networks.threads import cpu_threads  # noqa: E402
 
 NAME, LAYER = "test_efficientnet", "blocks.3"
 NOT_A_NUMBER = object()

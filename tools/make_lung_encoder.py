@@ -33,10 +33,10 @@ from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.fine_tuning.history import EpochProgress
 from lusfx.fine_tuning.network import renew_statistics
 from lusfx.fine_tuning.settings import FineTuningSettings
+from lusfx.networks.augmentations import AUGMENTATIONS
+from lusfx.networks.network import Beginning, PretrainingNetwork, grey
+from lusfx.networks.threads import cpu_threads
 from lusfx.preprocess import FrameTransform, find_beam
-from lusfx.pretraining.augmentations import AUGMENTATIONS
-from lusfx.pretraining.network import Beginning, PretrainingNetwork, grey
-from lusfx.pretraining.threads import cpu_threads
 from lusfx.synth import SITES, FrameTruth, simulate
 from lusfx.synth.archive import PlannedClip, plan_patient
 

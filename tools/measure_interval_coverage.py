@@ -14,9 +14,9 @@ import sys
 import numpy as np
 
 from lusfx.contracts import Youden
-from lusfx.engine.cross_validation import CrossValidation, cross_validate
-from lusfx.engine.learner import Candidate, Learner
-from lusfx.engine.samples import Samples
+from lusfx.engine.samples.samples import Samples
+from lusfx.engine.training.cross_validation import CrossValidation, cross_validate
+from lusfx.engine.training.learner import Candidate, Learner
 from lusfx.heads.linear import LogisticHeadSpec, LogisticSettings
 from lusfx.metrics import Answers, Statistic, Targets, Weighted, pairs, patient_bootstrap, roc_auc, within_folds
 from lusfx.task_model import UnitFeatures

@@ -20,7 +20,7 @@ from benchmarks.timing import Spread, take_turns
 from lusfx.cache import Cache, pack
 from lusfx.contracts import EncoderRequest
 from lusfx.encoders import DEFAULT_ENCODER
-from lusfx.engine.encoders import open_encoder
+from lusfx.engine.extraction.opening import open_encoder
 from lusfx.plugins import load_registry
 from lusfx.types import ClipEmbeddings
 

@@ -13,7 +13,7 @@ from benchmarks.clips import site_key
 from lusfx.cache import Cache, Stamp
 from lusfx.cache.packing import write_pack
 from lusfx.contracts import Encoder
-from lusfx.engine.extract import extract_with
+from lusfx.engine.extraction.extract import extract_with
 from lusfx.plugins import Registry
 from lusfx.types import ClipEmbeddings
 

@@ -14,7 +14,7 @@ from benchmarks.timing import Rounds, Spread, take_turns
 from lusfx.config import PreprocessSpec
 from lusfx.contracts import EncoderRequest
 from lusfx.encoders import BUNDLED, DEFAULT_ENCODER, open_directory
-from lusfx.engine.extract import BATCH_SIZE
+from lusfx.engine.extraction.extract import BATCH_SIZE
 from lusfx.preprocess import find_beam, prepare
 from lusfx.readers.video import VideoReader
 

@@ -26,10 +26,10 @@ from lusfx.contracts import Encoder, EncoderRequest
 from lusfx.cores import available_cores
 from lusfx.encoders import DEFAULT_ENCODER
 from lusfx.encoders.torch_runtime import load_torch
-from lusfx.engine.decoding.limits import default_workers
-from lusfx.engine.encoders import open_encoder
-from lusfx.engine.extract import BATCH_SIZE
-from lusfx.engine.sources import discover
+from lusfx.engine.extraction.decoding.limits import default_workers
+from lusfx.engine.extraction.extract import BATCH_SIZE
+from lusfx.engine.extraction.opening import open_encoder
+from lusfx.engine.extraction.sources import discover
 from lusfx.errors import LusfxError
 from lusfx.plugins import Registry, load_registry
 

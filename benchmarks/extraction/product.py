@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from benchmarks.clips import site_key
 from lusfx.cache import Cache
 from lusfx.contracts import Encoder
-from lusfx.engine.decoding.clip import Portion
-from lusfx.engine.decoding.decoders import ThreadDecoder
-from lusfx.engine.decoding.jobs import Job, Jobs
-from lusfx.engine.extract import extract_with
-from lusfx.engine.pipeline import Pipeline
-from lusfx.engine.sources import Source
+from lusfx.engine.extraction.decoding.clip import Portion
+from lusfx.engine.extraction.decoding.decoders import ThreadDecoder
+from lusfx.engine.extraction.decoding.jobs import Job, Jobs
+from lusfx.engine.extraction.extract import extract_with
+from lusfx.engine.extraction.pipeline import Pipeline
+from lusfx.engine.extraction.sources import Source
 from lusfx.plugins import load_registry
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.extraction.plan import title
 from benchmarks.page import command, run_facts, said, with_quartiles
-from lusfx.engine.extract import BATCH_SIZE
+from lusfx.engine.extraction.extract import BATCH_SIZE
 from lusfx.report import markdown_table
 
 GOAL_TIMES = {"float32": 5.0, "bfloat16": 9.0}

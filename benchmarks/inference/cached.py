@@ -26,12 +26,12 @@ from lusfx.cache import Cache, Membership, Store
 from lusfx.cache.packing import write_pack
 from lusfx.contracts import EncoderRequest
 from lusfx.encoders import open_directory
-from lusfx.engine.answers import Panel
-from lusfx.engine.features import FeatureMaker
-from lusfx.engine.pipeline import Pipeline
-from lusfx.engine.score import score
-from lusfx.engine.score_table import Place, ScoreTable
-from lusfx.engine.sources import discover
+from lusfx.engine.extraction.pipeline import Pipeline
+from lusfx.engine.extraction.sources import discover
+from lusfx.engine.samples.features import FeatureMaker
+from lusfx.engine.scoring.answers import Panel
+from lusfx.engine.scoring.score import score
+from lusfx.engine.scoring.table import Place, ScoreTable
 from lusfx.plugins import Registry
 from lusfx.task_model import TaskModel
 from lusfx.types import ClipEmbeddings

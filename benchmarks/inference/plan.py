@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.request import Size
 from benchmarks.timing import Rounds
 from lusfx.encoders import DEFAULT_ENCODER
-from lusfx.engine.extract import BATCH_SIZE
+from lusfx.engine.extraction.extract import BATCH_SIZE
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from lusfx.contracts import EncoderRequest
 from lusfx.encoders.card import EncoderCard, read_card
 from lusfx.encoders.conversion import make_directory
 from lusfx.encoders.directory import DirectoryEncoder
-from lusfx.engine.encoders import open_encoder
+from lusfx.engine.extraction.opening import open_encoder
 from lusfx.errors import UsageError
 from lusfx.plugins import Registry
 

@@ -13,7 +13,7 @@ import click
 from lusfx.cli import terminal
 
 if TYPE_CHECKING:
-    from lusfx.engine.demo import Stage
+    from lusfx.demo import Stage
 
 
 @click.command(name="demo", short_help="Do all of it on synthetic patients, and write a page about it.")
@@ -38,7 +38,7 @@ def command(out: Path, patients: int, seed: int, opens: bool, as_json: bool) -> 
 
     Exit code: 0 done, 1 or 2 error, 130 stopped; the same command then goes on.
     """
-    from lusfx.engine.demo import run_demo
+    from lusfx.demo import run_demo
 
     with terminal.stop_on_signal() as stop, _lines(to_errors=as_json) as (on_stage, progress):
         result = run_demo(out, n_patients=patients, seed=seed, on_stage=on_stage, progress=progress, stop=stop)

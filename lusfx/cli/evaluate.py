@@ -21,7 +21,7 @@ def command(model: Path, labels: Path, cache: Path, report: Path | None, seed: i
 
     Refused where a patient or a clip was in its training. A gate is not asked: every labelled unit counts.
     """
-    from lusfx.engine.evaluate import evaluate
+    from lusfx.engine.evaluation.evaluate import evaluate
 
     result = evaluate(model, labels, cache, seed=seed, report=report)
     if as_json:

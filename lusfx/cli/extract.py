@@ -13,7 +13,7 @@ from lusfx.cli import terminal
 if TYPE_CHECKING:
     from lusfx.config import Precision
     from lusfx.contracts import Device, Runtime
-    from lusfx.engine.extract import ExtractResult
+    from lusfx.engine.extraction.extract import ExtractResult
 
 
 def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -70,7 +70,7 @@ def command(
     Exit code: 0 all done, 1 error, 3 done but some sources failed, 130 interrupted.
     """
     from lusfx.encoders import DEFAULT_ENCODER
-    from lusfx.engine.extract import extract
+    from lusfx.engine.extraction.extract import extract
 
     with terminal.stop_on_signal() as stop, terminal.progress_bar("extract") as progress:
         result = extract(

@@ -15,8 +15,8 @@ from lusfx.fine_tuning.settings import FineTuningSettings
 if TYPE_CHECKING:
     from lusfx.calibration import CalibrationMethod
     from lusfx.contracts import Device
-    from lusfx.engine.decoded_frames import DecodingProgress
-    from lusfx.engine.fine_tune.run import FineTuningProgress
+    from lusfx.fine_tuning.run import FineTuningProgress
+    from lusfx.networks.decoded_frames import DecodingProgress
 
 RANDOM = "random"
 
@@ -111,7 +111,7 @@ def command(
 
     Exit code: 0 done, 1 or 2 error, 130 interrupted; then no task model is written.
     """
-    from lusfx.engine.fine_tune.run import fine_tune
+    from lusfx.fine_tuning.run import fine_tune
 
     with terminal.stop_on_signal() as stop, bar(_stand) as progress:
         result = fine_tune(
@@ -144,7 +144,7 @@ def command(
 
 
 def _stand(told: DecodingProgress | FineTuningProgress) -> Stand:
-    from lusfx.engine.decoded_frames import DecodingProgress
+    from lusfx.networks.decoded_frames import DecodingProgress
 
     if isinstance(told, DecodingProgress):
         return Stand("decode", told.done, told.found, "clips")

@@ -16,7 +16,7 @@ from lusfx.pretraining.settings import PretrainingSettings
 
 if TYPE_CHECKING:
     from lusfx.contracts import Device
-    from lusfx.engine.decoded_frames import DecodingProgress
+    from lusfx.networks.decoded_frames import DecodingProgress
     from lusfx.pretraining.trainer import TrainingProgress
 
 RANDOM = "random"
@@ -89,7 +89,7 @@ def command(
     Exit code: 0 all epochs done, or --minutes are over; 1 error, 130 interrupted, or --minutes are over before training began.
     A collapsed run ends with 0 and says so.
     """
-    from lusfx.engine.pretrain.run import pretrain
+    from lusfx.pretraining.run import pretrain
 
     with terminal.stop_on_signal() as stop, bar(_stand, _is_first()) as progress:
         result = pretrain(
@@ -127,7 +127,7 @@ def _is_first() -> bool:
 
 
 def _stand(told: DecodingProgress | TrainingProgress) -> Stand:
-    from lusfx.engine.decoded_frames import DecodingProgress
+    from lusfx.networks.decoded_frames import DecodingProgress
 
     if isinstance(told, DecodingProgress):
         return Stand("decode", told.done, told.found, "clips")

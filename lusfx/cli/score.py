@@ -59,7 +59,7 @@ def command(
 
     Exit code: 0 all done, 1 error, 3 done but some sources failed, 130 interrupted.
     """
-    from lusfx.engine.score import score
+    from lusfx.engine.scoring.score import score
 
     with terminal.stop_on_signal() as stop, terminal.progress_bar("score") as progress:
         result = score(

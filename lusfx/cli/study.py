@@ -12,9 +12,9 @@ from lusfx.cli.bar import Stand, bar
 
 if TYPE_CHECKING:
     from lusfx.contracts import Device
-    from lusfx.engine.decoded_frames import DecodingProgress
-    from lusfx.engine.extract import Progress
-    from lusfx.engine.study import RunsDone
+    from lusfx.engine.extraction.extract import Progress
+    from lusfx.networks.decoded_frames import DecodingProgress
+    from lusfx.studies import RunsDone
 
 
 @click.command(name="study", short_help="Compare encoders and ways of learning on labelled clips.")
@@ -61,7 +61,7 @@ def command(
 
     Exit code: 0 done, or --minutes are over; 1 or 2 error, 130 interrupted.
     """
-    from lusfx.engine.study import forecast_study, study
+    from lusfx.studies import forecast_study, study
 
     if dry_run:
         expected = forecast_study(config, out, cache=cache, workers=workers, device=device, threads=threads)
@@ -93,8 +93,8 @@ def command(
 
 
 def _stand(told: Progress | DecodingProgress | RunsDone) -> Stand:
-    from lusfx.engine.decoded_frames import DecodingProgress
-    from lusfx.engine.extract import Progress
+    from lusfx.engine.extraction.extract import Progress
+    from lusfx.networks.decoded_frames import DecodingProgress
 
     if isinstance(told, Progress):
         return Stand("encode", told.settled, told.found, "clips")

@@ -18,7 +18,7 @@ from lusfx.cli.bar import Stand, bar
 from lusfx.errors import RunInterruptedError
 
 if TYPE_CHECKING:
-    from lusfx.engine.extract import ExtractResult, Progress
+    from lusfx.engine.extraction.extract import ExtractResult, Progress
 
 EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = RunInterruptedError.exit_code

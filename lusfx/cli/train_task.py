@@ -72,7 +72,7 @@ def command(
     no patient is on both sides, then done on all patients and saved with its evidence and a report. Training is refused
     where no result could be trusted.
     """
-    from lusfx.engine.train import train_task
+    from lusfx.engine.training.train import train_task
 
     pairs = dict(_pair(text) for text in settings)
     show = (lambda text: click.echo(text, err=True)) if sys.stderr.isatty() else None

@@ -16,7 +16,7 @@ import numpy as np
 from lusfx.cache import Cache
 from lusfx.contracts import EncoderRequest
 from lusfx.encoders import DEFAULT_ENCODER
-from lusfx.engine.encoders import open_encoder
+from lusfx.engine.extraction.opening import open_encoder
 from lusfx.errors import LusfxError
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey, site_key_file

@@ -9,7 +9,7 @@ from lusfx.cache import explain as explain_key
 from lusfx.config import Precision
 from lusfx.contracts import EncoderRequest
 from lusfx.encoders import DEFAULT_ENCODER
-from lusfx.engine.encoders import open_encoder
+from lusfx.engine.extraction.opening import open_encoder
 from lusfx.plugins import load_registry
 
 

@@ -13,8 +13,8 @@ from lusfx.config import PreprocessSpec
 from lusfx.contracts import EncoderRequest
 from lusfx.durable import write_whole
 from lusfx.encoders import DEFAULT_ENCODER
-from lusfx.engine.encoders import open_encoder
-from lusfx.engine.sources import reader_of
+from lusfx.engine.extraction.opening import open_encoder
+from lusfx.engine.extraction.sources import reader_of
 from lusfx.errors import UnreadableClipError, UsageError
 from lusfx.plugins import load_registry
 from lusfx.preprocess import inspection_picture, prepare

@@ -21,7 +21,7 @@ from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.fine_tuning.history import EpochProgress, EpochRecord
 from lusfx.fine_tuning.network import FineTunedNetwork, pooled, renew_statistics, trainable_groups
 from lusfx.fine_tuning.settings import FineTuningSettings
-from lusfx.pretraining.network import Beginning, PretrainingNetwork, grey
+from lusfx.networks.network import Beginning, PretrainingNetwork, grey
 
 if TYPE_CHECKING:
     import torch
@@ -124,7 +124,7 @@ class _Fit:
     def _prepare(self) -> None:
         import torch
 
-        from lusfx.pretraining.augmentations import AUGMENTATIONS
+        from lusfx.networks.augmentations import AUGMENTATIONS
 
         settings, device = self.settings, self.device
         assert settings.backbone_lr is not None
@@ -155,7 +155,7 @@ class _Fit:
     def _take_step(self, epoch: int, number: int, units: NDArray[np.intp]) -> float:
         import torch
 
-        from lusfx.pretraining.optimisers import cosine_with_warmup
+        from lusfx.networks.optimisers import cosine_with_warmup
 
         steps = self.settings.epochs * self.n_batches
         factor = cosine_with_warmup(self.step, int(WARM_UP_SHARE * steps), steps)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.fine_tuning.history import EpochRecord
-from lusfx.pretraining.network import PretrainingNetwork, grey
+from lusfx.networks.network import PretrainingNetwork, grey
 
 if TYPE_CHECKING:
     import torch

@@ -1,4 +1,4 @@
 """Self-supervised pretraining: what a clip's own frames teach an encoder without a label.
 
-Only the engine joins this with readers, preprocessing and encoder directories; torch is imported where it is used.
+:mod:`~lusfx.pretraining.run` joins clips, network and encoder directory; torch is imported where it is used.
 """

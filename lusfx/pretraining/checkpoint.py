@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lusfx.pretraining.files import PretrainingError, make_private_directory, remove_temporaries, write_whole
+from lusfx.networks.files import PretrainingError, make_private_directory, remove_temporaries, write_whole
 
 if TYPE_CHECKING:
     import torch

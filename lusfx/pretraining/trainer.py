@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.networks.files import PretrainingError
+from lusfx.networks.network import PretrainingNetwork, grey
+from lusfx.networks.processes import Processes, share_batch_norms
 from lusfx.pretraining.checkpoint import (
     Snapshot,
     newest_checkpoint,
@@ -25,9 +28,6 @@ from lusfx.pretraining.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
-from lusfx.pretraining.files import PretrainingError
-from lusfx.pretraining.network import PretrainingNetwork, grey
-from lusfx.pretraining.processes import Processes, share_batch_norms
 from lusfx.pretraining.settings import PretrainingSettings
 
 if TYPE_CHECKING:
@@ -111,9 +111,9 @@ class Trainer:
     ) -> None:
         import torch
 
-        from lusfx.pretraining.augmentations import AUGMENTATIONS
+        from lusfx.networks.augmentations import AUGMENTATIONS
+        from lusfx.networks.optimisers import make_optimiser
         from lusfx.pretraining.losses import LOSSES
-        from lusfx.pretraining.optimisers import make_optimiser
         from lusfx.pretraining.pairs import PairSampler
 
         assert settings.lr is not None
@@ -279,7 +279,7 @@ class Trainer:
             yield
 
     def _set_rate(self) -> None:
-        from lusfx.pretraining.optimisers import cosine_with_warmup
+        from lusfx.networks.optimisers import cosine_with_warmup
 
         settings = self.settings
         assert settings.warmup_epochs is not None

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from lusfx.cache import Cache
 from lusfx.contracts import UNKNOWN, Aggregation, Task, check_task
-from lusfx.engine.answers import Answers, Panel
-from lusfx.engine.features import FeatureMaker
-from lusfx.engine.train import train_task
-from lusfx.engine.training_result import TrainingResult
+from lusfx.engine.samples.features import FeatureMaker
+from lusfx.engine.scoring.answers import Answers, Panel
+from lusfx.engine.training.result import TrainingResult
+from lusfx.engine.training.train import train_task
 from lusfx.errors import LusfxError
 from lusfx.plugins import load_registry
 from lusfx.task_model import TaskCard, TaskModel, load_task_model
@@ -34,7 +34,7 @@ RATE_SAME = 1e-6
 LOWEST_AUC = 0.8
 
 FRESH_PROCESS = """
-from lusfx.engine.score import score
+from lusfx.engine.scoring.score import score
 from lusfx.plugins import load_registry
 
 model, cache, out, *where = sys.argv[1:]

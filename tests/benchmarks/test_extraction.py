@@ -23,7 +23,7 @@ from benchmarks.pyav_frames import resized_by_pillow
 from benchmarks.request import Request
 from benchmarks.timing import Rounds
 from lusfx.encoders import DEFAULT_ENCODER
-from lusfx.engine.extract import BATCH_SIZE
+from lusfx.engine.extraction.extract import BATCH_SIZE
 from lusfx.errors import UsageError
 from lusfx.synth import write_video
 

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from lusfx import hookspecs
 from lusfx.cli import COMMANDS, group
 from lusfx.contracts import Task, check_task
-from lusfx.engine import exam_summary
-from lusfx.engine.score_table import columns_of
+from lusfx.engine.scoring import exam_summary
+from lusfx.engine.scoring.table import columns_of
 from lusfx.plugins import build_registry
 from lusfx.task_model.task_card import AGGREGATIONS
 
@@ -103,11 +103,16 @@ def test_the_architecture_page_names_every_package_and_module() -> None:
         assert f"{path.name}/" in text if path.is_dir() else path.name in text, f"{path.name} is not in the layers"
 
 
-def test_every_code_of_the_readers_is_on_their_page() -> None:
+def test_every_code_of_a_source_that_comes_to_nothing_is_on_the_readers_page() -> None:
     page = (ROOT / "docs" / "readers.md").read_text(encoding="utf-8")
-    for path in [*(ROOT / "lusfx" / "readers").glob("*.py"), ROOT / "lusfx" / "engine" / "pipeline.py"]:
-        for code in re.findall(r'ClipError\(\s*"([a-z-]+)"', path.read_text(encoding="utf-8")):
-            assert f"`{code}`" in page, f"{path.name} raises {code}"
+    room, codes = ROOT / "lusfx", set()
+    for path in [*(room / "readers").rglob("*.py"), *(room / "engine" / "extraction").rglob("*.py")]:
+        source = path.read_text(encoding="utf-8")
+        codes |= set(re.findall(r'ClipError\(\s*"([a-z-]+)"', source))
+        codes |= set(re.findall(r'Refusal\(\s*"(?:failed|skipped)",\s*"([a-z-]+)"', source))
+    assert {"damaged", "changed-while-read", "reader-error", "too-long"} <= codes
+    for code in codes:
+        assert f"`{code}`" in page, code
 
 
 def test_help_of_every_command_can_be_shown() -> None:
@@ -161,7 +166,7 @@ def test_every_reason_for_no_answer_is_described() -> None:
     page = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
     source = "".join(
         path.read_text(encoding="utf-8")
-        for path in [*(ROOT / "lusfx" / "engine").glob("*.py"), *(ROOT / "lusfx" / "task_model").glob("*.py")]
+        for path in [*(ROOT / "lusfx" / "engine").rglob("*.py"), *(ROOT / "lusfx" / "task_model").rglob("*.py")]
     )
     codes = set(re.findall(r'NotAssessable\(\s*"([a-z-]+)"', source))
     assert len(codes) >= 5

@@ -9,7 +9,7 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 from lusfx.config import Spec
-from lusfx.engine.study.config import (
+from lusfx.studies.config import (
     Baseline,
     EncoderEntry,
     FineTuneWay,
@@ -19,7 +19,7 @@ from lusfx.engine.study.config import (
     WayEntry,
     read_config,
 )
-from lusfx.engine.study.figures import COLUMNS
+from lusfx.studies.figures import COLUMNS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "study.md"

@@ -22,7 +22,7 @@ from lusfx.encoders.conversion import make_directory  # noqa: E402
 from lusfx.encoders.directory import DirectoryEncoder  # noqa: E402
 from lusfx.encoders.torch_runtime import load_torch  # noqa: E402
 from lusfx.errors import EncoderError  # noqa: E402
-from lusfx.pretraining.threads import cpu_threads  # noqa: E402
+from lusfx.networks.threads import cpu_threads  # noqa: E402
 
 ARCHITECTURE, LAYER, SIZE = "test_efficientnet", "blocks.2", 48
 FACTS: dict[str, Any] = {

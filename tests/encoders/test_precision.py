@@ -21,7 +21,7 @@ from lusfx.encoders import BUNDLED, DEFAULT_ENCODER, IMAGENET_ENCODER
 from lusfx.encoders.batch import CheckedCompute
 from lusfx.encoders.card import weights_sha256
 from lusfx.encoders.directory import DirectoryEncoder
-from lusfx.engine.encoders import open_encoder
+from lusfx.engine.extraction.opening import open_encoder
 from lusfx.errors import EncoderError, EncoderMemoryError, MissingExtraError, UsageError
 from lusfx.plugins import load_registry
 

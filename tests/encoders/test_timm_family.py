@@ -104,7 +104,7 @@ def test_a_hub_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_a_mirrors_plugin_names_the_weights(
     weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lusfx.engine.encoders import open_encoder
+    from lusfx.engine.extraction.opening import open_encoder
     from lusfx.plugins import build_registry
 
     asked = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from lusfx.contracts import Bags, Features, Head, HeadSettings, HeadSpec, Task, TrainingSet, Youden
-from lusfx.engine.learner import Candidate, Learner
-from lusfx.engine.samples import Samples
-from lusfx.metrics import patient_bootstrap, performance
+from lusfx.engine.samples.samples import Samples
+from lusfx.engine.training.learner import Candidate, Learner
 from lusfx.plugins import Registry, build_registry
 from lusfx.task_model import UnitFeatures
 from lusfx.testing.small_cache import SmallCache, make_small_cache
@@ -141,15 +140,6 @@ def learner_of() -> Callable[..., Learner]:
     return make
 
 
-@pytest.fixture(scope="module")
-def few_resamples() -> Iterator[None]:
-    """Makes intervals of few resamples throughout a module, where their width is not what is tested."""
-    with pytest.MonkeyPatch.context() as patch:
-        for judge in (patient_bootstrap, performance):
-            patch.setitem(judge.__kwdefaults__, "n_resamples", 100)  # type: ignore[attr-defined]
-        yield
-
-
 @pytest.fixture(scope="session")
 def small_cache_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., SmallCache]:
     """Makes the small cache of a task, once for the same wishes. Not to be changed."""
@@ -162,27 +152,6 @@ def small_cache_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Sm
         return made[name]
 
     return make
-
-
-@pytest.fixture(scope="session")
-def cut_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny encoder of random weights that ends at a layer, with a size and a normalisation of its own. Not to be changed."""
-    import torch
-
-    from lusfx.backbone import make_backbone
-    from lusfx.config import PreprocessSpec
-    from lusfx.encoders.conversion import make_directory
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = make_backbone("test_efficientnet", "blocks.2")
-    place = tmp_path_factory.mktemp("encoders") / "cut"
-    make_directory(
-        place, name="cut", architecture="timm/test_efficientnet", layer="blocks.2", mean=(0.4,) * 3, std=(0.3,) * 3,
-        weights={name: value.numpy() for name, value in network.state_dict().items()},
-        preprocess=PreprocessSpec(size=48), licence="CC0-1.0", training_data="nothing", source="a test", model_card="# cut",
-    )  # fmt: skip
-    return place
 
 
 @pytest.fixture
@@ -220,7 +189,7 @@ def with_tasks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Registry]:
         for item in items:
             catalogue: Any = registry.tasks if isinstance(item, Task) else registry.heads
             catalogue.add(item.name, item, "a test")
-        for module in ("lusfx.engine.train", "lusfx.engine.evaluate"):
+        for module in ("lusfx.engine.training.train", "lusfx.engine.evaluation.evaluate"):
             monkeypatch.setattr(f"{module}.load_registry", lambda: registry)
         return registry
 

@@ -26,11 +26,11 @@ import lusfx.readers.video  # noqa: F401 - imported once, and not by each of the
 from lusfx.cache import Cache, clip_key, pack, read_ledger, verify
 from lusfx.cli import main as command_line
 from lusfx.durable import TEMPORARY_PREFIX
-from lusfx.engine import pipeline
-from lusfx.engine.decoding import clip, decoders
-from lusfx.engine.decoding.jobs import Job
-from lusfx.engine.decoding.process import WorkerProcess
-from lusfx.engine.extract import BATCH_SIZE, Progress, extract
+from lusfx.engine.extraction import pipeline
+from lusfx.engine.extraction.decoding import clip, decoders
+from lusfx.engine.extraction.decoding.jobs import Job
+from lusfx.engine.extraction.decoding.process import WorkerProcess
+from lusfx.engine.extraction.extract import BATCH_SIZE, Progress, extract
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipEmbeddings

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lusfx.cache import Cache, Membership, memberships, pack, read_ledger, repair, stat_index, verify
-from lusfx.engine.extract import extract
+from lusfx.engine.extraction.extract import extract
 from lusfx.errors import CacheError, CorruptRecordError
 from lusfx.types import ClipEmbeddings
 from tests.faults.archive import plain_encoder, same, write_site_key

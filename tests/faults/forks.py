@@ -153,7 +153,7 @@ def decoders_of(parent: int) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = path.read_bytes().split(b"\0")
-            if b"lusfx.engine.decoding.worker" in words and str(parent).encode() in words:
+            if b"lusfx.engine.extraction.decoding.worker" in words and str(parent).encode() in words:
                 found.append(int(path.parent.name))
     return found
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lusfx.cache import Cache, verify
-from lusfx.engine.extract import Progress
+from lusfx.engine.extraction.extract import Progress
 from lusfx.errors import CacheError
 from tests.faults.ended_runs import Bench
 from tests.faults.forks import Ended, finish, start, tell

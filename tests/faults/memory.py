@@ -71,6 +71,8 @@ class Meter:
             for process, said in words.items():
                 if process == run:
                     self.run_mib = max(self.run_mib, _pss_mib(process))
-                elif run is not None and b"lusfx.engine.decoding.worker" in said and run.name.encode() in said:
+                elif (
+                    run is not None and b"lusfx.engine.extraction.decoding.worker" in said and run.name.encode() in said
+                ):
                     self.decoder_mib = max(self.decoder_mib, _pss_mib(process))
             time.sleep(SAMPLE_S)

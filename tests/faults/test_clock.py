@@ -16,8 +16,8 @@ import pytest
 import lusfx
 from lusfx.cache import Cache, ledger, read_ledger
 from lusfx.contracts import Task
-from lusfx.engine import training_result
-from lusfx.engine.train import train_task
+from lusfx.engine.training import result as training_result
+from lusfx.engine.training.train import train_task
 from lusfx.site_key import SiteKey
 from lusfx.testing.small_cache import make_small_cache
 from tests.faults.archive import plain_encoder

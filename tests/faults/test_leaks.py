@@ -15,12 +15,12 @@ import pytest
 
 from lusfx.cache import Cache
 from lusfx.contracts import Task, Youden
-from lusfx.engine import cross_validation
-from lusfx.engine.cross_validation import CrossValidation, cross_validate
-from lusfx.engine.evaluate import evaluate
-from lusfx.engine.learner import Candidate, Learner
-from lusfx.engine.samples import Samples
-from lusfx.engine.train import train_task
+from lusfx.engine.evaluation.evaluate import evaluate
+from lusfx.engine.samples.samples import Samples
+from lusfx.engine.training import cross_validation
+from lusfx.engine.training.cross_validation import CrossValidation, cross_validate
+from lusfx.engine.training.learner import Candidate, Learner
+from lusfx.engine.training.train import train_task
 from lusfx.errors import LeakError, LusfxError, TableError, TaskModelError, TrainingRefusedError
 from lusfx.heads import lusfx_register_heads
 from lusfx.metrics import patient_bootstrap, roc_auc

@@ -19,8 +19,8 @@ from lusfx.fine_tuning.history import EpochProgress  # noqa: E402
 from lusfx.fine_tuning.network import FineTunedNetwork, renew_statistics  # noqa: E402
 from lusfx.fine_tuning.settings import FineTuningSettings  # noqa: E402
 from lusfx.metrics import roc_auc  # noqa: E402
-from lusfx.pretraining.network import Beginning  # noqa: E402
-from lusfx.pretraining.threads import cpu_threads  # noqa: E402
+from lusfx.networks.network import Beginning  # noqa: E402
+from lusfx.networks.threads import cpu_threads  # noqa: E402
 
 SIZE, N_FRAMES = 64, 3
 BEGINNING = Beginning("mobilenetv3_small_050", SIZE)

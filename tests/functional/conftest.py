@@ -137,7 +137,7 @@ def exams(made_exams: Any, own_copy: Callable[[Any], Any]) -> Any:
 @pytest.fixture(scope="session")
 def made_model(made_exams: Any, tmp_path_factory: pytest.TempPathFactory, site_key: SiteKey) -> Path:
     """A task model of B-lines, trained once on these exams. Not to be changed."""
-    from lusfx.engine.train import train_task
+    from lusfx.engine.training.train import train_task
 
     out = tmp_path_factory.mktemp("striped") / "model"
     train_task(["b-lines"], made_exams.labels, made_exams.cache, out, n_folds=2, n_repeats=1, site_key=site_key)

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from lusfx.cli import group
-from lusfx.engine.demo import hospital, run_demo
+from lusfx.demo import hospital, run_demo
 from lusfx.errors import RunInterruptedError
 from lusfx.site_key import SiteKey
 from lusfx.task_model import UnitFeatures

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from lusfx.cache import Cache, read_ledger
-from lusfx.engine.sources import Shard
+from lusfx.engine.extraction.sources import Shard
 from lusfx.errors import UsageError
 from lusfx.synth import write_video
-from tests.engine.decoding.conftest import install_script_reader
+from tests.engine.extraction.decoding.conftest import install_script_reader
 
 Lusfx = Callable[..., Any]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="decoding processes are POSIX")
@@ -65,7 +65,7 @@ def decoders_of(pid: int) -> list[int]:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"lusfx.engine.decoding.worker" in words and str(pid).encode() in words:
+        if b"lusfx.engine.extraction.decoding.worker" in words and str(pid).encode() in words:
             found.append(int(path.parent.name))
     return found
 

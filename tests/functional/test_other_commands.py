@@ -70,9 +70,8 @@ def test_help_takes_little_time() -> None:
 
 
 def test_extracting_needs_neither_torch_nor_what_trains(archive: Any) -> None:
-    code = (
-        f"from lusfx.engine.extract import extract\nextract([{str(archive.folder)!r}], {str(archive.folder / 'c')!r})"
-    )
+    call = f"extract([{str(archive.folder)!r}], {str(archive.folder / 'c')!r})"
+    code = f"from lusfx.engine.extraction.extract import extract\n{call}"
     assert not imported_by(code) & {"torch", "timm", "onnx", "lightgbm", "sklearn", "matplotlib"}
 
 

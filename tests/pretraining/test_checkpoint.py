@@ -9,6 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="pretraining needs torch")
 
+from lusfx.networks.files import PretrainingError  # noqa: E402
+from lusfx.networks.optimisers import make_optimiser  # noqa: E402
 from lusfx.pretraining.checkpoint import (  # noqa: E402 - after the skip
     Snapshot,
     newest_checkpoint,
@@ -16,8 +18,6 @@ from lusfx.pretraining.checkpoint import (  # noqa: E402 - after the skip
     restore_optimiser,
     write_checkpoint,
 )
-from lusfx.pretraining.files import PretrainingError  # noqa: E402
-from lusfx.pretraining.optimisers import make_optimiser  # noqa: E402
 
 
 def snapshot(step: int) -> Snapshot:

@@ -19,10 +19,10 @@ pytest.importorskip("timm", reason="pretraining needs timm")
 
 from safetensors.torch import load_file, save_file  # noqa: E402 - after the skip
 
+from lusfx.networks.network import make_network  # noqa: E402
+from lusfx.networks.processes import Processes  # noqa: E402
 from lusfx.pretraining.losses import LOSSES  # noqa: E402 - after the skip
-from lusfx.pretraining.network import make_network  # noqa: E402
 from lusfx.pretraining.pairs import ClipFrames  # noqa: E402
-from lusfx.pretraining.processes import Processes  # noqa: E402
 from lusfx.pretraining.settings import PretrainingSettings  # noqa: E402
 from lusfx.pretraining.trainer import DivergedError, Trainer  # noqa: E402
 
@@ -220,7 +220,7 @@ STOPPED_AFTER = 3
 WORKER = """
 import importlib.util, json, sys
 from pathlib import Path
-from lusfx.pretraining.processes import processes
+from lusfx.networks.processes import processes
 spec = importlib.util.spec_from_file_location("trainer_tests", sys.argv[1])
 tests = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tests)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lusfx.cache import Cache
 from lusfx.contracts import Aggregation, Mean, Task
-from lusfx.engine.answers import Panel
+from lusfx.engine.scoring.answers import Panel
 from lusfx.errors import LusfxError, PluginError, TaskModelError
 from lusfx.task_model import TaskModel
 from lusfx.testing import SmallCache, TaskConformance

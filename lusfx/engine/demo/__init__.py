@@ -1,6 +1,0 @@
-"""The demo: lusfx's main job on synthetic patients, from nothing to one page."""
-
-from lusfx.engine.demo.result import DemoResult, Stage
-from lusfx.engine.demo.run import FEWEST_PATIENTS, run_demo
-
-__all__ = ["FEWEST_PATIENTS", "DemoResult", "Stage", "run_demo"]

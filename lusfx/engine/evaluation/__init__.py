@@ -1,0 +1,1 @@
+"""Evaluation: a task model is judged on labelled units of other patients."""

@@ -1,0 +1,249 @@
+"""Judge a task model on labelled units of patients that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.cache import Cache
+from lusfx.contracts import Task
+from lusfx.engine.evaluation.near_duplicates import NearDuplicate, near_duplicates
+from lusfx.engine.extraction.opening import store_for
+from lusfx.engine.samples.features import FeatureMaker, features_of_clips
+from lusfx.engine.samples.labels import LabelledUnits, LabelRow, labels_of, read_labels, spellings
+from lusfx.engine.samples.samples import Samples, make_samples
+from lusfx.engine.training.report import evaluation_page
+from lusfx.engine.training.task_figures import task_figures
+from lusfx.errors import LeakError, TableError, UsageError
+from lusfx.metrics import Interval, Performance, performance, summary
+from lusfx.plugins import load_registry
+from lusfx.report import write_page
+from lusfx.site_key import SiteKey
+from lusfx.splits import NAMED, some_keys
+from lusfx.task_model import OutcomeCard, TaskModel, UnitFeatures, load_task_model
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeEvaluation:
+    """What a task model achieves on one outcome, at the thresholds that it was saved with.
+
+    :param targets: ``(n,)`` of the units whose answer is known.
+    :param probabilities: ``(n,)``.
+    """
+
+    name: str
+    targets: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    metrics: Mapping[str, Interval]
+    performances: Mapping[str, Performance]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationResult:
+    """What a task model achieves on labelled units.
+
+    :param figures: of the task as a whole, where it has several outcomes.
+    """
+
+    model: TaskModel
+    samples: Samples[UnitFeatures]
+    outcomes: Sequence[OutcomeEvaluation]
+    figures: Mapping[str, Interval]
+    n_not_known: int
+    n_not_cached: int
+    warnings: Sequence[str]
+
+    def summary(self) -> str:
+        """One line: the answer."""
+        source = f"on {len(self.samples)} {self.model.card.task.unit}s of {self.samples.n_patients} patients"
+        first = self.outcomes[0]
+        if self.model.card.task.kind == "binary":
+            return f"{self.model.name}: AUC {first.metrics['roc_auc']} {source} ({int(first.targets.sum())} events)"
+        each = "; ".join(f"{outcome.name} {outcome.metrics['roc_auc']}" for outcome in self.outcomes)
+        return f"{self.model.name}: mean AUC {self.figures['mean_roc_auc']} {source} ({each})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs: what ``lusfx evaluate --json`` prints."""
+        card = self.model.card
+        return {
+            "model": self.model.name,
+            "digest": self.model.digest,
+            "fingerprint": card.features.fingerprint,
+            "n_units": len(self.samples),
+            "n_patients": self.samples.n_patients,
+            "n_not_known": self.n_not_known,
+            "n_not_cached": self.n_not_cached,
+            "n_not_assessable": dict(self.samples.reasons),
+            "figures": {name: interval.as_dict() for name, interval in self.figures.items()},
+            "outcomes": [
+                {
+                    "outcome": outcome.name,
+                    "n_units": len(outcome.targets),
+                    "n_events": int(outcome.targets.sum()),
+                    "metrics": {name: interval.as_dict() for name, interval in outcome.metrics.items()},
+                    "operating_points": {
+                        name: {"threshold": stated.operating_points[name].threshold, **value.as_dict()}
+                        for name, value in outcome.performances.items()
+                    },
+                }
+                for outcome, stated in zip(self.outcomes, card.outcomes, strict=True)
+            ],
+            "warnings": list(self.warnings),
+        }
+
+
+def evaluate(
+    model: Path | str,
+    labels: Path | str,
+    cache: Path | str,
+    *,
+    task: Task | None = None,
+    seed: int = 0,
+    report: Path | None = None,
+    site_key: SiteKey | None = None,
+) -> EvaluationResult:
+    """Judge a task model on a label table's cached units. A gate is not asked: every labelled unit counts.
+
+    :param model: task model directory.
+    :param task: the task that the model answers, where no plugin provides it; it says how labels are read.
+    :param report: where to write an HTML report, if anywhere.
+    :raises LeakError: if a patient or a clip was in training: the figures would be too good. Of clips that only look like
+        training clips the result warns.
+    :raises TableError: if units have no patient, so that no interval could be given, or none can be assessed.
+    """
+    registry = load_registry()
+    tasks = registry.tasks.as_mapping() if task is None else {task.name: task}
+    loaded = load_task_model(Path(model), registry.heads.as_mapping(), tasks)
+    card = loaded.card.task
+    if task is None:
+        task = registry.task(card.name)
+    elif task.name != card.name:
+        raise UsageError(f"{loaded.name} answers '{card.name}', and the task given is '{task.name}'")
+    opened = Cache.open(Path(cache))
+    store = store_for(opened, loaded)
+    site_key = site_key or SiteKey.load()
+    rows = read_labels(Path(labels), opened, store, site_key)
+    labelled = labels_of(task, rows)
+    n_without = int((labelled.groups == "").sum())
+    if n_without:
+        raise TableError(f"{n_without} {labelled.unit}s have no patient. Give the label table a column patient_id")
+    _check_unseen(loaded, labelled, _patients_spelt_otherwise(labelled, rows, site_key))
+    maker = FeatureMaker(card, loaded.task)
+    keys = sorted({key for clips in labelled.clips for key in clips})
+    samples = make_samples(labelled, features_of_clips(store, keys, {card.name: maker})[card.name], maker)
+    samples = _familiar(loaded, samples)
+    probabilities = loaded.score(samples.units, store.fingerprint)
+    outcomes = [
+        _outcome(stated, samples, number, probabilities[:, number], seed)
+        for number, stated in enumerate(loaded.card.outcomes)
+    ]
+    thresholds = np.array([stated.operating_points[stated.decides].threshold for stated in loaded.card.outcomes])
+    result = EvaluationResult(
+        loaded,
+        samples,
+        outcomes,
+        task_figures(
+            card,
+            samples.targets,
+            samples.classes,
+            probabilities[None],
+            (probabilities >= thresholds)[None],
+            samples.groups,
+            seed=seed,
+        ),
+        labelled.n_not_known,
+        len(labelled.rows_not_cached),
+        [
+            *_warnings(loaded, task, outcomes),
+            *_looks_seen(near_duplicates(store, loaded.evidence["clips"], keys)),
+            *samples.warnings(),
+            *labelled.warnings(),
+        ],
+    )
+    if report is not None:
+        write_page(evaluation_page(result), report)
+    return result
+
+
+def _outcome(
+    stated: OutcomeCard, samples: Samples[UnitFeatures], number: int, probabilities: NDArray[np.float64], seed: int
+) -> OutcomeEvaluation:
+    rows = samples.known(number)
+    targets, groups, known = samples.targets[rows, number], samples.groups[rows], probabilities[rows]
+    return OutcomeEvaluation(
+        stated.name,
+        targets,
+        known,
+        summary(targets, known, groups, seed=seed),
+        {
+            name: performance(targets, known >= point.threshold, groups, seed=seed)
+            for name, point in stated.operating_points.items()
+        },
+    )
+
+
+def _patients_spelt_otherwise(labelled: LabelledUnits, rows: Sequence[LabelRow], site_key: SiteKey) -> NDArray[np.str_]:
+    """Keys that the labelled patients would have if the table spelt them otherwise, as the table of the training may."""
+    labelled_patients = set(labelled.groups.tolist())
+    written = {entry.row["patient_id"] for entry in rows if entry.patient_key in labelled_patients} - {""}
+    return np.array(sorted({site_key.patient(way) for identifier in written for way in spellings(identifier)}), np.str_)
+
+
+def _check_unseen(model: TaskModel, labelled: LabelledUnits, spelt_otherwise: NDArray[np.str_]) -> None:
+    """Refuse to judge a model on what it was trained on.
+
+    :raises LeakError: naming the first few.
+    """
+    for noun, seen, here in (
+        ("patients", model.evidence["patients"], labelled.groups),
+        ("patients, spelt otherwise,", model.evidence["patients"], spelt_otherwise),
+        ("clips", model.evidence["clips"], [key for clips in labelled.clips for key in clips]),
+    ):
+        shared = np.intersect1d(np.array(seen), np.array(here))
+        if len(shared):
+            raise LeakError(
+                f"{len(shared)} {noun} of the label table were in this model's training ({some_keys(shared)}): its "
+                "figures on them would be too good. Its cross-validated figures are in its report"
+            )
+
+
+def _looks_seen(found: Sequence[NearDuplicate]) -> list[str]:
+    """What to say of clips that look like training clips: nobody knows it for sure, so it is no refusal."""
+    if not found:
+        return []
+    pairs = ", ".join(f"{pair.key[:12]} like {pair.seen[:12]}" for pair in found[:NAMED])
+    return [
+        f"{len(found)} clips look like clips of this model's training ({pairs}{', ...' if len(found) > NAMED else ''}). "
+        "If they are copies, encoded again or trimmed, the figures are too good"
+    ]
+
+
+def _familiar(model: TaskModel, samples: Samples[UnitFeatures]) -> Samples[UnitFeatures]:
+    """The units that the model answers; those too far from its training set are counted as not assessable."""
+    reasons = model.unfamiliar(samples.units)
+    kept = np.array([row for row, reason in enumerate(reasons) if reason is None], np.intp)
+    n_missing = len(samples) - len(kept)
+    if not len(kept):
+        raise TableError(f"all {len(samples)} labelled units are too far from the training set of {model.name}")
+    if not n_missing:
+        return samples
+    return replace(samples.take(kept), reasons={**samples.reasons, "unfamiliar": n_missing})
+
+
+def _warnings(model: TaskModel, task: Task, outcomes: Sequence[OutcomeEvaluation]) -> list[str]:
+    warnings = []
+    if task.version != model.card.task.version:
+        warnings.append(
+            f"the model was trained for version {model.card.task.version} of the task, labels are read by {task.version}"
+        )
+    for outcome in outcomes:
+        if not len(outcome.targets):
+            warnings.append(f"'{outcome.name}': no labelled unit answers it: there are no figures")
+        elif len(np.unique(outcome.targets)) < 2:
+            warnings.append(f"'{outcome.name}': the labelled units are all of one class: there is no AUC")
+    return warnings

@@ -1,0 +1,99 @@
+"""What there is to decode: filled by the thread that hashes, emptied by the thread that decodes."""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lusfx.cache import Stamp
+from lusfx.engine.extraction.sources import Source
+
+POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """A source to decode.
+
+    :param key: of its content.
+    :param stamp: size and times of the file before its content was hashed.
+    """
+
+    source: Source
+    key: str
+    stamp: Stamp | None
+
+
+class Jobs:
+    """A queue of jobs that ends. Of sources with the same content one is decoded; the others wait for what becomes of it.
+
+    :param ahead: jobs that may wait in it.
+    :param copy: called, by the thread that takes, with a job whose content was decoded in another.
+    """
+
+    def __init__(self, ahead: int, copy: Callable[[Job], None]) -> None:
+        self._queue: queue.Queue[Job | None] = queue.Queue(maxsize=ahead)
+        self._copy = copy
+        self._again: deque[Job] = deque()
+        self._waiting: dict[str, list[Job]] = {}
+        self._decoded: set[str] = set()
+        self._ended = False
+
+    def put(self, job: Job | None, stopping: Callable[[], bool]) -> bool:
+        """Add a job; None is the end. Waits for room.
+
+        :returns: False if the run is stopping and nothing was added.
+        """
+        while not stopping():
+            try:
+                self._queue.put(job, timeout=POLL_S)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def take(self, wait_s: float = 0.0) -> Job | None:
+        """The next job; None if there is none yet, or no more. It is the taker's until :meth:`ended` or :meth:`put_back`."""
+        if self._again:
+            return self._again.popleft()
+        while (job := self._next(wait_s)) is not None:
+            if job.key in self._decoded:
+                self._copy(job)
+            elif job.key in self._waiting:
+                self._waiting[job.key].append(job)
+            else:
+                self._waiting[job.key] = []
+                return job
+        return None
+
+    def put_back(self, job: Job) -> None:
+        """Have a job done that was taken and not begun."""
+        self._again.append(job)
+
+    def ended(self, job: Job, decoded: bool) -> None:
+        """Tell what became of a job that was taken. Where it failed, the next with its content is tried."""
+        waiting = self._waiting.pop(job.key)
+        if decoded:
+            self._decoded.add(job.key)
+            for copy in waiting:
+                self._copy(copy)
+        elif waiting:
+            self._waiting[job.key] = waiting[1:]
+            self._again.append(waiting[0])
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to take; a job that fails may yet leave another."""
+        return self._ended and not self._again
+
+    def _next(self, wait_s: float) -> Job | None:
+        if self._ended:
+            return None
+        try:
+            job = self._queue.get(timeout=wait_s) if wait_s else self._queue.get_nowait()
+        except queue.Empty:
+            return None
+        self._ended = job is None
+        return job

@@ -1,0 +1,294 @@
+"""Encode what the cache lacks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lusfx.cache import OUTCOMES, Cache, LedgerEntry, Membership, RunLedger, StatIndex, Store
+from lusfx.config import Precision
+from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
+from lusfx.encoders import DEFAULT_ENCODER
+from lusfx.engine.extraction.decoding.limits import Limits, default_workers
+from lusfx.engine.extraction.intake import Outcome
+from lusfx.engine.extraction.opening import open_encoder
+from lusfx.engine.extraction.pipeline import Pipeline
+from lusfx.engine.extraction.profile import Profile
+from lusfx.engine.extraction.sources import Shard, Source, discover
+from lusfx.plugins import Registry, load_registry
+from lusfx.site_key import SiteKey
+from lusfx.types import ClipEmbeddings
+
+BATCH_SIZE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is.
+
+    :param settled: sources that have an outcome.
+    :param found: sources in all.
+    :param frames: frames encoded so far.
+    """
+
+    settled: int
+    found: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A source that has no embeddings, and why."""
+
+    where: str
+    source_key: str
+    path: Path
+    outcome: str
+    code: str
+    detail: str
+
+    def as_dict(self, show_paths: bool) -> dict[str, str]:
+        facts = {
+            "where": self.where,
+            "source": self.source_key,
+            "outcome": self.outcome,
+            "code": self.code,
+            "detail": self.detail,
+        }
+        return facts | {"path": str(self.path)} if show_paths else facts
+
+
+@dataclass(slots=True)
+class ExtractResult:
+    """What a run did: ``found == encoded + cached + failed + skipped + not_reached``.
+
+    :param found: sources of this run's shard.
+    :param other_shards: sources that belong to other shards, and are counted nowhere else.
+    :param batch_size: frames that were encoded at a time in the end; fewer than asked for where the encoder ran out of memory.
+    :param clip_of: clip key of each source that is in the cache now.
+    """
+
+    fingerprint: str
+    encoder: str
+    found: int
+    not_clips: int = 0
+    shard: Shard | None = None
+    other_shards: int = 0
+    batch_size: int = BATCH_SIZE
+    batch_was_reduced: bool = False
+    profile: Profile = field(default_factory=Profile)
+    frames: int = 0
+    seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    troubles: list[Trouble] = field(default_factory=list)
+    clip_of: dict[Path, str] = field(default_factory=dict, repr=False)
+    sources: list[Source] = field(default_factory=list, repr=False)
+
+    @property
+    def not_reached(self) -> int:
+        """Sources that the run was stopped before; 0 unless it was interrupted."""
+        return self.found - sum(self.counts[outcome] for outcome in OUTCOMES)
+
+    @property
+    def interrupted(self) -> bool:
+        return self.not_reached > 0
+
+    def summary(self) -> str:
+        """One line that adds up."""
+        terms = " + ".join(f"{self.counts[outcome]} {outcome}" for outcome in OUTCOMES)
+        line = f"{self.found} found = {terms}"
+        if self.interrupted:
+            line += f" + {self.not_reached} not reached (interrupted)"
+        if self.shard is not None:
+            line = f"shard {self.shard}: {line}; {self.other_shards} in other shards"
+        rate = f", {self.frames / self.seconds:.0f} frames/s" if self.frames else ""
+        return f"{line}; {self.frames} frames in {self.seconds:.1f} s{rate}"
+
+    def profile_as_dict(self) -> dict[str, Any]:
+        """Where the time went, for programs; :class:`~lusfx.engine.extraction.profile.Profile` says what the figures are."""
+        return self.profile.as_dict(self.seconds, self.frames, self.counts["encoded"])
+
+    def as_dict(self, show_paths: bool = False) -> dict[str, Any]:
+        """For programs: what ``lusfx extract --json`` prints."""
+        return {
+            "fingerprint": self.fingerprint,
+            "encoder": self.encoder,
+            "found": self.found,
+            **{outcome: self.counts[outcome] for outcome in OUTCOMES},
+            "not_reached": self.not_reached,
+            "not_clips": self.not_clips,
+            "shard": None if self.shard is None else str(self.shard),
+            "other_shards": self.other_shards,
+            "batch_size": self.batch_size,
+            "frames": self.frames,
+            "seconds": round(self.seconds, 3),
+            "notes": dict(self.notes),
+            "troubles": [trouble.as_dict(show_paths) for trouble in self.troubles],
+        }
+
+
+def extract(
+    sources: Sequence[Path | str],
+    cache: Path | str,
+    *,
+    encoder: str = DEFAULT_ENCODER,
+    weights: Path | None = None,
+    device: Device = "auto",
+    threads: int = 0,
+    precision: Precision = "float32",
+    runtime: Runtime = "auto",
+    batch_size: int = BATCH_SIZE,
+    workers: int | None = None,
+    shard: tuple[int, int] | None = None,
+    site_key: SiteKey | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> ExtractResult:
+    """Run an encoder once over every clip that the cache lacks.
+
+    :param sources: folders, files and manifests, in any mixture.
+    :param cache: cache directory; made if it does not exist.
+    :param encoder: registered name or encoder directory.
+    :param weights: safetensors file for an encoder that takes one.
+    :param precision: what the encoder computes in; features of the two never mix.
+    :param runtime: what computes it, where the encoder has a choice.
+    :param threads: CPU threads of the encoder; 0 takes as many as the process may use.
+    :param batch_size: frames encoded at a time; it decides speed, not values.
+    :param workers: decoding processes; 0 decodes in this process, None takes ``LUSFX_WORKERS``, or as many as help: at
+        most one for two cores, and 8.
+    :param shard: ``(i, n)`` takes the i-th of n parts of the sources, from 1; the parts are told by the sources' paths.
+    :param site_key: makes pseudonyms; by default the site's own key file.
+    :param progress: called after each settled source, on the caller's thread.
+    :param stop: set it to end the run early; the clip in hand is dropped and the result says so.
+    :raises LusfxError: where the run as a whole cannot go on. A bad source never raises: the result and the ledger have it.
+    """
+    registry = load_registry()
+    workers = default_workers() if workers is None else workers
+    request = EncoderRequest(encoder, weights, device, threads, precision, runtime)
+    opened = open_encoder(request, registry)
+    return extract_with(
+        opened,
+        [Path(source) for source in sources],
+        Cache.open(Path(cache), create=True),
+        registry,
+        site_key or SiteKey.load(),
+        batch_size=batch_size,
+        workers=workers,
+        shard=None if shard is None else Shard(*shard),
+        progress=progress,
+        stop=stop,
+    )
+
+
+def extract_with(
+    encoder: Encoder,
+    places: Sequence[Path],
+    cache: Cache,
+    registry: Registry,
+    site_key: SiteKey,
+    *,
+    batch_size: int = BATCH_SIZE,
+    workers: int | None = None,
+    shard: Shard | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> ExtractResult:
+    """:func:`extract` with its parts already opened.
+
+    :param registry: whose readers are not those that this environment's plugins register, clips are decoded in this process.
+    """
+    started = time.monotonic()
+    stop = stop or threading.Event()
+    spec = encoder.feature_spec
+    store = cache.store(spec)
+    with cache.stat_index(site_key) as index, cache.start_run(spec.fingerprint, encoder.name) as ledger:
+        found = discover(places, registry, site_key, known=lambda path: index.lookup(path) is not None)
+        sources = [source for source in found.sources if shard is None or shard.holds(source.path)]
+        keys = store.keys()
+        n_workers = default_workers() if workers is None else workers
+        pipeline = Pipeline(
+            spec,
+            encoder,
+            site_key,
+            keys.__contains__,
+            _writer(store),
+            stop,
+            batch_size,
+            # A decoding process finds readers as this environment's plugins register them.
+            workers=n_workers if registry is load_registry() else 0,
+            limits=Limits.of_environment(),
+        )
+        result = ExtractResult(
+            spec.fingerprint,
+            encoder.name,
+            len(sources),
+            found.not_clips,
+            shard,
+            len(found.sources) - len(sources),
+            profile=pipeline.profile,
+            sources=sources,
+        )
+        for outcome in _outcomes(sources, index, keys, pipeline):
+            with pipeline.profile.stage("ledger"):
+                _settle(outcome, result, ledger, index, site_key)
+            if progress is not None:
+                progress(Progress(sum(result.counts.values()), result.found, result.frames))
+        result.batch_size = pipeline.streams.batch_size
+        result.batch_was_reduced = result.batch_size < batch_size
+        result.seconds = time.monotonic() - started
+        ledger.finish(not_reached=result.not_reached)
+    return result
+
+
+def _outcomes(sources: list[Source], index: StatIndex, keys: set[str], pipeline: Pipeline) -> Iterable[Outcome]:
+    """First what a look at the file's size and time shows to be cached, then the rest through the pipeline."""
+    rest = []
+    for source in sources:
+        key = index.lookup(source.path)
+        if key is not None and key in keys:
+            yield Outcome(source, "cached", key, None, source.patient_key, source.exam_key)
+        else:
+            rest.append(source)
+    if rest:
+        yield from pipeline.run(rest)
+
+
+def _writer(store: Store) -> Callable[[str, ClipEmbeddings], None]:
+    def write(key: str, embeddings: ClipEmbeddings) -> None:
+        store.write(key, embeddings)
+
+    return write
+
+
+def _settle(outcome: Outcome, result: ExtractResult, ledger: RunLedger, index: StatIndex, site_key: SiteKey) -> None:
+    """Count an outcome and put it on record."""
+    source = outcome.source
+    source_key = site_key.source(str(source.path))
+    result.counts[outcome.outcome] += 1
+    result.notes.update(outcome.notes)
+    result.frames += outcome.n_frames
+    if outcome.key is not None and outcome.outcome in ("encoded", "cached"):
+        result.clip_of[source.path] = outcome.key
+        index.record(source.path, outcome.stamp, outcome.key)
+    if outcome.code is not None:
+        result.troubles.append(
+            Trouble(source.where, source_key, source.path, outcome.outcome, outcome.code, outcome.detail or "")
+        )
+    ledger.record(
+        LedgerEntry(
+            source=source_key,
+            outcome=outcome.outcome,
+            clip=outcome.key,
+            membership=Membership(outcome.patient_key, outcome.exam_key, source.zone),
+            code=outcome.code,
+            detail=outcome.detail,
+            notes=outcome.notes,
+            n_frames=outcome.n_frames,
+        )
+    )

@@ -1,0 +1,107 @@
+"""From sources to jobs: hash each file, settle what the cache has, and pass the rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lusfx.cache import Stamp, clip_key
+from lusfx.engine.extraction.decoding.clip import Refusal
+from lusfx.engine.extraction.decoding.jobs import Job, Jobs
+from lusfx.engine.extraction.profile import Profile
+from lusfx.engine.extraction.sources import Source
+from lusfx.errors import ClipError, UnreadableClipError
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one source.
+
+    :param outcome: ``encoded``, ``cached``, ``failed`` or ``skipped``.
+    :param stamp: size and times of the file before its content was hashed.
+    """
+
+    source: Source
+    outcome: str
+    key: str | None = None
+    stamp: Stamp | None = None
+    patient_key: str | None = None
+    exam_key: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    notes: tuple[str, ...] = ()
+    n_frames: int = 0
+
+
+class Intake:
+    """Reads sources ahead of the decoders. The run itself hashes: a key from a process that parsed a hostile file could be
+    another clip's.
+
+    :param is_cached: whether the cache already holds a clip key.
+    :param settle: what to do with a source that needs no decoding.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        is_cached: Callable[[str], bool],
+        settle: Callable[[Outcome], None],
+        profile: Profile,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self.jobs = jobs
+        self.is_cached = is_cached
+        self.settle = settle
+        self.profile = profile
+        self.stopping = stopping
+
+    def run(self, sources: list[Source]) -> None:
+        """Take sources in, in their order, until the run is stopping."""
+        for source in sources:
+            found = self._take_in(source)
+            if isinstance(found, Outcome):
+                self.settle(found)
+            elif not self.jobs.put(found, self.stopping):
+                return
+        self.jobs.put(None, self.stopping)
+
+    def _take_in(self, source: Source) -> Job | Outcome:
+        try:
+            if source.reader is None:
+                raise UnreadableClipError(*_unclaimed(source))
+            stamp = Stamp.of(source.path)  # before the content is read: a change in between must show
+            with self.profile.stage("hashing"):
+                key = clip_key(source.path)
+        except ClipError as error:
+            return refused(source, Refusal("failed", error.code, error.detail))
+        if self.is_cached(key):
+            return Outcome(source, "cached", key, stamp, source.patient_key, source.exam_key)
+        return Job(source, key, stamp)
+
+
+def refused(source: Source, refusal: Refusal, key: str | None = None) -> Outcome:
+    """The outcome of a source that comes to nothing; what a manifest says of it counts more than what the file does."""
+    return Outcome(
+        source,
+        refusal.outcome,
+        key,
+        None,
+        source.patient_key or refusal.patient_key,
+        source.exam_key or refusal.exam_key,
+        refusal.code,
+        refusal.detail,
+    )
+
+
+def is_unchanged(job: Job) -> bool:
+    """Whether a file is still the one that was hashed: else its frames would be stored under another content's key."""
+    now = Stamp.of(job.source.path)
+    return now is not None and job.stamp is not None and now.as_text() == job.stamp.as_text()
+
+
+def _unclaimed(source: Source) -> tuple[str, str]:
+    if source.problem is not None:
+        return source.problem, "the link leads out of the folder that was searched"
+    if not source.path.exists():
+        return "cannot-open", "the file does not exist"
+    return "unknown-format", "no reader claims this kind of file"

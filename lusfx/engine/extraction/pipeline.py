@@ -1,0 +1,307 @@
+"""The encoding pipeline: a thread hashes ahead, decoders decode ahead, the encoder's streams encode, one thread writes.
+
+The caller's thread gives each its work, and puts clips together. Batches have a fixed size and are filled across clips. What
+the decoders may run ahead is bounded, so memory does not grow with the archive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lusfx.config import FeatureSpec
+from lusfx.contracts import Encoder
+from lusfx.engine.extraction.clip_in_hand import Batch, ClipInHand, Filler
+from lusfx.engine.extraction.decoding.clip import Ending, Event, Portion, Refusal
+from lusfx.engine.extraction.decoding.decoders import Decoders, ProcessDecoders, ThreadDecoder
+from lusfx.engine.extraction.decoding.jobs import POLL_S, Job, Jobs
+from lusfx.engine.extraction.decoding.limits import Limits
+from lusfx.engine.extraction.encoding import Encoded, EncodingStreams
+from lusfx.engine.extraction.intake import Intake, Outcome, is_unchanged, refused
+from lusfx.engine.extraction.profile import Profile
+from lusfx.engine.extraction.sources import Source
+from lusfx.site_key import SiteKey
+from lusfx.types import ClipEmbeddings
+
+MESSAGES_AHEAD = 8
+CLIPS_TO_WRITE = 4
+JOBS_AHEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A clip was decoded to its end: the caller's thread alone decides when it is complete."""
+
+    clip: ClipInHand
+    ending: Ending
+
+
+class _BatchDone:
+    """A batch was encoded."""
+
+
+Message = Batch | _Ended | Job | Outcome | _BatchDone | None
+"""What the caller's thread is sent: images; a clip that has ended; a copy of a clip that is encoded in this run; a source
+that is settled already; that there is an encoded batch to fetch; None for the end."""
+
+
+class _StopRequested(Exception):  # noqa: N818 - not an error
+    """The run was asked to stop; raised in the hashing and the decoding thread only."""
+
+
+class Pipeline:
+    """Encodes sources and hands each outcome on.
+
+    :param spec: how frames are prepared.
+    :param encoder: what encodes them.
+    :param site_key: makes pseudonyms of what readers find.
+    :param is_cached: whether the cache already holds a clip key.
+    :param write: stores one clip, durable on return; called on the writing thread.
+    :param stop: set by anyone to end the run; the clips in hand are dropped.
+    :param workers: decoding processes; 0 decodes in a thread of this one.
+    :param limits: of each decoding process.
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        encoder: Encoder,
+        site_key: SiteKey,
+        is_cached: Callable[[str], bool],
+        write: Callable[[str, ClipEmbeddings], None],
+        stop: threading.Event,
+        batch_size: int,
+        workers: int = 0,
+        limits: Limits | None = None,
+    ) -> None:
+        self.spec = spec
+        self.site_key = site_key
+        self.workers = workers
+        self.limits = limits or Limits()
+        self.encoder = encoder
+        self.streams = EncodingStreams(encoder, batch_size, self._tell_of_batch)
+        self.write = write
+        self.stop = stop
+        self.batch_size = batch_size
+        self.profile = Profile(streams=encoder.streams)
+        self._quit = threading.Event()
+        self._messages: queue.Queue[Message] = queue.Queue(maxsize=MESSAGES_AHEAD)
+        self._to_write: queue.Queue[ClipInHand | None] = queue.Queue(maxsize=CLIPS_TO_WRITE)
+        self._outcomes: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
+        self._jobs = Jobs(JOBS_AHEAD + workers, copy=self._send)
+        self._intake = Intake(self._jobs, is_cached, self._send, self.profile, self._stopping)
+        self._copies: dict[str, list[Job]] = {}
+        self._encoded: set[str] = set()
+
+    def run(self, sources: list[Source]) -> Iterator[Outcome]:
+        """Yield one outcome a source, in the order in which they are settled; fewer if stopped.
+
+        :raises CacheError, EncoderError, DecoderError: when the run cannot go on; what was yielded before stays true.
+        """
+        decoders = self._decoders(len(sources))
+        threads = {
+            name: threading.Thread(target=target, args=arguments, name=f"lusfx-{name}", daemon=True)
+            for name, target, arguments in (
+                ("hash", self._take_in, (sources,)),
+                ("decode", self._decode, (decoders,)),
+                ("write", self._write, ()),
+            )
+        }
+        for thread in threads.values():
+            thread.start()
+        try:
+            self.streams.warm_up()  # while the first decoder starts
+            while (message := self._next_message()) is not None:
+                yield from self._settled(self._handle(message))
+            if not self._stopping():
+                self._take(self.streams.rest())
+        finally:
+            self._quit.set()  # on any end but the normal one the decoders are still at work, and must not go on unseen
+            self.streams.close()
+            self._finish_writing(threads["write"])
+            for thread in threads.values():
+                thread.join(timeout=2)
+        yield from self._settled([])
+
+    def _decoders(self, n_sources: int) -> Decoders:
+        if self.workers == 0:
+            return ThreadDecoder(self.spec.preprocess, self.site_key)
+        return ProcessDecoders(self.spec.preprocess, self.site_key, min(self.workers, n_sources), self.limits)
+
+    def _stopping(self) -> bool:
+        return self.stop.is_set() or self._quit.is_set()
+
+    def _next_message(self) -> Message:
+        with self.profile.stage("waiting") if self.streams.hungry else contextlib.nullcontext():
+            while not self._stopping():
+                try:
+                    return self._messages.get(timeout=POLL_S)
+                except queue.Empty:
+                    continue
+            return None
+
+    def _hungry(self) -> bool:
+        """Whether the encoder has too little to do."""
+        return self._messages.empty() and self.streams.hungry
+
+    # The caller's thread
+
+    def _handle(self, message: Batch | _Ended | Job | Outcome | _BatchDone) -> list[Outcome]:
+        """Do what a message asks for; returns what it settles at once."""
+        self._take(self.streams.done())
+        if isinstance(message, Outcome):
+            return [message]
+        if isinstance(message, Job):
+            if message.key in self._encoded:
+                return [_copy(message)]
+            self._copies.setdefault(message.key, []).append(message)
+        elif isinstance(message, Batch):
+            self._take(self.streams.begin(message))
+        elif isinstance(message, _Ended):
+            message.clip.ending = message.ending
+            if message.clip.complete:
+                self._hand_over(message.clip)
+        return []
+
+    def _take(self, batches: Iterable[Encoded]) -> None:
+        """Give each clip its rows, and hand over the clips that this completes."""
+        for encoded in batches:
+            self.profile.seconds["encoding"] += encoded.seconds
+            for clip, share in encoded.batch.shares():
+                # A slice would keep the whole batch alive with it, its other clips' rows included.
+                clip.rows.append(encoded.embeddings[share].copy())
+                clip.n_encoded += share.stop - share.start
+                if clip.complete:
+                    self._hand_over(clip)
+
+    def _hand_over(self, clip: ClipInHand) -> None:
+        while not self._stopping():
+            try:
+                self._to_write.put(clip, timeout=POLL_S)
+                return
+            except queue.Full:
+                continue
+
+    def _settled(self, outcomes: list[Outcome]) -> Iterator[Outcome]:
+        """These outcomes and those of other threads; with a clip that was encoded go its copies."""
+        yield from outcomes
+        while not self._outcomes.empty():
+            outcome = self._outcomes.get()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield outcome
+            if outcome.outcome == "encoded" and outcome.key is not None:
+                self._encoded.add(outcome.key)
+                yield from map(_copy, self._copies.pop(outcome.key, []))
+
+    # The writing thread
+
+    def _write(self) -> None:
+        dim, runtime = self.encoder.identity.dim, self.encoder.runtime
+        while (clip := self._to_write.get()) is not None:
+            try:
+                with self.profile.stage("writing"):
+                    self.write(clip.job.key, clip.embeddings(dim, runtime))
+            except BaseException as error:
+                self._outcomes.put(error)
+                self._quit.set()
+                return
+            self._outcomes.put(_encoded(clip))
+
+    def _finish_writing(self, writer: threading.Thread) -> None:
+        while writer.is_alive():
+            try:
+                self._to_write.put(None, timeout=POLL_S)
+                break
+            except queue.Full:
+                continue
+        writer.join()
+
+    # The encoder's threads
+
+    def _tell_of_batch(self) -> None:
+        """Where there are other messages, whoever reads them looks for encoded batches anyway."""
+        with contextlib.suppress(queue.Full):
+            self._messages.put_nowait(_BatchDone())
+
+    # The hashing thread
+
+    def _take_in(self, sources: list[Source]) -> None:
+        with self._ending_the_run():
+            self._intake.run(sources)
+
+    # The decoding thread
+
+    def _decode(self, decoders: Decoders) -> None:
+        with self._ending_the_run():
+            filler = Filler(self.batch_size, self.spec.preprocess.size, self._send)
+            in_hand: dict[Job, ClipInHand] = {}
+            for job, event in decoders.run(self._jobs, self._stopping, self._hungry):
+                self._collect(job, event, in_hand, filler)
+            self.profile.decoders = decoders.n_used
+            filler.flush()
+            self._send(None)
+
+    def _collect(self, job: Job, event: Event, in_hand: dict[Job, ClipInHand], filler: Filler) -> None:
+        """Put a clip's frames into batches, and tell of its end."""
+        clip = in_hand.setdefault(job, ClipInHand(job))
+        if isinstance(event, Portion):
+            clip.add(event)
+            filler.add(event.images, clip)
+            return
+        del in_hand[job]
+        self.profile.add_clip(event.seconds)
+        if isinstance(event, Ending) and not is_unchanged(job):
+            detail = "the file was changed while it was read; run again"
+            event = Refusal("failed", "changed-while-read", detail, event.patient_key, event.exam_key)
+        if isinstance(event, Refusal):
+            clip.failed = True
+            self._send(refused(job.source, event, job.key))
+        else:
+            self._send(_Ended(clip, event))
+        self._jobs.ended(job, decoded=not clip.failed)
+
+    # What the hashing and the decoding thread share
+
+    @contextmanager
+    def _ending_the_run(self) -> Iterator[None]:
+        """Whatever goes wrong in a thread ends the run, and is raised in the caller's."""
+        try:
+            yield
+        except _StopRequested:
+            pass
+        except BaseException as error:
+            self._outcomes.put(error)
+            self._quit.set()
+
+    def _send(self, message: Message) -> None:
+        while not self._stopping():
+            try:
+                return self._messages.put(message, timeout=POLL_S)
+            except queue.Full:
+                continue
+        raise _StopRequested
+
+
+def _encoded(clip: ClipInHand) -> Outcome:
+    ending, source = clip.ending, clip.job.source
+    assert ending is not None
+    return Outcome(
+        source,
+        "encoded",
+        clip.job.key,
+        clip.job.stamp,
+        source.patient_key or ending.patient_key,
+        source.exam_key or ending.exam_key,
+        notes=ending.notes,
+        n_frames=sum(len(portion.status) for portion in clip.portions),
+    )
+
+
+def _copy(job: Job) -> Outcome:
+    """A source whose content another source of this run has, which is encoded."""
+    return Outcome(job.source, "cached", job.key, job.stamp, job.source.patient_key, job.source.exam_key)

@@ -1,1 +1,0 @@
-"""Fine-tuning: an encoder and a linear layer are trained together on a task."""

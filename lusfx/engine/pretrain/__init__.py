@@ -1,1 +1,0 @@
-"""Pretraining: an encoder is made from clips without labels."""

@@ -1,0 +1,186 @@
+"""Samples: a task's labelled units with their features, ready to be learnt from or judged on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.contracts import UNKNOWN
+from lusfx.engine.samples.features import ClipFeatures, FeatureMaker, evenly
+from lusfx.engine.samples.labels import LabelledUnits
+from lusfx.errors import TrainingRefusedError
+from lusfx.task_model import UnitFeatures
+
+
+class Units(Protocol):
+    """What is known of units: their features, or the frames that a network is yet to see."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, units: NDArray[np.intp]) -> Self:
+        """The named units, in the order given."""
+        ...
+
+    @property
+    def finite(self) -> NDArray[np.bool_]:
+        """Which units have finite values only, ``(n,)``."""
+        ...
+
+
+U = TypeVar("U", bound=Units)
+V = TypeVar("V", bound=Units)
+U_contra = TypeVar("U_contra", bound=Units, contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Samples(Generic[U]):
+    """Labelled units that can be assessed. Arrays have one element a unit.
+
+    :param keys: names of the units.
+    :param groups: patient keys.
+    :param targets: ``(n, n_outcomes)`` 0, 1 or UNKNOWN.
+    :param classes: number of the class; UNKNOWN of a multi-label task.
+    :param weights: how much each unit counts in training: the frames of a clip share the weight of one.
+    :param clips: keys of all clips that the units are made from.
+    :param reasons: codes of why labelled units are missing here, with their number.
+    :param weak_labels: whether frames have the labels of their clips.
+    """
+
+    keys: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    targets: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    units: U
+    clips: Sequence[str]
+    reasons: Mapping[str, int]
+    weak_labels: bool = False
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def take(self, rows: NDArray[np.intp]) -> Self:
+        """The named units, in the order given."""
+        return type(self)(
+            self.keys[rows],
+            self.groups[rows],
+            self.targets[rows],
+            self.classes[rows],
+            self.weights[rows],
+            self.units.take(rows),
+            self.clips,
+            self.reasons,
+            self.weak_labels,
+        )
+
+    def with_units(self, units: V) -> Samples[V]:
+        """The same labels of units of which something else is known."""
+        return Samples(
+            self.keys,
+            self.groups,
+            self.targets,
+            self.classes,
+            self.weights,
+            units,
+            self.clips,
+            self.reasons,
+            self.weak_labels,
+        )
+
+    def known(self, outcome: int) -> NDArray[np.intp]:
+        """Positions of the units whose answer to an outcome is known."""
+        return np.flatnonzero(self.targets[:, outcome] != UNKNOWN)
+
+    @property
+    def n_patients(self) -> int:
+        return len(np.unique(self.groups))
+
+    def warnings(self) -> list[str]:
+        """What whoever reads a result must know of what is missing."""
+        said = [
+            f"{count} labelled units are not assessable: {reason}" for reason, count in sorted(self.reasons.items())
+        ]
+        if self.weak_labels:
+            said.append("the frames have the labels of their clips: weak labels, against which they are also judged")
+        return said
+
+
+def make_samples(
+    labelled: LabelledUnits, clips: Mapping[str, ClipFeatures], maker: FeatureMaker
+) -> Samples[UnitFeatures]:
+    """Join labels and features.
+
+    :param clips: features by clip key; a unit none of whose clips can be assessed is left out and its reason kept.
+    :raises TrainingRefusedError: if nothing is left, or a labelled frame is not among the clip's readable ones.
+    """
+    reasons: Counter[str] = Counter()
+    kept = []
+    for number, members in enumerate(labelled.clips):
+        missing = [reason for reason in (clips[key].reason for key in members) if reason is not None]
+        if len(missing) == len(members):
+            reasons[missing[0].code] += 1
+        else:
+            kept.append(number)
+    if not kept:
+        raise TrainingRefusedError(f"none of the {len(labelled)} labelled units is assessable: {next(iter(reasons))}")
+    if maker.card.unit == "frame":
+        return _frame_samples(labelled, kept, clips, maker, reasons)
+    rows = np.array(kept)
+    units = maker.of_units([[clips[key] for key in labelled.clips[number]] for number in kept])
+    return Samples(
+        labelled.keys[rows],
+        labelled.groups[rows],
+        labelled.targets[rows],
+        labelled.classes[rows],
+        np.ones(len(rows)),
+        units,
+        sorted({key for number in kept for key in labelled.clips[number]}),
+        reasons,
+    )
+
+
+def _frame_samples(
+    labelled: LabelledUnits,
+    kept: Sequence[int],
+    clips: Mapping[str, ClipFeatures],
+    maker: FeatureMaker,
+    reasons: Mapping[str, int],
+) -> Samples[UnitFeatures]:
+    """A unit a frame: the labelled ones, or of clips with weak labels some that are evenly spaced."""
+    weak = labelled.unit == "clip"
+    names, owners, rows = [], [], []
+    for number in kept:
+        (key,) = labelled.clips[number]
+        clip = clips[key]
+        if clip.rows is None or clip.source_frame is None:
+            raise TypeError("these clip features were made for another form of task")
+        if weak:
+            chosen = evenly(len(clip.rows), maker.card.frames_per_clip)
+        else:
+            chosen = np.flatnonzero(clip.source_frame == labelled.frames[number])
+            if not len(chosen):
+                raise TrainingRefusedError(
+                    f"frame {labelled.frames[number]} of clip {key[:12]} has a label and no embedding: it is beyond the clip's "
+                    "end, could not be read, or was passed over by the encoder's stride"
+                )
+        names += [f"{key}#{frame}" for frame in clip.source_frame[chosen].tolist()]
+        owners += [number] * len(chosen)
+        rows.append(clip.rows[chosen].astype(np.float32))
+    owner, features = np.array(owners), np.concatenate(rows)
+    _, clip_of, count = np.unique([name.partition("#")[0] for name in names], return_inverse=True, return_counts=True)
+    return Samples(
+        np.array(names),
+        labelled.groups[owner],
+        labelled.targets[owner],
+        labelled.classes[owner],
+        1.0 / count[clip_of],
+        UnitFeatures(features, features),
+        sorted({labelled.clips[number][0] for number in kept}),
+        reasons,
+        weak,
+    )

@@ -1,0 +1,1 @@
+"""Scoring: task models answer for clips, a row a unit, model and outcome."""

@@ -1,0 +1,232 @@
+"""What the page of ``score`` says: counts, shares and reasons, with no picture and nobody's name.
+
+The rows of a score table are counted as they pass, so that memory does not grow with the archive.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.engine.scoring.exam_summary import WHOLE_EXAM
+from lusfx.engine.scoring.table import NOT_ASSESSABLE, SCORED
+from lusfx.report import Facts, Figure, Gallery, Page, Part, Section, Table, Text, histogram_figure
+from lusfx.tables import Cell
+from lusfx.task_model import TaskModel
+
+if TYPE_CHECKING:
+    from lusfx.engine.scoring.score import ScoreResult
+
+N_BINS = 20
+SHORT = 12
+EXAMS_SHOWN = 50
+ANSWERS_SHOWN = 8
+LIMITS = (
+    "Scores are answers of models and no findings of a reader: how good the models are stands in their own reports, and only "
+    "for patients like those that they were judged on.",
+    "A probability is the chance of a yes among units like those of the training table; where the finding is commoner or "
+    "rarer, it is off by that much. A share of answers is therefore no estimate of how common a finding is.",
+    "What has no answer is not a no, and is counted by itself.",
+)
+
+
+@dataclass(slots=True)
+class ModelTally:
+    """What one model said.
+
+    :param answers: units by answer; ``reasons`` units or clips without an answer by code.
+    :param counts: by outcome, ``(N_BINS,)`` units by probability.
+    """
+
+    answers: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    @property
+    def n_scored(self) -> int:
+        return self.answers.total()
+
+    def in_order(self, model: TaskModel) -> list[tuple[str, int]]:
+        """Answers with their units, in the task's own order where it has one, since levels are read in theirs."""
+        named = {name: self.answers[name] for name in model.card.task.classes if name in self.answers}
+        return list((named | dict(self.answers.most_common())).items())
+
+
+@dataclass(slots=True)
+class ScoreTally:
+    """Counts the rows of a score table on their way to the file.
+
+    :param models: those that were asked.
+    """
+
+    models: Sequence[TaskModel]
+    by_model: dict[str, ModelTally] = field(default_factory=dict)
+    clips: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for model in self.models:
+            counts = {outcome.name: np.zeros(N_BINS, np.int64) for outcome in model.card.outcomes}
+            self.by_model[model.digest] = ModelTally(counts=counts)
+
+    def watched(self, rows: Iterable[dict[str, Cell]]) -> Iterator[dict[str, Cell]]:
+        """The same rows, counted as they pass."""
+        for row in rows:
+            self._count(row)
+            yield row
+
+    def _count(self, row: Mapping[str, Cell]) -> None:
+        tally = self.by_model[str(row["model_digest"])]
+        if row["status"] != SCORED:
+            tally.reasons[str(row.get("code") or row["status"])] += 1
+            return
+        outcome, probability = str(row["outcome"]), row["probability"]
+        if not isinstance(probability, float):
+            raise TypeError("a scored row has a probability")
+        bins = tally.counts[outcome]
+        bins[min(int(probability * N_BINS), N_BINS - 1)] += 1
+        if outcome == next(iter(tally.counts)):  # a unit has a row an outcome, and one answer
+            tally.answers[str(row["answer"])] += 1
+
+
+def score_page(result: ScoreResult, tally: ScoreTally, exam_rows: Sequence[Mapping[str, Cell]], seconds: float) -> Page:
+    """The report of a scoring run.
+
+    :param exam_rows: those of the exams' table, if there is one.
+    :param seconds: that asking the models and writing the table took.
+    """
+    rows = dict(result.rows)
+    failed = sum(count for status, count in rows.items() if status not in (SCORED, NOT_ASSESSABLE))
+    warnings = (
+        [f"{failed} rows have no features: their sources failed, were skipped or were not reached."] if failed else []
+    )
+    return Page(
+        title=f"Scores of {_several(len(tally.models), 'task model')}",
+        lead=f"{result.summary()}.",
+        warnings=[*warnings, *result.problems],
+        sections=[
+            Section("What was done", [_run_facts(result, seconds), *_run_table(result)]),
+            *model_sections(tally),
+            *_exam_sections(exam_rows),
+        ],
+        limits=LIMITS,
+    )
+
+
+def model_sections(tally: ScoreTally) -> list[Section]:
+    """A section a model: how often it gave which answer, why it gave none, and how its probabilities are spread."""
+    return [
+        Section(model.card.task.name, [Text([model.card.task.question]), *_model_parts(model, tally)])
+        for model in tally.models
+    ]
+
+
+def answer_table(tally: ScoreTally) -> Table:
+    """What all models said, a row a model."""
+    rows = []
+    for model in tally.models:
+        said, unit = tally.by_model[model.digest], model.card.task.unit
+        total = said.n_scored + said.reasons.total()
+        answers = [f"{name} {_share(count, said.n_scored)}" for name, count in said.in_order(model)[:ANSWERS_SHOWN]]
+        reasons = [f"{code} {count}" for code, count in said.reasons.most_common()]
+        rows.append(
+            (
+                model.card.task.name,
+                f"{said.n_scored} of {total} {unit}s",
+                ", ".join(answers),
+                ", ".join(reasons) or "none",
+            )
+        )
+    return Table("", ("task", "answered", "answers", "without an answer"), rows)
+
+
+def _model_parts(model: TaskModel, tally: ScoreTally) -> list[Part]:
+    said, unit = tally.by_model[model.digest], model.card.task.unit
+    total = said.n_scored + said.reasons.total()
+    if not total:
+        return [Text([f"No {unit} was asked about."])]
+    facts = [(f"{said.n_scored} of {total}", f"{unit}s with an answer")]
+    facts += [(_share(count, said.n_scored), f"'{answer}'") for answer, count in said.in_order(model)[:ANSWERS_SHOWN]]
+    parts: list[Part] = [Facts(facts)]
+    if said.n_scored:
+        figures = []
+        for outcome in model.card.outcomes:
+            thresholds = {name: point.threshold for name, point in outcome.operating_points.items()}
+            figures.append(
+                Figure(
+                    f"Probability of '{outcome.name}'",
+                    histogram_figure({"": said.counts[outcome.name]}, thresholds, unit),
+                    f"{said.n_scored} {unit}s. Lines: the model's thresholds.",
+                )
+            )
+        parts.append(Gallery(figures))
+    if said.reasons:
+        reasons = [(code, str(count), _share(count, total)) for code, count in said.reasons.most_common()]
+        parts.append(Table("Without an answer", ("reason", f"{unit}s", "share"), reasons, "See docs/scores.md."))
+    return parts
+
+
+def _run_facts(result: ScoreResult, seconds: float) -> Facts:
+    facts = [(str(sum(result.rows.values())), "rows"), (f"{seconds:.1f} s", "to ask the models and write the table")]
+    extraction = result.extraction
+    if extraction is not None:
+        facts = [
+            (str(extraction.found), "sources found"),
+            (str(extraction.counts["encoded"]), "encoded in this run"),
+            (str(extraction.counts["cached"]), "found in the cache"),
+            (f"{extraction.seconds:.1f} s", "to list, decode and encode them"),
+            *facts,
+        ]
+    return Facts(facts)
+
+
+def _run_table(result: ScoreResult) -> list[Part]:
+    facts = [("models", ", ".join(result.models))]
+    extraction = result.extraction
+    if extraction is not None:
+        facts.append(("features", f"{extraction.encoder}, fingerprint {extraction.fingerprint[:SHORT]}"))
+        troubles = Counter(f"{trouble.outcome}: {trouble.code}" for trouble in extraction.troubles)
+        facts += [(f"sources {what}", str(count)) for what, count in sorted(troubles.items())]
+        facts += [(f"clips with the note {note}", str(count)) for note, count in sorted(extraction.notes.items())]
+    return [Table("", ("fact", "value"), facts)]
+
+
+def _exam_sections(rows: Sequence[Mapping[str, Cell]]) -> list[Section]:
+    """How the exams came out, and the first of them one by one, by the beginning of their pseudonym."""
+    whole = [row for row in rows if row["zone"] == WHOLE_EXAM]
+    if not whole:
+        return []
+    complete = sum(row["status"] == "assessed" for row in whole)
+    worst = Counter(str(row["worst"]) for row in whole if row.get("worst") is not None)
+    facts = [(f"{complete} of {len(whole)}", "exam summaries with no zone missing")]
+    facts += [(str(count), f"whose worst zone is '{name}'") for name, count in sorted(worst.items())]
+    lines = [
+        (
+            str(row["exam"])[:SHORT],
+            str(row["task"]),
+            _cell(row.get("worst")),
+            _cell(row.get("sum")),
+            f"{row['n_assessed']} of {row['n_clips']}",
+            str(row["status"]),
+        )
+        for row in whole[:EXAMS_SHOWN]
+    ]
+    note = f"The first {EXAMS_SHOWN} of {len(whole)}; all of them are in the table." if len(whole) > len(lines) else ""
+    header = ("exam", "task", "worst zone", "sum of zones", "clips assessed", "status")
+    return [Section("Exams", [Facts(facts), Table("", header, lines, note)])]
+
+
+def _cell(value: Cell) -> str:
+    return "–" if value is None else str(value)
+
+
+def _share(count: int, total: int) -> str:
+    return f"{100 * count / total:.0f}%" if total else "–"
+
+
+def _several(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

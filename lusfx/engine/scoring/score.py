@@ -1,0 +1,203 @@
+"""Answer tasks for clips: encode what is missing, read the features once, ask every model."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lusfx.cache import Cache, Membership
+from lusfx.contracts import Device, EncoderRequest, Runtime
+from lusfx.engine.extraction.decoding.limits import default_workers
+from lusfx.engine.extraction.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
+from lusfx.engine.extraction.opening import open_encoder, store_for
+from lusfx.engine.scoring import exam_summary
+from lusfx.engine.scoring.answers import Panel
+from lusfx.engine.scoring.report import ScoreTally, score_page
+from lusfx.engine.scoring.table import NOT_ASSESSABLE, SCORED, Place, ScoreTable, columns_of
+from lusfx.errors import RunInterruptedError, UsageError
+from lusfx.plugins import load_registry
+from lusfx.report import write_page
+from lusfx.site_key import SiteKey
+from lusfx.tables import Cell, check_table_name, write_table
+from lusfx.task_model import TaskModel, load_task_model
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreResult:
+    """What a scoring run did.
+
+    :param exams: table of the exams, where a model summarises them; else None.
+    :param extraction: what the run did before the models were asked; None where it scored what the cache held.
+    :param rows: number of rows by status: ``scored``, ``not assessable``, ``failed``, ``skipped``, ``not reached``.
+    :param reasons: number of rows without an answer, by code.
+    :param problems: what went wrong after the table was written.
+    :param tally: the rows by model, answer and probability.
+    """
+
+    out: Path
+    exams: Path | None
+    extraction: ExtractResult | None
+    models: Sequence[str]
+    rows: Mapping[str, int]
+    reasons: Mapping[str, int]
+    problems: Sequence[str]
+    tally: ScoreTally | None = field(default=None, repr=False)
+
+    def summary(self) -> str:
+        """One line that adds up."""
+        scored, not_assessable = self.rows.get(SCORED, 0), self.rows.get(NOT_ASSESSABLE, 0)
+        total = sum(self.rows.values())
+        line = f"{total} rows = {scored} scored + {not_assessable} not assessable"
+        if total > scored + not_assessable:
+            line += f" + {total - scored - not_assessable} without features"
+        return f"{line}, of {len(self.models)} models"
+
+    def as_dict(self, show_paths: bool = False) -> dict[str, Any]:
+        """For programs: what ``lusfx score --json`` prints."""
+        return {
+            "models": list(self.models),
+            "rows": sum(self.rows.values()),
+            "by_status": dict(self.rows),
+            "by_reason": dict(self.reasons),
+            "extraction": None if self.extraction is None else self.extraction.as_dict(show_paths),
+            "problems": list(self.problems),
+        }
+
+
+def score(
+    sources: Sequence[Path | str],
+    models: Sequence[Path | str],
+    cache: Path | str,
+    out: Path | str,
+    *,
+    encoder: str | None = None,
+    with_gates: bool = True,
+    device: Device = "auto",
+    threads: int = 0,
+    runtime: Runtime = "auto",
+    batch_size: int = BATCH_SIZE,
+    workers: int | None = None,
+    show_paths: bool = False,
+    report: Path | None = None,
+    site_key: SiteKey | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> ScoreResult:
+    """Score clips with task models; clips that the cache lacks are encoded first. The features are read once for all models.
+
+    :param sources: folders, files and manifests. With none, all clips that the cache holds are scored, and no encoder and no
+        source file is needed.
+    :param models: task model directories, all bound to one fingerprint. One that is named twice, or a copy of it, answers once.
+    :param out: score table, ``.parquet`` or ``.csv``: a row a unit, model and outcome. Where a model summarises exams, they
+        get a table of their own beside it, its name ending in ``-exams``.
+    :param encoder: the encoder, where no model brings it along and the models' own name for it is not known here (a
+        directory, say).
+    :param with_gates: whether a task that requires another's answer is asked only where it has it; the other's model must
+        then be among ``models``.
+    :param runtime: what computes the encoder, where it has a choice. The precision is the one that the models were trained on.
+    :param workers: decoding processes, as :func:`lusfx.extract` takes them.
+    :param show_paths: add a column ``path``; a path can name a patient.
+    :param report: where to write an HTML report, if anywhere; it has no pictures and names no file.
+    :raises FingerprintMismatchError: if the encoder's features are not those that a model was trained on.
+    :raises RunInterruptedError: if ``stop`` is set while the table is written.
+    """
+    out = Path(out)
+    check_table_name(out)
+    registry = load_registry()
+    found = [load_task_model(Path(model), registry.heads.as_mapping(), registry.tasks.as_mapping()) for model in models]
+    loaded = list({model.digest: model for model in found}.values())
+    encoder_of_models = _encoder_of(loaded)
+    panel = Panel(loaded, with_gates)
+    if sources:
+        # Models of one fingerprint were all trained on features of one precision.
+        precision = loaded[0].card.features.precision
+        name = encoder or encoder_of_models
+        request = EncoderRequest(name, None, device, threads, precision, runtime)
+        workers = default_workers() if workers is None else workers
+        opened = open_encoder(request, registry)
+        spec = opened.feature_spec
+        for model in loaded:
+            model.require_fingerprint(spec.fingerprint, opened.name)
+        holder = Cache.open(Path(cache), create=True)
+        extraction = extract_with(
+            opened,
+            [Path(source) for source in sources],
+            holder,
+            registry,
+            site_key or SiteKey.load(),
+            batch_size=batch_size,
+            workers=workers,
+            progress=progress,
+            stop=stop,
+        )
+        store = holder.store(spec)
+        places = _places(extraction, holder.memberships(), show_paths)
+    else:
+        holder, extraction = Cache.open(Path(cache)), None
+        store = store_for(holder, loaded[0])
+        members = holder.memberships()
+        places = [Place(key, members.get(key, Membership())) for key in sorted(store.keys())]
+    started = time.monotonic()
+    table, tally = ScoreTable(places, panel, store), ScoreTally(loaded)
+    statuses: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    # Stopped while it encoded, a run scores what it has; stopped from here on, it leaves no table.
+    rows = table.rows() if stop is None or stop.is_set() else _until(stop, table.rows())
+    write_table(out, columns_of(loaded, show_paths), tally.watched(_counted(rows, statuses, reasons)))
+    exams = None
+    if any(model.card.task.exam_summary is not None for model in loaded):
+        exams = out.with_name(f"{out.stem}-exams{out.suffix}")
+        write_table(exams, exam_summary.COLUMNS, table.exam_rows)
+    problems = registry.scores_written(out)
+    result = ScoreResult(
+        out, exams, extraction, [model.name for model in loaded], dict(statuses), dict(reasons), problems, tally
+    )
+    if report is not None:
+        write_page(score_page(result, tally, table.exam_rows, time.monotonic() - started), report)
+    return result
+
+
+def _places(extraction: ExtractResult, members: Mapping[str, Membership], show_paths: bool) -> list[Place]:
+    """Every source of a run, in its order."""
+    troubles = {trouble.path: trouble for trouble in extraction.troubles}
+    places = []
+    for source in extraction.sources:
+        key = extraction.clip_of.get(source.path)
+        member = Membership(source.patient_key, source.exam_key, source.zone).or_else(members.get(key or ""))
+        path = source.path if show_paths else None
+        places.append(Place(key, member, path, troubles.get(source.path)))
+    return places
+
+
+def _encoder_of(models: Sequence[TaskModel]) -> str:
+    """The encoder of models that all take the same features: one that a model brings along, or the first one's name for it."""
+    if not models:
+        raise UsageError("name at least one task model")
+    fingerprints = {model.card.features.fingerprint for model in models}
+    if len(fingerprints) > 1:
+        held = ", ".join(f"{model.name} needs {model.card.features.fingerprint[:12]}" for model in models)
+        raise UsageError(f"the models are bound to different features: {held}. Score them in separate runs")
+    brought = [str(model.own_encoder) for model in models if model.own_encoder is not None]
+    return (*brought, models[0].card.features.encoder)[0]
+
+
+def _until(stop: threading.Event, rows: Iterator[dict[str, Cell]]) -> Iterator[dict[str, Cell]]:
+    for row in rows:
+        if stop.is_set():
+            raise RunInterruptedError("stopped while scoring: no table was written. Run it again")
+        yield row
+
+
+def _counted(
+    rows: Iterator[dict[str, Cell]], statuses: Counter[str], reasons: Counter[str]
+) -> Iterator[dict[str, Cell]]:
+    for row in rows:
+        statuses[str(row["status"])] += 1
+        if row.get("code") is not None:
+            reasons[str(row["code"])] += 1
+        yield row

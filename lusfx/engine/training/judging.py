@@ -1,0 +1,117 @@
+"""What every way of training a task has in common: refuse what cannot be trusted, judge what was learnt, save it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.contracts import Task
+from lusfx.engine.samples.samples import Samples, U
+from lusfx.engine.training.cross_validation import CrossValidation
+from lusfx.engine.training.learner import LearntOutcome
+from lusfx.engine.training.report import training_page
+from lusfx.engine.training.result import OutcomeResult, TrainingResult
+from lusfx.engine.training.task_figures import task_figures
+from lusfx.metrics import Interval, performance, summary
+from lusfx.novelty import Novelty, familiar_limit, fit_novelty
+from lusfx.patients import numbered
+from lusfx.report import render
+from lusfx.splits import Fold, check_trainable, training_warnings
+from lusfx.task_model import TaskCard, UnitFeatures, save_task_model
+
+
+def check_samples(card: TaskCard, samples: Samples[U], n_folds: int) -> list[str]:
+    """Refuse what no result could be trusted of, before anything is fitted.
+
+    :returns: what is to be warned of.
+    :raises TrainingRefusedError: see :func:`lusfx.splits.check_trainable`.
+    """
+    warnings = []
+    for number, name in enumerate(card.outcomes):
+        rows = samples.known(number)
+        targets, question = samples.targets[rows, number], f"{card.name}: {name}"
+        check_trainable(
+            targets, samples.groups[rows], samples.keys[rows], samples.units.finite[rows], n_folds, question
+        )
+        warnings += training_warnings(targets, question)
+    return warnings
+
+
+def judged_outcome(
+    name: str, number: int, learnt: LearntOutcome, validation: CrossValidation, samples: Samples[U], seed: int
+) -> OutcomeResult:
+    """One outcome with the figures that its cross-validation gives.
+
+    :param number: of the outcome among the task's.
+    :param learnt: on all patients.
+    """
+    targets, groups = samples.targets[validation.rows, number], samples.groups[validation.rows]
+    return OutcomeResult(
+        name=name,
+        learnt=learnt,
+        validation=validation,
+        metrics=summary(targets, validation.probabilities, groups, seed=seed, folds=validation.folds),
+        performances={
+            point: performance(targets, answers, groups, seed=seed) for point, answers in validation.answers.items()
+        },
+        targets=targets,
+    )
+
+
+def figures_of_task(
+    task: Task, card: TaskCard, samples: Samples[U], outcomes: Sequence[OutcomeResult], seed: int
+) -> dict[str, Interval]:
+    """Figures of the task as a whole, where it has several outcomes."""
+    decides = next(iter(task.operating_points))
+    shape = (len(outcomes[0].validation.probabilities), len(samples), len(outcomes))
+    probabilities, decisions, folds = np.full(shape, np.nan), np.zeros(shape, np.bool_), np.zeros(shape, np.int64)
+    for number, outcome in enumerate(outcomes):
+        probabilities[:, outcome.validation.rows, number] = outcome.validation.probabilities
+        decisions[:, outcome.validation.rows, number] = outcome.validation.answers[decides]
+        folds[:, outcome.validation.rows, number] = outcome.validation.folds
+    return task_figures(
+        card, samples.targets, samples.classes, probabilities, decisions, samples.groups, seed=seed, folds=folds
+    )
+
+
+def novelty_folds(samples: Samples[UnitFeatures], n_folds: int) -> list[Fold]:
+    """Folds by patient for :func:`novelty_of`, where the encoder has seen none of the patients."""
+    from sklearn.model_selection import GroupKFold
+
+    splits = GroupKFold(n_folds).split(samples.units.centres, groups=numbered(samples.groups))
+    return [Fold(train, test) for train, test in splits]
+
+
+def novelty_of(card: TaskCard, samples: Samples[UnitFeatures], folds: Sequence[Fold]) -> tuple[Novelty, float] | None:
+    """What measures the distance from all samples, and the limit of it; None where the task answers everything.
+
+    :param folds: the limit is taken from the distances of each fold's test side to its training side.
+    """
+    if card.abstain.familiar is None:
+        return None
+    centres, groups = samples.units.centres, samples.groups
+    distances: list[NDArray[np.float64]] = [
+        fit_novelty(centres[fold.train], groups[fold.train]).distance(centres[fold.test]) for fold in folds
+    ]
+    return fit_novelty(centres, groups), familiar_limit(np.concatenate(distances), card.abstain.familiar)
+
+
+def saved(result: TrainingResult, own_encoder: Path | None = None) -> TrainingResult:
+    """Write the task model with its evidence and its report.
+
+    :param own_encoder: encoder directory that goes into the task model.
+    :returns: the result with the model's digest.
+    """
+    digest = save_task_model(
+        result.out,
+        result.facts(),
+        result.files(),
+        result.evidence(),
+        render(training_page(result)),
+        own_encoder=own_encoder,
+    )
+    return replace(result, digest=digest)

@@ -1,0 +1,297 @@
+"""What the pages of ``train-task`` and ``evaluate`` say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.fine_tuning.report import fine_tuning_section
+from lusfx.metrics import Interval, Performance, calibration_bins, mean_roc, pairs, roc_auc, within_folds
+from lusfx.report import (
+    Facts,
+    Figure,
+    Gallery,
+    Page,
+    Part,
+    Section,
+    Table,
+    Text,
+    calibration_figure,
+    roc_figure,
+    score_figure,
+)
+from lusfx.task_model import TaskCard
+
+if TYPE_CHECKING:
+    from lusfx.engine.evaluation.evaluate import EvaluationResult
+    from lusfx.engine.training.result import OutcomeResult, TrainingResult
+
+SHORT = 12
+FIGURE_HEADER = ("figure", "value", "interval")
+LIMITS = (
+    "Clips of one data set resemble each other in device, operator and patients. Cross-validation within it says how the "
+    "head does on further patients of the same kind, not on another hospital's: judge it there with lusfx evaluate.",
+    "Labels are taken as the truth. Intervals hold the chance of which patients were drawn, not that of labels that "
+    "another reader would give otherwise.",
+)
+FIGURE_NAMES = {
+    "roc_auc": "area under the ROC curve",
+    "average_precision": "average precision",
+    "brier_score": "Brier score (0 is best)",
+    "mean_roc_auc": "mean area under the ROC curve",
+    "balanced_accuracy": "balanced accuracy of the answered class",
+    "quadratic_weighted_kappa": "quadratic weighted kappa of the answered level",
+    "mean_absolute_error": "mean absolute error of the answered level",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeView:
+    """One outcome as a page shows it.
+
+    :param targets: ``(n,)``.
+    :param probabilities: ``(n_repeats, n)``.
+    :param folds: ``(n_repeats, n)`` which fold's head each probability is from.
+    """
+
+    name: str
+    targets: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    folds: NDArray[np.int64]
+    thresholds: Mapping[str, float]
+    metrics: Mapping[str, Interval]
+    performances: Mapping[str, Performance]
+
+
+def training_page(result: TrainingResult) -> Page:
+    """The report of a trained task model."""
+    card, samples = result.card, result.samples
+    headline = result.figures.get("mean_roc_auc", result.outcomes[0].metrics["roc_auc"])
+    what = "an AUC" if card.kind == "binary" else f"a mean AUC over {len(card.outcomes)} outcomes"
+    views = [
+        OutcomeView(
+            o.name,
+            o.targets,
+            o.validation.probabilities,
+            o.validation.folds,
+            o.learnt.thresholds,
+            o.metrics,
+            o.performances,
+        )
+        for o in result.outcomes
+    ]
+    return Page(
+        title=card.question,
+        lead=(
+            f"Cross-validated by patient, the task model reaches {what} of {stated(headline)} on {len(samples)} "
+            f"{card.unit}s of {samples.n_patients} patients, in the mean of {result.n_repeats} repeats with other folds."
+        ),
+        warnings=result.warnings,
+        sections=[
+            *_result_sections(views, result.figures, card),
+            Section("The same cross-validation with other folds", [_repeat_table(result.outcomes)]),
+            *_search_section(result.outcomes),
+            *([] if result.fine_tuning is None else [fine_tuning_section(result.fine_tuning)]),
+            Section("What it was made from", [Table("", ("fact", "value"), _facts(result))]),
+        ],
+        limits=LIMITS,
+    )
+
+
+def evaluation_page(result: EvaluationResult) -> Page:
+    """The report of a task model judged on other patients."""
+    card = result.model.card
+    views = [
+        OutcomeView(
+            outcome.name,
+            outcome.targets,
+            outcome.probabilities[None],
+            np.zeros((1, len(outcome.targets)), np.int64),
+            {name: point.threshold for name, point in stated.operating_points.items()},
+            outcome.metrics,
+            outcome.performances,
+        )
+        for outcome, stated in zip(result.outcomes, card.outcomes, strict=True)
+    ]
+    samples = result.samples
+    headline = result.figures.get("mean_roc_auc", result.outcomes[0].metrics["roc_auc"])
+    what = "AUC" if card.task.kind == "binary" else f"Mean AUC over {len(views)} outcomes"
+    facts = [
+        ("task model", result.model.name),
+        (f"{card.task.unit}s judged", str(len(samples))),
+        ("patients", str(samples.n_patients)),
+        *[(f"'{view.name}'", f"{int(view.targets.sum())} of {len(view.targets)} {card.task.unit}s") for view in views],
+        (f"{card.task.unit}s whose label is not known", str(result.n_not_known)),
+        *[(f"{card.task.unit}s not assessable: {code}", str(count)) for code, count in sorted(samples.reasons.items())],
+        ("trained on", f"{card.training.n_units} {card.task.unit}s of {card.training.n_patients} other patients"),
+    ]
+    return Page(
+        title=card.task.question,
+        lead=(
+            f"{what} {stated(headline)} on {len(samples)} {card.task.unit}s of {samples.n_patients} patients. None of these "
+            "patients was in its training."
+        ),
+        warnings=result.warnings,
+        sections=[
+            *_result_sections(views, result.figures, card.task),
+            Section("What it was judged on", [Table("", ("fact", "value"), facts)]),
+        ],
+        limits=LIMITS[1:],
+    )
+
+
+def stated(figure: Interval) -> str:
+    """A figure with its interval, for people; in words where there is none."""
+    if np.isnan(figure.value):
+        return "not defined"
+    return f"{figure.value:.3f}" if np.isnan(figure.low) else str(figure)
+
+
+def _result_sections(views: Sequence[OutcomeView], figures: Mapping[str, Interval], card: TaskCard) -> list[Section]:
+    """The task as a whole where it has several outcomes, then a section an outcome."""
+    sections = []
+    if figures:
+        rows = _interval_rows(figures)
+        note = "Intervals: 95%, bootstrapped over patients."
+        sections.append(Section("The task as a whole", [Table("", FIGURE_HEADER, rows, note)]))
+    for view in views:
+        title = "Figures" if card.kind == "binary" else view.name
+        sections.append(Section(title, [_tiles(view, card), *_figures(view, card), *_tables(view, card)]))
+    return sections
+
+
+def _tiles(view: OutcomeView, card: TaskCard) -> Facts:
+    return Facts(
+        [
+            (f"{view.metrics['roc_auc'].value:.3f}".replace("nan", "–"), "area under the ROC curve"),
+            *[
+                (
+                    f"{value.sensitivity.value:.2f} / {value.specificity.value:.2f}".replace("nan", "–"),
+                    f"sensitivity / specificity at '{name}'",
+                )
+                for name, value in view.performances.items()
+            ],
+            (f"{int(view.targets.sum())} of {len(view.targets)}", f"{card.unit}s that are '{view.name}'"),
+        ]
+    )
+
+
+def _figures(view: OutcomeView, card: TaskCard) -> list[Part]:
+    if len(np.unique(view.targets)) < 2:
+        return [Text([f"The labelled {card.unit}s are all of one class: there are no curves to draw."])]
+    average = view.probabilities.mean(axis=0)
+    points = {name: (1 - value.specificity.value, value.sensitivity.value) for name, value in view.performances.items()}
+    classes = card.classes if card.kind == "binary" else ("no", "yes")
+    return [
+        Gallery(
+            [
+                Figure(
+                    "ROC curve",
+                    roc_figure(*mean_roc(view.targets, view.probabilities, view.folds), points),
+                    "Marks: operating points, at thresholds that were chosen on other patients.",
+                ),
+                Figure(
+                    "Calibration",
+                    calibration_figure(calibration_bins(view.targets, average)),
+                    f"{card.unit.capitalize()}s in bins of equal size; bars: 95% Wilson intervals, taken as independent.",
+                ),
+                Figure(
+                    "Scores by class",
+                    score_figure(view.targets, average, classes, view.thresholds, card.unit),
+                    f"{card.unit.capitalize()}s of patients that the head was not trained on. Lines: thresholds.",
+                ),
+            ]
+        )
+    ]
+
+
+def _tables(view: OutcomeView, card: TaskCard) -> list[Table]:
+    share = float(view.targets.mean()) if len(view.targets) else float("nan")
+    by_chance = ("average precision of chance: the share that is yes", _number(share), "")
+    return [
+        Table(
+            "Figures with 95% patient-bootstrap intervals", FIGURE_HEADER, [*_interval_rows(view.metrics), by_chance]
+        ),
+        operating_point_table(view),
+    ]
+
+
+def _interval_rows(figures: Mapping[str, Interval]) -> list[tuple[str, str, str]]:
+    return [
+        (FIGURE_NAMES[name], _number(figure.value), f"{_number(figure.low)} to {_number(figure.high)}")
+        for name, figure in figures.items()
+    ]
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.3f}"
+
+
+def operating_point_table(view: OutcomeView) -> Table:
+    """Thresholds with what they achieve."""
+    return Table(
+        "Operating points",
+        ("name", "threshold", "sensitivity", "specificity"),
+        [
+            (
+                name,
+                f"{threshold:.3f}" if threshold <= 1 else "never reached",
+                stated(view.performances[name].sensitivity),
+                stated(view.performances[name].specificity),
+            )
+            for name, threshold in view.thresholds.items()
+        ],
+    )
+
+
+def _repeat_table(outcomes: Sequence[OutcomeResult]) -> Table:
+    n_repeats = len(outcomes[0].validation.probabilities)
+    rows = [(str(repeat + 1), *(f"{_auc_of(o, repeat):.3f}" for o in outcomes)) for repeat in range(n_repeats)]
+    names = ["AUC"] if len(outcomes) == 1 else [f"AUC of {outcome.name}" for outcome in outcomes]
+    return Table("", ("repeat", *names), rows)
+
+
+def _auc_of(outcome: OutcomeResult, repeat: int) -> float:
+    within = within_folds(roc_auc, outcome.validation.folds[repeat], pairs)
+    return within(outcome.targets, outcome.validation.probabilities[repeat])
+
+
+def _search_section(outcomes: Sequence[OutcomeResult]) -> list[Section]:
+    """The heads that were tried, where any were."""
+    tables = []
+    for outcome in outcomes:
+        ranked = sorted(outcome.learnt.merits.items(), key=lambda item: -item[1])
+        rows = [(name, _number(merit)) for name, merit in ranked]
+        if rows:
+            tables.append(Table(f"For '{outcome.name}', on all patients", ("head", "out-of-fold AUC"), rows))
+    return [Section("Heads that were searched", tables)] if tables else []
+
+
+def _facts(result: TrainingResult) -> list[tuple[str, str]]:
+    card, samples = result.card, result.samples
+    form = (
+        card.pooling
+        if card.aggregate is None
+        else f"frames, then {card.aggregate.kind} {dict(card.aggregate.parameters)}"
+    )
+    return [
+        ("task", f"{card.name}, version {card.version}: {card.kind}, one answer a {card.unit}"),
+        *[
+            (f"'{outcome.name}'", f"{outcome.n_events} of {outcome.n_units} {card.unit}s")
+            for outcome in result.outcomes
+        ],
+        (f"{card.unit}s whose label is not known", str(result.n_not_known)),
+        *[(f"{card.unit}s not assessable: {code}", str(count)) for code, count in sorted(samples.reasons.items())],
+        ("patients", str(samples.n_patients)),
+        *[
+            (f"head of '{outcome.name}'", f"{o.head.name} {o.settings.model_dump(mode='json')}")
+            for outcome in result.outcomes
+            for o in (outcome.learnt.candidate,)
+        ],
+        ("features", f"{result.encoder}, fingerprint {result.fingerprint[:SHORT]}, {form}"),
+        ("seed", str(result.seed)),
+    ]

@@ -1,0 +1,248 @@
+"""What training found out: what is printed, what is kept as evidence, and what the task model says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.config import Precision
+from lusfx.contracts import OperatingPoint, Task
+from lusfx.engine.samples.samples import Samples
+from lusfx.engine.training.cross_validation import CrossValidation
+from lusfx.engine.training.learner import LearntOutcome
+from lusfx.fine_tuning.record import FineTuningRecord
+from lusfx.metrics import Interval, Performance
+from lusfx.novelty import Novelty
+from lusfx.task_model import (
+    NOVELTY_FILE,
+    FeaturesCard,
+    HeadCard,
+    NoveltyCard,
+    OperatingPointCard,
+    OutcomeCard,
+    RuleCard,
+    TaskCard,
+    TaskModelFacts,
+    TrainingCard,
+    UnitFeatures,
+    calibration_card,
+    head_file,
+)
+from lusfx.version import __version__
+
+SHORT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeResult:
+    """One outcome: its head, and what cross-validation says of the procedure that made it.
+
+    :param metrics: ROC AUC, average precision, Brier score.
+    :param performances: by operating point, at thresholds chosen on other patients.
+    :param targets: 0 or 1 of each unit whose answer is known, in the order of the validation's arrays.
+    """
+
+    name: str
+    learnt: LearntOutcome
+    validation: CrossValidation
+    metrics: Mapping[str, Interval]
+    performances: Mapping[str, Performance]
+    targets: NDArray[np.int64]
+
+    @property
+    def n_units(self) -> int:
+        """Units whose answer is known."""
+        return len(self.targets)
+
+    @property
+    def n_events(self) -> int:
+        """Those of them that are yes."""
+        return int(self.targets.sum())
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "outcome": self.name,
+            "head": self.learnt.candidate.head.name,
+            "settings": self.learnt.candidate.settings.model_dump(mode="json"),
+            "searched": dict(self.learnt.merits),
+            "n_units": self.n_units,
+            "n_events": self.n_events,
+            "cross_validated": {name: interval.as_dict() for name, interval in self.metrics.items()},
+            "operating_points": {
+                name: {"threshold": threshold, **self.performances[name].as_dict()}
+                for name, threshold in self.learnt.thresholds.items()
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """A saved task model, and what cross-validation says of it.
+
+    :param card: the task as it was trained.
+    :param digest: of the model; empty until its files are written.
+    :param encoder: its name, for people.
+    :param fingerprint: of the features that the heads take.
+    :param figures: of the task as a whole, where it has several outcomes.
+    :param novelty: what measures the distance from the training set, and the limit of it; None where all is answered.
+    :param fine_tuning: how the model's own encoder was made; None where it has none.
+    :param precision: what the encoder computed in.
+    """
+
+    task: Task
+    card: TaskCard
+    out: Path
+    digest: str
+    encoder: str
+    fingerprint: str
+    samples: Samples[UnitFeatures]
+    outcomes: Sequence[OutcomeResult]
+    figures: Mapping[str, Interval]
+    novelty: tuple[Novelty, float] | None
+    n_not_known: int
+    n_not_cached: int
+    warnings: Sequence[str]
+    seed: int
+    fine_tuning: FineTuningRecord | None = None
+    precision: Precision = "float32"
+
+    @property
+    def n_repeats(self) -> int:
+        return len(self.outcomes[0].validation.probabilities)
+
+    def summary(self) -> str:
+        """One line: the answer."""
+        samples, first = self.samples, self.outcomes[0]
+        source = f"{len(samples)} {self.card.unit}s of {samples.n_patients} patients"
+        closing = f"{self.n_not_known} not known); model {self.digest[:SHORT]}"
+        if self.card.kind == "binary":
+            return (
+                f"{self.card.name}: cross-validated AUC {first.metrics['roc_auc']} from {source} "
+                f"({first.n_events} '{first.name}', {closing}"
+            )
+        each = "; ".join(f"{outcome.name} {outcome.metrics['roc_auc']}" for outcome in self.outcomes)
+        return (
+            f"{self.card.name}: mean cross-validated AUC {self.figures['mean_roc_auc']} from {source} "
+            f"({each}; {closing}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs: what ``lusfx train-task --json`` prints."""
+        return {
+            "task": self.card.name,
+            "model": f"{self.card.name}@{self.digest[:SHORT]}",
+            "digest": self.digest,
+            "fingerprint": self.fingerprint,
+            "seed": self.seed,
+            "unit": self.card.unit,
+            "kind": self.card.kind,
+            "pooling": self.card.pooling,
+            "n_units": len(self.samples),
+            "n_clips": len(self.samples.clips),
+            "n_patients": self.samples.n_patients,
+            "n_repeats": self.n_repeats,
+            "n_not_known": self.n_not_known,
+            "n_not_cached": self.n_not_cached,
+            "n_not_assessable": dict(self.samples.reasons),
+            "weak_labels": self.samples.weak_labels,
+            "figures": {name: interval.as_dict() for name, interval in self.figures.items()},
+            "outcomes": [outcome.as_dict() for outcome in self.outcomes],
+            "familiar_limit": None if self.novelty is None else self.novelty[1],
+            "warnings": list(self.warnings),
+        } | self._of_fine_tuning()
+
+    def facts(self) -> TaskModelFacts:
+        """What the task model says of itself."""
+        samples = self.samples
+        return TaskModelFacts(
+            task=self.card,
+            features=FeaturesCard(
+                fingerprint=self.fingerprint,
+                encoder=self.encoder,
+                dim=samples.units.centres.shape[1],
+                n_features=samples.units.n_features,
+                precision=self.precision,
+            ),
+            outcomes=tuple(_outcome_card(outcome, self.task.operating_points) for outcome in self.outcomes),
+            own_encoder=None if self.fine_tuning is None else self.fine_tuning.own_encoder,
+            novelty=None if self.novelty is None else NoveltyCard(limit=self.novelty[1]),
+            training=TrainingCard(
+                n_units=len(samples),
+                n_clips=len(samples.clips),
+                n_patients=samples.n_patients,
+                weak_labels=samples.weak_labels,
+                seed=self.seed,
+                lusfx_version=__version__,
+                created=datetime.now(UTC).replace(microsecond=0),
+            ),
+        )
+
+    def files(self) -> dict[str, bytes]:
+        """The task model's own files: those of each head, and of the novelty."""
+        files = {
+            head_file(number, name): content
+            for number, outcome in enumerate(self.outcomes)
+            for name, content in outcome.learnt.head.files().items()
+        }
+        return files if self.novelty is None else files | {NOVELTY_FILE: self.novelty[0].to_bytes()}
+
+    def evidence(self) -> dict[str, Any]:
+        """Everything that the report's figures can be computed again from."""
+        samples = self.samples
+        return {
+            "clips": list(samples.clips),
+            "patients": np.unique(samples.groups).tolist(),
+            "not_assessable": dict(samples.reasons),
+            "figures": {name: interval.as_dict() for name, interval in self.figures.items()},
+            "outcomes": {outcome.name: _outcome_evidence(outcome, samples) for outcome in self.outcomes},
+            "warnings": list(self.warnings),
+        } | self._of_fine_tuning()
+
+    def _of_fine_tuning(self) -> dict[str, Any]:
+        return {} if self.fine_tuning is None else {"fine_tuning": self.fine_tuning.as_dict()}
+
+
+def _outcome_card(outcome: OutcomeResult, rules: Mapping[str, OperatingPoint]) -> OutcomeCard:
+    learnt = outcome.learnt
+    return OutcomeCard(
+        name=outcome.name,
+        head=HeadCard(name=learnt.candidate.head.name, settings=learnt.candidate.settings.model_dump(mode="json")),
+        calibration=calibration_card(learnt.calibration),
+        operating_points={
+            name: OperatingPointCard(rule=RuleCard.of(rule), threshold=learnt.thresholds[name])
+            for name, rule in rules.items()
+        },
+        decides=next(iter(rules)),
+        n_units=outcome.n_units,
+        n_events=outcome.n_events,
+    )
+
+
+def _outcome_evidence(outcome: OutcomeResult, samples: Samples[UnitFeatures]) -> dict[str, Any]:
+    validation = outcome.validation
+    return {
+        "metrics": {name: interval.as_dict() for name, interval in outcome.metrics.items()},
+        "operating_points": {name: value.as_dict() for name, value in outcome.performances.items()},
+        "searched": dict(outcome.learnt.merits),
+        "cross_validation": {
+            "unit": samples.keys[validation.rows].tolist(),
+            "patient": samples.groups[validation.rows].tolist(),
+            "target": outcome.targets.tolist(),
+            "repeats": [
+                {
+                    "probability": validation.probabilities[repeat].tolist(),
+                    "fold": validation.folds[repeat].tolist(),
+                    "answers": {name: answers[repeat].tolist() for name, answers in validation.answers.items()},
+                    "chosen": validation.chosen[repeat],
+                }
+                for repeat in range(len(validation.probabilities))
+            ],
+        },
+    }

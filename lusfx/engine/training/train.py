@@ -1,0 +1,237 @@
+"""Train heads on cached features, judge them on patients they have not seen, and save what was learnt with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lusfx.cache import Cache
+from lusfx.calibration import CalibrationMethod
+from lusfx.config import FeatureSpec
+from lusfx.contracts import Aggregation, HeadSettings, HeadSpec, Pooling, Task, check_task
+from lusfx.engine.samples.features import FeatureMaker, choose_store, features_of_clips, resolve_pooling
+from lusfx.engine.samples.labels import LabelledUnits, labels_of, read_labels
+from lusfx.engine.samples.samples import Samples, make_samples
+from lusfx.engine.training.cross_validation import cross_validate
+from lusfx.engine.training.judging import (
+    check_samples,
+    figures_of_task,
+    judged_outcome,
+    novelty_folds,
+    novelty_of,
+    saved,
+)
+from lusfx.engine.training.learner import Candidate, Learner
+from lusfx.engine.training.result import OutcomeResult, TrainingResult
+from lusfx.errors import UsageError
+from lusfx.plugins import Registry, load_registry
+from lusfx.site_key import SiteKey
+from lusfx.task_model import TaskCard, UnitFeatures, check_replaceable
+
+DEFAULT_HEAD = "logistic"
+"""Needs no torch, and on a few hundred clips no other head was clearly better (docs/results.md)."""
+DEFAULT_BAG_HEAD = "attention"
+DEFAULT_CALIBRATION: CalibrationMethod = "platt"
+N_FOLDS = 5
+N_REPEATS = 5
+"""How often the cross-validation is done with other folds: on 42 patients one split's AUC is up to 0.1 from another's."""
+MANY_PATIENTS = 500
+"""From here on one cross-validation is enough: the folds matter no more, and the fits take their time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one task is to be trained.
+
+    :param task: the plugin's task.
+    :param card: the task as it is trained: with the pooling that the user or the head asks for.
+    :param candidates: heads with settings; of several, each outcome takes the best.
+    :param out: directory of the task model.
+    """
+
+    task: Task
+    card: TaskCard
+    candidates: Sequence[Candidate]
+    out: Path
+
+    @property
+    def aggregation(self) -> Aggregation | None:
+        return self.task.aggregate
+
+    @property
+    def maker(self) -> FeatureMaker:
+        return FeatureMaker(self.card, self.task)
+
+
+def train_task(
+    tasks: Sequence[str | Task],
+    labels: Path | str,
+    cache: Path | str,
+    out: Path | str,
+    *,
+    head: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    pooling: Pooling | None = None,
+    calibration: CalibrationMethod = DEFAULT_CALIBRATION,
+    search: bool = False,
+    n_folds: int = N_FOLDS,
+    n_repeats: int | None = None,
+    seed: int = 0,
+    fingerprint: str | None = None,
+    site_key: SiteKey | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[TrainingResult]:
+    """Train a task model a task on the cached features of labelled clips. The features are read once for all tasks.
+
+    :param tasks: tasks, or names of those that plugins provide.
+    :param labels: label table.
+    :param out: directory of the task model; with several tasks, the directory that gets one for each.
+    :param head: kind of head; by default ``logistic``, or ``attention`` for tasks that pool by attention.
+    :param settings: the head's settings that are not to have their defaults, as text.
+    :param pooling: how frames become features, where it is not to be as the task says.
+    :param calibration: how scores become probabilities; fitted out of fold.
+    :param search: try several heads and settings, and take for each outcome the best. It is searched anew within each
+        fold, so that the winner is judged on patients that it never saw.
+    :param n_folds: of the cross-validation, by patient.
+    :param n_repeats: times that the cross-validation is done, each with other folds; its figures are averaged. By default
+        five, or one from 500 patients on.
+    :param fingerprint: which features, where the cache holds several.
+    :param progress: called with a sentence now and then.
+    :raises TrainingRefusedError: where no result could be trusted.
+    """
+    if n_folds < 2 or (n_repeats is not None and n_repeats < 1):
+        raise UsageError("a cross-validation has at least 2 folds and 1 repeat")
+    registry = load_registry()
+    chosen: dict[str, Task] = {}
+    for task in (registry.task(t) if isinstance(t, str) else t for t in tasks):
+        if chosen.setdefault(task.name, task) is not task:
+            raise UsageError(f"two different tasks have the name '{task.name}'")
+    plans = []
+    for name, task in chosen.items():
+        check_task(task)
+        place = Path(out) if len(chosen) == 1 else Path(out) / name
+        check_replaceable(place)
+        plans.append(make_plan(registry, task, place, head, settings or {}, pooling, search))
+    opened = Cache.open(Path(cache))
+    store = choose_store(opened, fingerprint)
+    rows = read_labels(Path(labels), opened, store, site_key or SiteKey.load())
+    labelled = [labels_of(plan.task, rows) for plan in plans]
+    keys = sorted({key for units in labelled for clips in units.clips for key in clips})
+    features = features_of_clips(store, keys, {plan.card.name: plan.maker for plan in plans})
+    encoder = opened.encoder_name(store.fingerprint)
+    trainer = Trainer(calibration, n_folds, n_repeats, seed, progress or (lambda text: None))
+    results = []
+    for plan, units in zip(plans, labelled, strict=True):
+        samples = make_samples(units, features.pop(plan.card.name), plan.maker)
+        results.append(trainer.train(plan, units, samples, store.spec, encoder))
+    return results
+
+
+def make_plan(
+    registry: Registry,
+    task: Task,
+    out: Path,
+    head: str | None,
+    settings: Mapping[str, str],
+    pooling: Pooling | None,
+    search: bool,
+) -> Plan:
+    """Settle how a task is trained.
+
+    :raises UsageError: if the task, head, settings and pooling do not go together.
+    """
+    pools_by_attention = task.aggregate is None and (pooling or task.pooling) == "attention"
+    spec = registry.head(head or (DEFAULT_BAG_HEAD if pools_by_attention else DEFAULT_HEAD))
+    card = TaskCard.of(task, resolve_pooling(task, pooling, spec.takes, spec.name))
+    candidates = [Candidate(spec, head_settings(spec, settings))]
+    if search:
+        if settings:
+            raise UsageError("--search chooses the settings itself: leave out --set")
+        others = [spec] if head is not None else [spec, *(h for h in registry.heads.values() if h.name != spec.name)]
+        candidates = [
+            Candidate(other, head_settings(other, tried))
+            for other in others
+            if other.takes == spec.takes
+            for tried in ({}, *other.search)
+        ]
+    return Plan(task, card, candidates, out)
+
+
+def head_settings(spec: HeadSpec, settings: Mapping[str, object]) -> HeadSettings:
+    """A head's settings with those that are not to have their defaults.
+
+    :raises UsageError: naming the first that makes no sense.
+    """
+    try:
+        return spec.settings.model_validate(dict(settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(spec.settings.model_fields)
+        raise UsageError(f"head '{spec.name}', setting '{place}': {first['msg']}; it has: {known}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """Trains tasks in one way; see :func:`train_task` for the parameters."""
+
+    calibration: CalibrationMethod
+    n_folds: int
+    n_repeats: int | None
+    seed: int
+    progress: Callable[[str], None]
+
+    def train(
+        self,
+        plan: Plan,
+        labelled: LabelledUnits,
+        samples: Samples[UnitFeatures],
+        spec: FeatureSpec,
+        encoder: str,
+    ) -> TrainingResult:
+        """Check, cross-validate, fit on everything, save."""
+        notes: dict[str, None] = {}
+        learner = Learner(
+            plan.candidates,
+            plan.aggregation,
+            plan.card.frames_per_clip,
+            self.calibration,
+            plan.task.operating_points,
+            self.seed,
+            lambda text: notes.update({text: None}),
+        )
+        warnings = check_samples(plan.card, samples, self.n_folds)
+        outcomes = [self._outcome(plan.card, learner, samples, number) for number in range(len(plan.card.outcomes))]
+        folds = [] if plan.card.abstain.familiar is None else novelty_folds(samples, self.n_folds)
+        result = TrainingResult(
+            task=plan.task,
+            card=plan.card,
+            out=plan.out,
+            digest="",  # known once the files are written
+            encoder=encoder,
+            fingerprint=spec.fingerprint,
+            precision=spec.precision,
+            samples=samples,
+            outcomes=outcomes,
+            figures=figures_of_task(plan.task, plan.card, samples, outcomes, self.seed),
+            novelty=novelty_of(plan.card, samples, folds),
+            n_not_known=labelled.n_not_known,
+            n_not_cached=len(labelled.rows_not_cached),
+            warnings=[*warnings, *samples.warnings(), *labelled.warnings(), *notes],
+            seed=self.seed,
+        )
+        return saved(result)
+
+    def _outcome(self, card: TaskCard, learner: Learner, samples: Samples[UnitFeatures], number: int) -> OutcomeResult:
+        name = card.outcomes[number]
+        label = card.name if len(card.outcomes) == 1 else f"{card.name}, {name}"
+        n_repeats = self.n_repeats or (N_REPEATS if samples.n_patients < MANY_PATIENTS else 1)
+        validation = cross_validate(
+            learner, samples, number, self.n_folds, n_repeats, lambda text: self.progress(f"{label}: {text}")
+        )
+        self.progress(f"{label}: fitting on all patients")
+        learnt = learner.learn(samples.take(validation.rows), number)
+        return judged_outcome(name, number, learnt, validation, samples, self.seed)

@@ -1,0 +1,118 @@
+"""What a training of an encoder begins with: an encoder, weights of a file, or random ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lusfx.backbone import FAMILY, LAST_LAYER
+from lusfx.config import PreprocessSpec
+from lusfx.contracts import EncoderRequest
+from lusfx.encoders import DEFAULT_ENCODER
+from lusfx.encoders.card import WEIGHTS, parse_weights, read_file
+from lusfx.encoders.directory import DirectoryEncoder
+from lusfx.engine.extraction.opening import open_encoder
+from lusfx.errors import UsageError
+from lusfx.networks.network import Beginning
+from lusfx.plugins import Registry
+
+DEFAULT_SIZE = 128
+SMALLEST, LARGEST = 32, 1024
+RANDOM_WEIGHTS = "random weights"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedBeginning:
+    """What every network of a run begins as, and what is known of it.
+
+    :param preprocess: how its frames are prepared.
+    :param name: for the new encoder's own name.
+    :param weights: where they come from, in words.
+    :param weights_sha256: digest of the file that holds them; None for random ones.
+    :param licence: of the weights; None where nobody says.
+    """
+
+    network: Beginning
+    preprocess: PreprocessSpec
+    name: str
+    weights: str
+    weights_sha256: str | None
+    licence: str | None
+
+    @property
+    def random(self) -> bool:
+        return self.network.weights is None
+
+
+def choose_beginning(
+    encoder: str | None,
+    architecture: str | None,
+    weights: Path | None,
+    size: int | None,
+    registry: Registry,
+    *,
+    layer: str | None = None,
+) -> NamedBeginning:
+    """The encoder that was named, or lusfx's own; or a timm architecture with the weights of a file, or random ones.
+
+    :param weights: safetensors file; goes with ``architecture``.
+    :param size: side of the frames in pixels; None for the encoder's own, or 128 for an architecture.
+    :param layer: of the architecture, the layer that gives the embedding; None for the whole network. See
+        :func:`lusfx.backbone.make_backbone`.
+    :raises UsageError: if these do not go together, or the encoder cannot be trained.
+    :raises EncoderError: if the encoder's files are not what was written.
+    """
+    if size is not None and not SMALLEST <= size <= LARGEST:
+        raise UsageError(f"size: frames have from {SMALLEST} to {LARGEST} pixels a side")
+    if encoder is not None and architecture is not None:
+        raise UsageError("name an --encoder or an --architecture to begin with, not both")
+    if architecture is not None:
+        return _of_architecture(architecture.removeprefix(FAMILY), layer or LAST_LAYER, weights, size or DEFAULT_SIZE)
+    if weights is not None:
+        raise UsageError("--weights goes with --architecture: an encoder has weights of its own")
+    if layer is not None:
+        raise UsageError("--layer goes with --architecture: an encoder has a layer of its own")
+    return _of_encoder(encoder or DEFAULT_ENCODER, size, registry)
+
+
+def _of_architecture(name: str, layer: str, weights: Path | None, size: int) -> NamedBeginning:
+    digest = None if weights is None else _sha256(weights)
+    words = RANDOM_WEIGHTS if digest is None else f"the weights of a file with SHA-256 {digest}"
+    network = Beginning(name, size, weights, layer=layer)
+    return NamedBeginning(network, PreprocessSpec(size=size), name, words, digest, None)
+
+
+def _of_encoder(name: str, size: int | None, registry: Registry) -> NamedBeginning:
+    opened = open_encoder(EncoderRequest(name, device="cpu"), registry)
+    architecture = opened.identity.architecture
+    if (
+        not isinstance(opened, DirectoryEncoder)
+        or not architecture.startswith(FAMILY)
+        or WEIGHTS not in opened.card.files
+    ):
+        raise UsageError(
+            f"encoder {opened.name} cannot be trained: it is no timm architecture with its {WEIGHTS}. Begin with one that "
+            "is (lusfx pretrain makes them), or with --architecture and --weights"
+        )
+    card = opened.card
+    parse_weights(read_file(opened.directory, card, WEIGHTS), card)
+    spec = card.preprocess if size is None else card.preprocess.model_copy(update={"size": size})
+    network = Beginning(
+        architecture.removeprefix(FAMILY),
+        spec.size,
+        opened.directory / WEIGHTS,
+        (card.identity.mean, card.identity.std),
+        card.identity.layer,
+    )
+    words = f"the encoder {card.name} (weights {card.identity.weights_sha256}, trained on {card.training_data})"
+    return NamedBeginning(network, spec, card.name, words, card.files[WEIGHTS], card.licence)
+
+
+def _sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"the weights file cannot be read: {os.strerror(error.errno or 0)}") from None

@@ -1,0 +1,355 @@
+"""Pretrain an encoder on unlabelled clips: decode once, train, watch, and save what extraction can use."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lusfx.backbone import FAMILY
+from lusfx.contracts import Device
+from lusfx.encoders.conversion import make_directory
+from lusfx.errors import EncoderError, RunInterruptedError, UsageError
+from lusfx.networks.beginning import NamedBeginning, choose_beginning
+from lusfx.networks.decoded_frames import DecodingProgress, FrameBounds, fill_store
+from lusfx.networks.files import PretrainingError, held_alone, make_private_directory, write_whole
+from lusfx.networks.frame_store import FrameStore
+from lusfx.networks.network import PretrainingNetwork, require_timm
+from lusfx.networks.processes import Processes, processes
+from lusfx.networks.threads import cpu_threads
+from lusfx.plugins import Registry, load_registry
+from lusfx.pretraining.probe import LabelledProbe, open_probe
+from lusfx.pretraining.report import model_card, pretraining_page, training_data
+from lusfx.pretraining.result import PretrainResult
+from lusfx.pretraining.settings import Augmentation, Method, OptimiserName, PretrainingSettings
+from lusfx.pretraining.trainer import Trainer, TrainingProgress
+from lusfx.report import write_page
+from lusfx.site_key import SiteKey
+
+RUN_FILE = "run.json"
+FORMAT = "lusfx-pretraining/1"
+FRAMES, PROBE_FRAMES, CHECKPOINTS, ENCODER, REPORT = "frames", "probe", "checkpoints", "encoder", "report.html"
+LICENCE_NOT_STATED = "not stated"
+DEFAULT_ARCHITECTURE: str = PretrainingSettings.model_fields["architecture"].default
+CHECKPOINT_S = 300.0
+
+
+Told = Callable[[DecodingProgress | TrainingProgress], None]
+
+
+def pretrain(
+    sources: Sequence[Path | str],
+    out: Path | str,
+    *,
+    method: Method = "simclr",
+    augmentation: Augmentation = "ultrasound",
+    delta_s: float = 1.0,
+    encoder: str | None = None,
+    architecture: str | None = None,
+    layer: str | None = None,
+    weights: Path | None = None,
+    size: int | None = None,
+    epochs: int = 100,
+    batch_size: int = 64,
+    accumulate: int = 1,
+    optimiser: OptimiserName = "adamw",
+    lr: float | None = None,
+    weight_decay: float | None = None,
+    warmup_epochs: int | None = None,
+    pairs_per_clip: int = 4,
+    frames_per_clip: int = 32,
+    max_frames: int = 200_000,
+    seed: int = 0,
+    probe: Path | None = None,
+    probe_task: str | None = None,
+    name: str | None = None,
+    licence: str | None = None,
+    device: Device = "auto",
+    threads: int = 0,
+    minutes: float | None = None,
+    site_key: SiteKey | None = None,
+    progress: Told | None = None,
+    stop: threading.Event | None = None,
+) -> PretrainResult:
+    """Pretrain an encoder, or go on with a run that was stopped.
+
+    :param sources: folders, files and manifests, in any mixture; not looked at again once they are decoded.
+    :param out: directory of the run: absent, empty, or a run that was begun with the same settings.
+    :param encoder: encoder to begin with, a name or a directory; its weights, layer, normalisation and preprocessing are taken.
+    :param architecture: timm's name of the backbone to begin with, in place of an encoder; MobileNetV3-Small if neither is
+        given.
+    :param layer: of the architecture, the layer that gives the embedding; None for the whole network.
+    :param weights: safetensors file of the architecture's weights; None for random ones.
+    :param size: side of the frames in pixels; None for the encoder's own, or 128.
+    :param probe: label table that is asked ``probe_task`` after each epoch; its labels train nothing.
+    :param licence: of the new encoder; by default that of the encoder that it began as.
+    :param threads: of the CPU; 0 for one or all, whichever a short trial finds faster.
+    :param minutes: stop after so long, decoding included.
+    :param stop: set it to end the run early; what was trained is on disk.
+    :param settings: see :class:`~lusfx.pretraining.settings.PretrainingSettings` for all others.
+    :raises UsageError: if settings make no sense or are not those that the run began with.
+    :raises EncoderError: if the encoder or the weights are not what was written, or do not fit.
+    :raises DivergedError: if the loss is no finite number any more.
+    :raises RunInterruptedError: if the run was stopped before training began; what was decoded is kept.
+    :raises MissingExtraError: without the extra ``timm``.
+    """
+    # Those that are settings, by their names.
+    settings_given = {name: value for name, value in locals().items() if name in PretrainingSettings.model_fields}
+    require_timm("pretraining")
+    registry = load_registry()
+    if encoder is None and architecture is None:
+        architecture = DEFAULT_ARCHITECTURE
+    beginning = choose_beginning(encoder, architecture, weights, size, registry, layer=layer)
+    settings = PretrainingSettings.complete(settings_given | _settings_of(beginning))
+    if (probe is None) != (probe_task is None):
+        raise UsageError("--probe and --probe-task go together: a label table and the task that reads it")
+    run = _Run(
+        [Path(source) for source in sources],
+        Path(out),
+        settings,
+        beginning,
+        (probe, probe_task) if probe is not None and probe_task is not None else None,
+        name or f"{beginning.name}-{method}",
+        licence or beginning.licence or LICENCE_NOT_STATED,
+        registry,
+        site_key,
+        progress,
+        stop or threading.Event(),
+        None if minutes is None else time.monotonic() + 60 * minutes,
+    )
+    with processes(device) as among, cpu_threads(threads):
+        return run.run(among)
+
+
+@dataclass(slots=True)
+class _Run:
+    """A call of :func:`pretrain` with its settings checked."""
+
+    sources: list[Path]
+    out: Path
+    settings: PretrainingSettings
+    beginning: NamedBeginning
+    probe: tuple[Path, str] | None
+    name: str
+    licence: str
+    registry: Registry
+    site_key: SiteKey | None
+    progress: Told | None
+    stop: threading.Event
+    deadline: float | None
+
+    def run(self, among: Processes) -> PretrainResult:
+        from lusfx.pretraining.losses import LOSSES
+
+        settings = self.settings
+        # Before anything is decoded: an unknown architecture or weights that do not fit are told at once.
+        network = self.beginning.network.with_projector(LOSSES[settings.method].projector, settings.seed)
+        if not among.is_first:
+            return self._carried_out(among, network)
+        self._claim()
+        with held_alone(self.out):
+            return self._carried_out(among, network)
+
+    def _carried_out(self, among: Processes, network: PretrainingNetwork) -> PretrainResult:
+        from lusfx.pretraining.pairs import ClipFrames
+
+        settings = self.settings
+        warnings: list[str] = []
+        store, probe = self._decoded(warnings) if among.is_first else (None, None)
+        if among.any(among.is_first and store is None):
+            raise RunInterruptedError(
+                "stopped before training began; what was decoded is kept, and the same command goes on"
+            )
+        if store is None:
+            store = FrameStore(self.out / FRAMES, self._store_spec(), settings.size, check=False)
+        clips = [ClipFrames(clip.first, np.array(clip.times_s)) for clip in store.clips]
+        trainer = Trainer(
+            network,
+            settings,
+            store.frames(),
+            clips,
+            among,
+            self.out / CHECKPOINTS,
+            probe=probe,
+            checkpoint_s=CHECKPOINT_S,
+        )
+        finished = trainer.finished or trainer.run(self._should_stop, self._told)
+        result = self._result(trainer, store, warnings, finished)
+        if among.is_first:
+            self._write(result, network, probe)
+        among.barrier()
+        return result
+
+    def _claim(self) -> None:
+        """Take the directory for this run, or find that it is this run's."""
+        path = self.out / RUN_FILE
+        if path.exists():
+            try:
+                stated = json.loads(path.read_bytes())
+                if stated["format"] != FORMAT:
+                    raise ValueError
+                begun = dict(stated["settings"])
+            except (OSError, ValueError, KeyError, TypeError):
+                raise PretrainingError(f"--out has a {RUN_FILE} that cannot be read. Take another --out") from None
+            self.settings.check_same(begun)
+            return
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise UsageError("--out holds something that is no pretraining run. Take another, or an empty one")
+        make_private_directory(self.out)
+        content = {"format": FORMAT, "settings": self.settings.model_dump(mode="json")}
+        write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+
+    def _store_spec(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "preprocess": self.beginning.preprocess.model_dump(mode="json"),
+            "frames_per_clip": settings.frames_per_clip,
+            "max_frames": settings.max_frames,
+            "seed": settings.seed,
+        }
+
+    def _decoded(self, warnings: list[str]) -> tuple[FrameStore | None, LabelledProbe | None]:
+        """The frames of the sources and of the probe; nothing if the run was stopped meanwhile."""
+        registry, site_key = self.registry, self.site_key or SiteKey.load()
+        settings, stop = self.settings, _Stop(self._should_stop)
+        task = None if self.probe is None else registry.task(self.probe[1])
+        store = FrameStore(self.out / FRAMES, self._store_spec(), settings.size)
+        if store.n_dropped:
+            warnings.append(f"{store.n_dropped} entries of the frame store were damaged and have been made again")
+        bounds = FrameBounds(settings.frames_per_clip, settings.max_frames)
+        if not fill_store(
+            store,
+            self.sources,
+            self.beginning.preprocess,
+            bounds,
+            registry,
+            site_key,
+            seed=settings.seed,
+            told=self._decoding,
+            stop=stop,
+        ):
+            return None, None
+        if self.probe is None or task is None:
+            return store, None
+        opened = open_probe(
+            self.probe[0],
+            task,
+            self.out / PROBE_FRAMES,
+            self.beginning.preprocess,
+            registry,
+            site_key,
+            told=self._decoding,
+            stop=stop,
+        )
+        return (None, None) if opened is None else (store, opened)
+
+    def _should_stop(self) -> bool:
+        return self.stop.is_set() or (self.deadline is not None and time.monotonic() >= self.deadline)
+
+    def _decoding(self, done: int, found: int) -> None:
+        if self.progress is not None:
+            self.progress(DecodingProgress(done, found))
+
+    def _told(self, progress: TrainingProgress) -> None:
+        if self.progress is not None:
+            self.progress(progress)
+
+    def _result(self, trainer: Trainer, store: FrameStore, warnings: list[str], finished: bool) -> PretrainResult:
+        state = trainer.state
+        if trainer.n_damaged_checkpoints:
+            warnings.append(
+                f"{trainer.n_damaged_checkpoints} checkpoints were damaged; the run went on from the one before them"
+            )
+        if trainer.batch_size < self.settings.batch_size:
+            warnings.append(
+                f"the clips give {trainer.batch_size} pairs an epoch, which is less than a batch was to have"
+            )
+        result = PretrainResult(
+            out=self.out,
+            settings=self.settings,
+            beginning=self.beginning.weights,
+            data=dict(store.report or {}),
+            history=list(state.history),
+            finished=finished,
+            interrupted=not finished and self.stop.is_set(),
+            has_encoder=False,
+            images=state.images,
+            seconds=state.seconds,
+            warnings=warnings,
+        )
+        if result.collapsed:
+            warnings.append(
+                "the run has collapsed: the encoder says almost the same of every frame. Lower --lr, lengthen "
+                "--warmup-epochs, or try another --method, in another --out"
+            )
+        return result
+
+    def _write(self, result: PretrainResult, network: PretrainingNetwork, probe: LabelledProbe | None) -> None:
+        """Write the encoder, unless somebody is waiting for the program to end, and the report."""
+        facts = probe.facts | {"task": self.probe[1]} if probe is not None and self.probe is not None else {}
+        if not result.interrupted and result.epochs_done:
+            self._write_encoder(result, network, facts)
+        result.has_encoder = (self.out / ENCODER).is_dir()
+        write_page(pretraining_page(result, self.name, facts), self.out / REPORT)
+
+    def _write_encoder(self, result: PretrainResult, network: PretrainingNetwork, probe: dict[str, Any]) -> None:
+        weights = network.backbone_weights()
+        if not all(np.isfinite(value).all() for value in weights.values()):
+            raise EncoderError(
+                "the network has weights that are not finite: training has diverged. Lower --lr, in another --out"
+            )
+        target, old = self.out / ENCODER, self.out / f".{ENCODER}-before"
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            os.replace(target, old)  # noqa: PTH105 - the target is a directory
+        try:
+            make_directory(
+                target,
+                name=self.name,
+                architecture=f"{FAMILY}{self.settings.architecture}",
+                layer=self.settings.layer,
+                weights=weights,
+                mean=network.mean,
+                std=network.std,
+                preprocess=self.beginning.preprocess,
+                licence=self.licence,
+                training_data=training_data(result),
+                source=f"lusfx pretrain, {self.settings.method}, epoch {result.epochs_done} of {self.settings.epochs}, "
+                f"begun with {self.beginning.weights}",
+                model_card=model_card(result, self.name, self.licence, probe),
+            )
+        finally:
+            if old.exists() and not target.exists():
+                os.replace(old, target)  # noqa: PTH105 - likewise
+            shutil.rmtree(old, ignore_errors=True)
+
+
+class _Stop(threading.Event):
+    """An event that is also set when something else says so."""
+
+    def __init__(self, says_so: Callable[[], bool]) -> None:
+        super().__init__()
+        self._says_so = says_so
+
+    def is_set(self) -> bool:
+        return self._says_so()
+
+
+def _settings_of(beginning: NamedBeginning) -> dict[str, Any]:
+    """Settings that follow from what the network begins as."""
+    network = beginning.network
+    return {
+        "architecture": network.architecture,
+        "layer": network.layer,
+        "weights_sha256": beginning.weights_sha256,
+        "normalisation": network.normalisation,
+        "size": network.size,
+    }

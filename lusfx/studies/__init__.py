@@ -1,0 +1,7 @@
+"""Studies: encoders and ways of learning compared on labelled data."""
+
+from lusfx.studies.forecast import Forecast, forecast_study
+from lusfx.studies.result import StudyResult
+from lusfx.studies.run import RunsDone, Told, study
+
+__all__ = ["Forecast", "RunsDone", "StudyResult", "Told", "forecast_study", "study"]

@@ -1,0 +1,92 @@
+"""The cells of a study's table: what one encoder achieves in one way, from one label fraction, on one test set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lusfx.studies.config import LOCAL
+from lusfx.studies.plan import Run, StudyPlan
+from lusfx.studies.run_store import RunStore, Scores
+from lusfx.studies.units import AskedUnits
+
+Place = tuple[str, str, str, float, str]
+"""Encoder, way, question, label fraction, test set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Scores of a test set's units by networks or heads that were trained on other patients.
+
+    :param draws: numbers of the draws (of the whole fraction: repeats) that gave scores.
+    :param scores: ``(n_draws, n)``.
+    :param folds: ``(n_draws, n)`` which fold's head a score is from; 0 where all are from one.
+    :param training_patients: the fewest and the most that a training had.
+    :param n_refused: draws in which a training was refused; they gave no scores.
+    :param refused: why, the first time.
+    """
+
+    units: AskedUnits
+    draws: Sequence[int]
+    scores: NDArray[np.float64]
+    folds: NDArray[np.int64]
+    training_patients: tuple[int, int]
+    n_refused: int
+    refused: str | None
+
+
+def cells_of(plan: StudyPlan, store: RunStore) -> tuple[dict[Place, Cell], int]:
+    """The cells all of whose runs are done, from the stored scores, and how many cells are not."""
+    runs_of: dict[Place, list[Run]] = {}
+    for run in plan.runs:
+        for test_set in run.split.tests:
+            place = run.encoder, run.way, run.split.question, run.split.fraction, test_set
+            runs_of.setdefault(place, []).append(run)
+    cells: dict[Place, Cell] = {}
+    kept: dict[str, Scores | None] = {}
+    for place, runs in runs_of.items():
+        found = []
+        for run in runs:
+            digest = run.digest
+            if digest not in kept:
+                kept[digest] = store.read(run)
+            found.append(kept[digest])
+        done = [scores for scores in found if scores is not None]
+        if len(done) == len(runs):
+            units = plan.test_units(place[2], place[4])
+            cells[place] = _cell(runs, done, units, place[4])
+    return cells, len(runs_of) - len(cells)
+
+
+def _cell(runs: Sequence[Run], found: Sequence[Scores], units: AskedUnits, test_set: str) -> Cell:
+    by_draw: dict[int, list[tuple[Run, Scores]]] = {}
+    for run, scores in zip(runs, found, strict=True):
+        by_draw.setdefault(run.split.draw, []).append((run, scores))
+    refused = [scores.refused for scores in found if scores.refused is not None]
+    draws = [draw for draw, parts in by_draw.items() if all(scores.refused is None for _, scores in parts)]
+    values = np.full((len(draws), len(units)), np.nan)
+    folds = np.zeros((len(draws), len(units)), np.int64)
+    for position, draw in enumerate(draws):
+        for run, scores in by_draw[draw]:
+            rows = run.split.tests[test_set]
+            values[position, rows] = scores.of_test[test_set]
+            folds[position, rows] = max(run.split.fold, 0)
+    patients = [run.split.n_patients for run in runs]
+    return Cell(
+        units,
+        draws,
+        values,
+        folds,
+        (min(patients), max(patients)),
+        len(by_draw) - len(draws),
+        refused[0] if refused else None,
+    )
+
+
+def ordered_test_sets(places: Mapping[Place, Cell]) -> list[str]:
+    """Names of the test sets that have a cell, the local one first."""
+    names = dict.fromkeys(place[4] for place in places)
+    return sorted(names, key=lambda name: name != LOCAL)

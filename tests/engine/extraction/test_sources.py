@@ -1,0 +1,92 @@
+"""What users name becomes a list of source files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lusfx.engine.extraction.sources import discover, reader_of
+from lusfx.errors import TableError, UsageError
+from lusfx.plugins import Registry, build_registry
+from lusfx.site_key import SiteKey
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return build_registry([])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "b" / "deep").mkdir(parents=True)
+    for name in ("b/2.MP4", "b/deep/1.dcm", "a.png", "z.avi"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "b" / "IM0001").write_bytes(b"\0" * 128 + b"DICM")
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / ".DS_Store").write_text("x")
+    (tmp_path / "._a.png").write_text("x")
+    return tmp_path
+
+
+def unknown(path: Path) -> bool:
+    return False
+
+
+def test_a_folder_is_searched_to_the_bottom_in_a_stable_order(
+    folder: Path, registry: Registry, site_key: SiteKey
+) -> None:
+    found = discover([folder], registry, site_key, unknown)
+    names = [source.path.relative_to(folder.resolve()).as_posix() for source in found.sources]
+    assert names == ["a.png", "z.avi", "b/2.MP4", "b/IM0001", "b/deep/1.dcm"]
+    assert found.not_clips == 1
+    assert [source.reader.name if source.reader else None for source in found.sources] == [
+        "image", "video", "video", "dicom", "dicom",
+    ]  # fmt: skip
+
+
+def test_a_file_counts_once_however_often_it_is_named(folder: Path, registry: Registry, site_key: SiteKey) -> None:
+    (folder / "m.csv").write_text("path,patient_id\na.png,7\n./a.png,8\n")
+    found = discover([folder / "m.csv", folder, folder / "a.png"], registry, site_key, unknown)
+    assert len(found.sources) == 5
+    assert found.sources[0].patient_key == site_key.patient("7")
+
+
+def test_a_named_file_is_found_whatever_it_is(folder: Path, registry: Registry, site_key: SiteKey) -> None:
+    (source,) = discover([folder / "notes.txt"], registry, site_key, unknown).sources
+    assert source.reader is None
+
+
+def test_known_files_are_not_looked_into(folder: Path, registry: Registry, site_key: SiteKey) -> None:
+    found = discover([folder], registry, site_key, lambda path: path.name == "notes.txt")
+    assert len(found.sources) == 6
+
+
+def test_nothing_named_or_a_missing_place_is_a_usage_error(folder: Path, registry: Registry, site_key: SiteKey) -> None:
+    with pytest.raises(UsageError, match="at least one"):
+        discover([], registry, site_key, unknown)
+    with pytest.raises(UsageError, match="source 2 of 2 does not exist") as caught:
+        discover([folder, folder / "SECRET"], registry, site_key, unknown)
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", ["file\na.png\n", "path\n\n", "path,zone\n,L1\n", "path,zone\na.png,Jane Doe 1950\n"]
+)
+def test_a_manifest_needs_paths_and_short_zones(
+    folder: Path, registry: Registry, site_key: SiteKey, content: str
+) -> None:
+    (folder / "m.csv").write_text(content)
+    with pytest.raises(TableError):
+        discover([folder / "m.csv"], registry, site_key, unknown)
+
+
+def test_a_reader_is_told_by_the_ending_and_else_by_the_content(folder: Path, registry: Registry) -> None:
+    def name(path: str) -> str | None:
+        reader = reader_of(folder / path, registry)
+        return reader.name if reader else None
+
+    assert name("b/2.MP4") == "video"
+    assert name("b/IM0001") == "dicom"
+    assert name("notes.txt") is None
+    assert name("missing") is None
