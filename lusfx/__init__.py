@@ -1,7 +1,7 @@
 """lusfx: encode a lung-ultrasound exam once, and answer every question from the cached features.
 
 The commands are functions, too: :func:`extract`, :func:`train_task`, :func:`score`, :func:`evaluate`, :func:`pretrain`,
-:func:`fine_tune`, :func:`study`.
+:func:`fine_tune`, :func:`study`, :func:`run_demo`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from lusfx.version import __version__
 
-__all__ = ["__version__", "evaluate", "extract", "fine_tune", "pretrain", "score", "study", "train_task"]
+__all__ = ["__version__", "evaluate", "extract", "fine_tune", "pretrain", "run_demo", "score", "study", "train_task"]
 
 if TYPE_CHECKING:
+    from lusfx.demo import run_demo
     from lusfx.engine.evaluation.evaluate import evaluate
     from lusfx.engine.extraction.extract import extract
     from lusfx.engine.scoring.score import score
@@ -30,6 +31,7 @@ FUNCTIONS = {
     "pretrain": "lusfx.pretraining.run",
     "fine_tune": "lusfx.fine_tuning.run",
     "study": "lusfx.studies",
+    "run_demo": "lusfx.demo",
 }
 """The module of each function; imported when first used, since they bring numpy and h5py."""
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from lusfx.demo.hospital import PatientSet
 from lusfx.demo.saving import Saving
-from lusfx.engine.evaluation.evaluate import EvaluationResult
+from lusfx.engine.evaluation.result import EvaluationResult
 from lusfx.engine.extraction.extract import ExtractResult
-from lusfx.engine.scoring.score import ScoreResult
+from lusfx.engine.scoring.result import ScoreResult
 from lusfx.engine.training.result import TrainingResult
 
 

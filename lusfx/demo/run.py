@@ -21,10 +21,12 @@ from lusfx.demo.result import DemoResult, Stage, TaskResult
 from lusfx.demo.saving import Saving, measure_saving
 from lusfx.demo.tasks import demo_tasks
 from lusfx.encoders import DEFAULT_ENCODER
-from lusfx.engine.evaluation.evaluate import EvaluationResult, evaluate
+from lusfx.engine.evaluation.evaluate import evaluate
+from lusfx.engine.evaluation.result import EvaluationResult
 from lusfx.engine.extraction.extract import ExtractResult, Progress, extract
 from lusfx.engine.extraction.opening import open_encoder
-from lusfx.engine.scoring.score import ScoreResult, score
+from lusfx.engine.scoring.result import ScoreResult
+from lusfx.engine.scoring.score import score
 from lusfx.engine.training.report import stated
 from lusfx.engine.training.result import TrainingResult
 from lusfx.engine.training.train import train_task

@@ -8,6 +8,8 @@ from typing import Any
 
 from lusfx.fine_tuning.history import EpochRecord
 from lusfx.fine_tuning.settings import FineTuningSettings
+from lusfx.report import Figure, Gallery, Section, Table
+from lusfx.report.figures import BLUE, INK, ORANGE, as_svg, new_axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +63,37 @@ class FineTuningRecord:
             "n_held_out_patients": self.n_held_out_patients,
             "fits": [fit.as_dict() for fit in self.fits],
         }
+
+    def section(self) -> Section:
+        """Curves of every network, and what they were trained with."""
+        figures = [Figure("Loss by epoch", _loss_figure(fit), _caption(fit)) for fit in self.fits]
+        settings = self.as_dict()["settings"]
+        facts = [
+            ("architecture", f"timm/{self.architecture}"),
+            ("begun with", self.beginning),
+            (
+                "held out of the last network",
+                f"{self.n_held_out_patients} patients: best epoch, calibration and thresholds",
+            ),
+            *[(name.replace("_", "-"), str(value)) for name, value in settings.items()],
+        ]
+        return Section("Fine-tuning of the encoder", [Gallery(figures), Table("", ("setting", "value"), facts)])
+
+
+def _caption(fit: FitRecord) -> str:
+    return f"{fit.name[:1].upper()}{fit.name[1:]}: the weights of epoch {fit.best_epoch} were kept."
+
+
+def _loss_figure(fit: FitRecord) -> str:
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = range(1, len(fit.history) + 1)
+    held_out = [record.validation_loss for record in fit.history if record.validation_loss is not None]
+    figure, axes = new_axes((4, 3), "epoch", "cross-entropy")
+    axes.plot(epochs, [record.training_loss for record in fit.history], color=BLUE, linewidth=1.5, label="trained on")
+    if held_out:  # of every epoch or of none
+        axes.plot(epochs, held_out, "--", color=ORANGE, linewidth=1.5, label="held out, calibrated")
+    axes.axvline(fit.best_epoch, color=INK, linewidth=0.8, linestyle=":")
+    axes.legend(frameon=False, labelcolor=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return as_svg(figure, f"loss by epoch, {fit.name}")

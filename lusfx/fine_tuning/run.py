@@ -23,9 +23,9 @@ from lusfx.engine.training.result import TrainingResult
 from lusfx.errors import RunInterruptedError, UsageError
 from lusfx.fine_tuning.history import EpochProgress
 from lusfx.fine_tuning.learner import FineTuned, FineTuningLearner, unit_features
+from lusfx.fine_tuning.model_card import model_card, training_data
 from lusfx.fine_tuning.reading import FramedSamples, SampleReader, require_pooled_task
 from lusfx.fine_tuning.record import FineTuningRecord
-from lusfx.fine_tuning.report import model_card, training_data
 from lusfx.fine_tuning.settings import Augmentation, FineTuningSettings
 from lusfx.networks.beginning import NamedBeginning, choose_beginning
 from lusfx.networks.decoded_frames import DecodingProgress

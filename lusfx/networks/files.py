@@ -1,4 +1,4 @@
-"""Files of a pretraining run: private, and durable before anything says that they are there."""
+"""Files of a run that trains a network: private, and durable before anything says that they are there."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lusfx.errors import LusfxError
 LOCK_FILE = "lock"
 
 
-class PretrainingError(LusfxError):
-    """A pretraining run cannot go on, or its directory is not what was written."""
+class NetworkError(LusfxError):
+    """The training of a network cannot go on, or its directory is not what was written."""
 
 
 def make_private_directory(directory: Path) -> None:
     """Make a directory that only its owner can enter; those above it that are missing are made, too.
 
-    :raises PretrainingError: if it cannot be made.
+    :raises NetworkError: if it cannot be made.
     """
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def make_private_directory(directory: Path) -> None:
 def write_whole(path: Path, content: bytes) -> None:
     """Put a file in place whole and durable, or not at all.
 
-    :raises PretrainingError: if the disk is full, read-only or gone; nothing is left behind.
+    :raises NetworkError: if the disk is full, read-only or gone; nothing is left behind.
     """
     try:
         durable.write_whole(path, content)
@@ -48,7 +48,7 @@ def held_alone(directory: Path, option: str = "--out") -> Iterator[None]:
     """Keep other runs out of a directory for so long; a killed run holds nothing. Windows has no such lock.
 
     :param option: that names the directory, for messages.
-    :raises PretrainingError: if another run holds it.
+    :raises NetworkError: if another run holds it.
     """
     try:
         import fcntl
@@ -63,7 +63,7 @@ def held_alone(directory: Path, option: str = "--out") -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PretrainingError(
+            raise NetworkError(
                 f"another run is at work in {option}. Wait for its end, or take another {option}"
             ) from None
         except OSError as error:
@@ -85,6 +85,6 @@ def remove_temporaries(directory: Path) -> None:
             path.unlink()
 
 
-def cannot_write(error: OSError) -> PretrainingError:
+def cannot_write(error: OSError) -> NetworkError:
     """The error for a disk that refuses, without the file's name: a folder can name a patient."""
-    return PretrainingError(f"the run's directory cannot be written: {os.strerror(error.errno or 0)}")
+    return NetworkError(f"the run's directory cannot be written: {os.strerror(error.errno or 0)}")

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.durable import FILE_MODE, sync_directory
-from lusfx.networks.files import PretrainingError, cannot_write, make_private_directory
+from lusfx.networks.files import NetworkError, cannot_write, make_private_directory
 
 FRAMES_FILE = "frames.u8"
 INDEX_FILE = "clips.jsonl"
@@ -67,7 +67,7 @@ class FrameStore:
     :param size: side of each frame in pixels.
     :param check: whether each clip's digest is checked. From the first that is not what was written, the store is cut off, to
         be filled again: it is a cache.
-    :raises PretrainingError: if the store is one of another spec, or the disk refuses.
+    :raises NetworkError: if the store is one of another spec, or the disk refuses.
     """
 
     def __init__(self, directory: Path, spec: Mapping[str, Any], size: int, *, check: bool = True) -> None:
@@ -101,10 +101,10 @@ class FrameStore:
     def frames(self) -> Images:
         """All frames, ``(n, size, size)`` uint8, mapped and not read.
 
-        :raises PretrainingError: if there is none.
+        :raises NetworkError: if there is none.
         """
         if self.n_frames == 0:
-            raise PretrainingError("no frame of the sources could be decoded, so that there is nothing to learn from")
+            raise NetworkError("no frame of the sources could be decoded, so that there is nothing to learn from")
         return np.memmap(self._frames_path, np.uint8, "r", shape=(self.n_frames, self.size, self.size))
 
     def add(self, key: str, patient_key: str | None, frames: Images, times_s: NDArray[np.float64]) -> None:
@@ -183,7 +183,7 @@ class FrameStore:
                 self._start_anew()
                 return
             if stated != self._head():
-                raise PretrainingError(
+                raise NetworkError(
                     "the frame store was made with another size, preprocessing or bound. Take another --out, or remove its "
                     "folder 'frames'"
                 )

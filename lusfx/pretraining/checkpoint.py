@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lusfx.networks.files import PretrainingError, make_private_directory, remove_temporaries, write_whole
+from lusfx.networks.files import NetworkError, make_private_directory, remove_temporaries, write_whole
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,7 @@ def write_checkpoint(directory: Path, step: int, snapshot: Snapshot) -> None:
     Those of higher steps are removed, too: a run that reaches this step again went back because they were damaged.
 
     :param step: optimiser steps so far; later checkpoints have higher ones.
-    :raises PretrainingError: if the disk refuses; earlier checkpoints stay.
+    :raises NetworkError: if the disk refuses; earlier checkpoints stay.
     """
     from safetensors.torch import save
 
@@ -76,7 +76,7 @@ def write_checkpoint(directory: Path, step: int, snapshot: Snapshot) -> None:
 def newest_checkpoint(directory: Path) -> Found:
     """Read the newest checkpoint that is whole.
 
-    :raises PretrainingError: if there are checkpoints and none of them is.
+    :raises NetworkError: if there are checkpoints and none of them is.
     """
     candidates = sorted(directory.glob("step-*.json"), reverse=True)
     for n_damaged, path in enumerate(candidates):
@@ -84,7 +84,7 @@ def newest_checkpoint(directory: Path) -> Found:
         if snapshot is not None:
             return Found(snapshot, n_damaged)
     if candidates:
-        raise PretrainingError(
+        raise NetworkError(
             f"none of the run's {len(candidates)} checkpoints is as it was written. Remove the folder 'checkpoints' in --out "
             "to begin again with the decoded frames that are there"
         )

@@ -20,7 +20,7 @@ from lusfx.encoders.conversion import make_directory
 from lusfx.errors import EncoderError, RunInterruptedError, UsageError
 from lusfx.networks.beginning import NamedBeginning, choose_beginning
 from lusfx.networks.decoded_frames import DecodingProgress, FrameBounds, fill_store
-from lusfx.networks.files import PretrainingError, held_alone, make_private_directory, write_whole
+from lusfx.networks.files import NetworkError, held_alone, make_private_directory, write_whole
 from lusfx.networks.frame_store import FrameStore
 from lusfx.networks.network import PretrainingNetwork, require_timm
 from lusfx.networks.processes import Processes, processes
@@ -198,7 +198,7 @@ class _Run:
                     raise ValueError
                 begun = dict(stated["settings"])
             except (OSError, ValueError, KeyError, TypeError):
-                raise PretrainingError(f"--out has a {RUN_FILE} that cannot be read. Take another --out") from None
+                raise NetworkError(f"--out has a {RUN_FILE} that cannot be read. Take another --out") from None
             self.settings.check_same(begun)
             return
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.networks.files import PretrainingError
+from lusfx.networks.files import NetworkError
 from lusfx.networks.network import PretrainingNetwork, grey
 from lusfx.networks.processes import Processes, share_batch_norms
 from lusfx.pretraining.checkpoint import (
@@ -47,7 +47,7 @@ Record = dict[str, Any]
 outcome)."""
 
 
-class DivergedError(PretrainingError):
+class DivergedError(NetworkError):
     """The loss became infinite or no number."""
 
 
@@ -94,7 +94,7 @@ class Trainer:
     :param directory: of the checkpoints; the newest sound one is gone on from.
     :param probe: told the network after each epoch, in the first process only; gives figures by reading and outcome.
     :param checkpoint_s: seconds between checkpoints within an epoch.
-    :raises PretrainingError: if no checkpoint of the run is sound.
+    :raises NetworkError: if no checkpoint of the run is sound.
     """
 
     def __init__(
@@ -354,7 +354,7 @@ class Trainer:
             self.network.module.load_state_dict(weights)
             restore_optimiser(self._optimiser, tensors, facts["optimiser"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise PretrainingError(
+            raise NetworkError(
                 f"the run's checkpoint does not fit its network ({type(error).__name__}): was it made with another version of "
                 "timm, torch or lusfx? Begin again in another --out"
             ) from None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lusfx.errors import LusfxError
-from lusfx.networks.files import PretrainingError
+from lusfx.networks.files import NetworkError
 from lusfx.networks.frame_store import FRAMES_FILE, INDEX_FILE, FrameStore
 
 SIZE = 32
@@ -113,7 +113,7 @@ def test_a_store_whose_first_line_is_damaged_begins_anew(tmp_path: Path) -> None
 
 def test_a_store_of_other_preprocessing_is_refused(tmp_path: Path) -> None:
     filled(tmp_path / "frames")
-    with pytest.raises(PretrainingError, match="another --out"):
+    with pytest.raises(NetworkError, match="another --out"):
         FrameStore(tmp_path / "frames", SPEC | {"beam": "off"}, SIZE)
 
 

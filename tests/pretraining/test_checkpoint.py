@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="pretraining needs torch")
 
-from lusfx.networks.files import PretrainingError  # noqa: E402
+from lusfx.networks.files import NetworkError  # noqa: E402
 from lusfx.networks.optimisers import make_optimiser  # noqa: E402
 from lusfx.pretraining.checkpoint import (  # noqa: E402 - after the skip
     Snapshot,
@@ -83,7 +83,7 @@ def test_none_sound_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     three(tmp_path / "c")
     for path in (tmp_path / "c").glob("*.json"):
         path.write_bytes(b"")
-    with pytest.raises(PretrainingError, match="Remove the folder 'checkpoints'"):
+    with pytest.raises(NetworkError, match="Remove the folder 'checkpoints'"):
         newest_checkpoint(tmp_path / "c")
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,88 +12,19 @@ from numpy.typing import NDArray
 from lusfx.cache import Cache
 from lusfx.contracts import Task
 from lusfx.engine.evaluation.near_duplicates import NearDuplicate, near_duplicates
-from lusfx.engine.extraction.opening import store_for
-from lusfx.engine.samples.features import FeatureMaker, features_of_clips
+from lusfx.engine.evaluation.report import evaluation_page
+from lusfx.engine.evaluation.result import EvaluationResult, OutcomeEvaluation
+from lusfx.engine.samples.features import FeatureMaker, features_of_clips, store_for
 from lusfx.engine.samples.labels import LabelledUnits, LabelRow, labels_of, read_labels, spellings
 from lusfx.engine.samples.samples import Samples, make_samples
-from lusfx.engine.training.report import evaluation_page
 from lusfx.engine.training.task_figures import task_figures
 from lusfx.errors import LeakError, TableError, UsageError
-from lusfx.metrics import Interval, Performance, performance, summary
+from lusfx.metrics import performance, summary
 from lusfx.plugins import load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
 from lusfx.splits import NAMED, some_keys
 from lusfx.task_model import OutcomeCard, TaskModel, UnitFeatures, load_task_model
-
-
-@dataclass(frozen=True, slots=True)
-class OutcomeEvaluation:
-    """What a task model achieves on one outcome, at the thresholds that it was saved with.
-
-    :param targets: ``(n,)`` of the units whose answer is known.
-    :param probabilities: ``(n,)``.
-    """
-
-    name: str
-    targets: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    metrics: Mapping[str, Interval]
-    performances: Mapping[str, Performance]
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationResult:
-    """What a task model achieves on labelled units.
-
-    :param figures: of the task as a whole, where it has several outcomes.
-    """
-
-    model: TaskModel
-    samples: Samples[UnitFeatures]
-    outcomes: Sequence[OutcomeEvaluation]
-    figures: Mapping[str, Interval]
-    n_not_known: int
-    n_not_cached: int
-    warnings: Sequence[str]
-
-    def summary(self) -> str:
-        """One line: the answer."""
-        source = f"on {len(self.samples)} {self.model.card.task.unit}s of {self.samples.n_patients} patients"
-        first = self.outcomes[0]
-        if self.model.card.task.kind == "binary":
-            return f"{self.model.name}: AUC {first.metrics['roc_auc']} {source} ({int(first.targets.sum())} events)"
-        each = "; ".join(f"{outcome.name} {outcome.metrics['roc_auc']}" for outcome in self.outcomes)
-        return f"{self.model.name}: mean AUC {self.figures['mean_roc_auc']} {source} ({each})"
-
-    def as_dict(self) -> dict[str, Any]:
-        """For programs: what ``lusfx evaluate --json`` prints."""
-        card = self.model.card
-        return {
-            "model": self.model.name,
-            "digest": self.model.digest,
-            "fingerprint": card.features.fingerprint,
-            "n_units": len(self.samples),
-            "n_patients": self.samples.n_patients,
-            "n_not_known": self.n_not_known,
-            "n_not_cached": self.n_not_cached,
-            "n_not_assessable": dict(self.samples.reasons),
-            "figures": {name: interval.as_dict() for name, interval in self.figures.items()},
-            "outcomes": [
-                {
-                    "outcome": outcome.name,
-                    "n_units": len(outcome.targets),
-                    "n_events": int(outcome.targets.sum()),
-                    "metrics": {name: interval.as_dict() for name, interval in outcome.metrics.items()},
-                    "operating_points": {
-                        name: {"threshold": stated.operating_points[name].threshold, **value.as_dict()}
-                        for name, value in outcome.performances.items()
-                    },
-                }
-                for outcome, stated in zip(self.outcomes, card.outcomes, strict=True)
-            ],
-            "warnings": list(self.warnings),
-        }
 
 
 def evaluate(

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from lusfx.cache import Cache, Store
 from lusfx.contracts import Encoder, EncoderRequest
 from lusfx.encoders import open_directory
-from lusfx.errors import CacheError, UsageError
+from lusfx.errors import UsageError
 from lusfx.plugins import Registry
-from lusfx.task_model import TaskModel
 
 
 def open_encoder(request: EncoderRequest, registry: Registry) -> Encoder:
@@ -42,17 +40,3 @@ def _open(request: EncoderRequest, registry: Registry) -> Encoder:
     if request.weights is None:
         request = replace(request, weights=registry.resolve_weights(request.name))
     return spec.open(request)
-
-
-def store_for(cache: Cache, model: TaskModel) -> Store:
-    """The features that a task model takes.
-
-    :raises CacheError: if the cache holds none of them, or they cannot be read.
-    """
-    fingerprint = model.card.features.fingerprint
-    if not any(path.name == fingerprint for path in cache.store_directories()):
-        raise CacheError(
-            f"the cache holds no features that {model.name} takes ({fingerprint[:12]}). Run: lusfx extract SOURCES... "
-            f"--cache DIR --encoder {model.encoder_argument}"
-        )
-    return cache.find(fingerprint)

@@ -14,7 +14,7 @@ from lusfx.cache import Cache, Store
 from lusfx.contracts import Bags, Pooling, Task, frame_durations
 from lusfx.engine.samples.half_precision import as_float32
 from lusfx.errors import CacheError, PluginError, UsageError
-from lusfx.task_model import TaskCard, UnitFeatures
+from lusfx.task_model import TaskCard, TaskModel, UnitFeatures
 from lusfx.types import ClipEmbeddings, FrameStatus, NotAssessable
 
 UNKNOWN_TIMES = NotAssessable("frame-times-unknown", "frame times are not known, and the task aggregates in seconds")
@@ -298,6 +298,20 @@ def choose_store(cache: Cache, fingerprint: str | None) -> Store:
         held = ", ".join(f"{store.fingerprint[:12]} ({store.spec.encoder.architecture})" for store in stores)
         raise UsageError(f"the cache holds features of several fingerprints: {held}. Name one with --fingerprint")
     return stores[0]
+
+
+def store_for(cache: Cache, model: TaskModel) -> Store:
+    """The features that a task model takes.
+
+    :raises CacheError: if the cache holds none of them, or they cannot be read.
+    """
+    fingerprint = model.card.features.fingerprint
+    if not any(path.name == fingerprint for path in cache.store_directories()):
+        raise CacheError(
+            f"the cache holds no features that {model.name} takes ({fingerprint[:12]}). Run: lusfx extract SOURCES... "
+            f"--cache DIR --encoder {model.encoder_argument}"
+        )
+    return cache.find(fingerprint)
 
 
 def _given(array: NDArray[np.floating] | None) -> NDArray[np.floating]:

@@ -1,28 +1,17 @@
-"""What the page of ``score`` says: counts, shares and reasons, with no picture and nobody's name.
-
-The rows of a score table are counted as they pass, so that memory does not grow with the archive.
-"""
+"""What the page of ``score`` says: counts, shares and reasons, with no picture and nobody's name."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Mapping, Sequence
 
 from lusfx.engine.scoring.exam_summary import WHOLE_EXAM
+from lusfx.engine.scoring.result import ScoreResult, ScoreTally
 from lusfx.engine.scoring.table import NOT_ASSESSABLE, SCORED
 from lusfx.report import Facts, Figure, Gallery, Page, Part, Section, Table, Text, histogram_figure
 from lusfx.tables import Cell
 from lusfx.task_model import TaskModel
 
-if TYPE_CHECKING:
-    from lusfx.engine.scoring.score import ScoreResult
-
-N_BINS = 20
 SHORT = 12
 EXAMS_SHOWN = 50
 ANSWERS_SHOWN = 8
@@ -35,71 +24,13 @@ LIMITS = (
 )
 
 
-@dataclass(slots=True)
-class ModelTally:
-    """What one model said.
-
-    :param answers: units by answer; ``reasons`` units or clips without an answer by code.
-    :param counts: by outcome, ``(N_BINS,)`` units by probability.
-    """
-
-    answers: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-
-    @property
-    def n_scored(self) -> int:
-        return self.answers.total()
-
-    def in_order(self, model: TaskModel) -> list[tuple[str, int]]:
-        """Answers with their units, in the task's own order where it has one, since levels are read in theirs."""
-        named = {name: self.answers[name] for name in model.card.task.classes if name in self.answers}
-        return list((named | dict(self.answers.most_common())).items())
-
-
-@dataclass(slots=True)
-class ScoreTally:
-    """Counts the rows of a score table on their way to the file.
-
-    :param models: those that were asked.
-    """
-
-    models: Sequence[TaskModel]
-    by_model: dict[str, ModelTally] = field(default_factory=dict)
-    clips: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        for model in self.models:
-            counts = {outcome.name: np.zeros(N_BINS, np.int64) for outcome in model.card.outcomes}
-            self.by_model[model.digest] = ModelTally(counts=counts)
-
-    def watched(self, rows: Iterable[dict[str, Cell]]) -> Iterator[dict[str, Cell]]:
-        """The same rows, counted as they pass."""
-        for row in rows:
-            self._count(row)
-            yield row
-
-    def _count(self, row: Mapping[str, Cell]) -> None:
-        tally = self.by_model[str(row["model_digest"])]
-        if row["status"] != SCORED:
-            tally.reasons[str(row.get("code") or row["status"])] += 1
-            return
-        outcome, probability = str(row["outcome"]), row["probability"]
-        if not isinstance(probability, float):
-            raise TypeError("a scored row has a probability")
-        bins = tally.counts[outcome]
-        bins[min(int(probability * N_BINS), N_BINS - 1)] += 1
-        if outcome == next(iter(tally.counts)):  # a unit has a row an outcome, and one answer
-            tally.answers[str(row["answer"])] += 1
-
-
-def score_page(result: ScoreResult, tally: ScoreTally, exam_rows: Sequence[Mapping[str, Cell]], seconds: float) -> Page:
+def score_page(result: ScoreResult, exam_rows: Sequence[Mapping[str, Cell]], seconds: float) -> Page:
     """The report of a scoring run.
 
     :param exam_rows: those of the exams' table, if there is one.
     :param seconds: that asking the models and writing the table took.
     """
-    rows = dict(result.rows)
+    rows, tally = result.rows, result.tally
     failed = sum(count for status, count in rows.items() if status not in (SCORED, NOT_ASSESSABLE))
     warnings = (
         [f"{failed} rows have no features: their sources failed, were skipped or were not reached."] if failed else []

@@ -4,69 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lusfx.cache import Cache, Membership
 from lusfx.contracts import Device, EncoderRequest, Runtime
 from lusfx.engine.extraction.decoding.limits import default_workers
 from lusfx.engine.extraction.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
-from lusfx.engine.extraction.opening import open_encoder, store_for
+from lusfx.engine.extraction.opening import open_encoder
+from lusfx.engine.samples.features import store_for
 from lusfx.engine.scoring import exam_summary
 from lusfx.engine.scoring.answers import Panel
-from lusfx.engine.scoring.report import ScoreTally, score_page
-from lusfx.engine.scoring.table import NOT_ASSESSABLE, SCORED, Place, ScoreTable, columns_of
+from lusfx.engine.scoring.report import score_page
+from lusfx.engine.scoring.result import ScoreResult, ScoreTally
+from lusfx.engine.scoring.table import Place, ScoreTable, columns_of
 from lusfx.errors import RunInterruptedError, UsageError
 from lusfx.plugins import load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
 from lusfx.tables import Cell, check_table_name, write_table
 from lusfx.task_model import TaskModel, load_task_model
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreResult:
-    """What a scoring run did.
-
-    :param exams: table of the exams, where a model summarises them; else None.
-    :param extraction: what the run did before the models were asked; None where it scored what the cache held.
-    :param rows: number of rows by status: ``scored``, ``not assessable``, ``failed``, ``skipped``, ``not reached``.
-    :param reasons: number of rows without an answer, by code.
-    :param problems: what went wrong after the table was written.
-    :param tally: the rows by model, answer and probability.
-    """
-
-    out: Path
-    exams: Path | None
-    extraction: ExtractResult | None
-    models: Sequence[str]
-    rows: Mapping[str, int]
-    reasons: Mapping[str, int]
-    problems: Sequence[str]
-    tally: ScoreTally | None = field(default=None, repr=False)
-
-    def summary(self) -> str:
-        """One line that adds up."""
-        scored, not_assessable = self.rows.get(SCORED, 0), self.rows.get(NOT_ASSESSABLE, 0)
-        total = sum(self.rows.values())
-        line = f"{total} rows = {scored} scored + {not_assessable} not assessable"
-        if total > scored + not_assessable:
-            line += f" + {total - scored - not_assessable} without features"
-        return f"{line}, of {len(self.models)} models"
-
-    def as_dict(self, show_paths: bool = False) -> dict[str, Any]:
-        """For programs: what ``lusfx score --json`` prints."""
-        return {
-            "models": list(self.models),
-            "rows": sum(self.rows.values()),
-            "by_status": dict(self.rows),
-            "by_reason": dict(self.reasons),
-            "extraction": None if self.extraction is None else self.extraction.as_dict(show_paths),
-            "problems": list(self.problems),
-        }
 
 
 def score(
@@ -144,21 +101,17 @@ def score(
         places = [Place(key, members.get(key, Membership())) for key in sorted(store.keys())]
     started = time.monotonic()
     table, tally = ScoreTable(places, panel, store), ScoreTally(loaded)
-    statuses: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
     # Stopped while it encoded, a run scores what it has; stopped from here on, it leaves no table.
     rows = table.rows() if stop is None or stop.is_set() else _until(stop, table.rows())
-    write_table(out, columns_of(loaded, show_paths), tally.watched(_counted(rows, statuses, reasons)))
+    write_table(out, columns_of(loaded, show_paths), tally.count_rows(rows))
     exams = None
     if any(model.card.task.exam_summary is not None for model in loaded):
         exams = out.with_name(f"{out.stem}-exams{out.suffix}")
         write_table(exams, exam_summary.COLUMNS, table.exam_rows)
     problems = registry.scores_written(out)
-    result = ScoreResult(
-        out, exams, extraction, [model.name for model in loaded], dict(statuses), dict(reasons), problems, tally
-    )
+    result = ScoreResult(out, exams, extraction, tally, problems)
     if report is not None:
-        write_page(score_page(result, tally, table.exam_rows, time.monotonic() - started), report)
+        write_page(score_page(result, table.exam_rows, time.monotonic() - started), report)
     return result
 
 
@@ -190,14 +143,4 @@ def _until(stop: threading.Event, rows: Iterator[dict[str, Cell]]) -> Iterator[d
     for row in rows:
         if stop.is_set():
             raise RunInterruptedError("stopped while scoring: no table was written. Run it again")
-        yield row
-
-
-def _counted(
-    rows: Iterator[dict[str, Cell]], statuses: Counter[str], reasons: Counter[str]
-) -> Iterator[dict[str, Cell]]:
-    for row in rows:
-        statuses[str(row["status"])] += 1
-        if row.get("code") is not None:
-            reasons[str(row["code"])] += 1
         yield row

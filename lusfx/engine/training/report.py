@@ -1,4 +1,4 @@
-"""What the pages of ``train-task`` and ``evaluate`` say."""
+"""What the page of ``train-task`` says, and the parts of it that other pages of a task model's figures have, too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.fine_tuning.report import fine_tuning_section
 from lusfx.metrics import Interval, Performance, calibration_bins, mean_roc, pairs, roc_auc, within_folds
 from lusfx.report import (
     Facts,
@@ -27,7 +26,6 @@ from lusfx.report import (
 from lusfx.task_model import TaskCard
 
 if TYPE_CHECKING:
-    from lusfx.engine.evaluation.evaluate import EvaluationResult
     from lusfx.engine.training.result import OutcomeResult, TrainingResult
 
 SHORT = 12
@@ -92,55 +90,13 @@ def training_page(result: TrainingResult) -> Page:
         ),
         warnings=result.warnings,
         sections=[
-            *_result_sections(views, result.figures, card),
+            *result_sections(views, result.figures, card),
             Section("The same cross-validation with other folds", [_repeat_table(result.outcomes)]),
             *_search_section(result.outcomes),
-            *([] if result.fine_tuning is None else [fine_tuning_section(result.fine_tuning)]),
+            *([] if result.fine_tuning is None else [result.fine_tuning.section()]),
             Section("What it was made from", [Table("", ("fact", "value"), _facts(result))]),
         ],
         limits=LIMITS,
-    )
-
-
-def evaluation_page(result: EvaluationResult) -> Page:
-    """The report of a task model judged on other patients."""
-    card = result.model.card
-    views = [
-        OutcomeView(
-            outcome.name,
-            outcome.targets,
-            outcome.probabilities[None],
-            np.zeros((1, len(outcome.targets)), np.int64),
-            {name: point.threshold for name, point in stated.operating_points.items()},
-            outcome.metrics,
-            outcome.performances,
-        )
-        for outcome, stated in zip(result.outcomes, card.outcomes, strict=True)
-    ]
-    samples = result.samples
-    headline = result.figures.get("mean_roc_auc", result.outcomes[0].metrics["roc_auc"])
-    what = "AUC" if card.task.kind == "binary" else f"Mean AUC over {len(views)} outcomes"
-    facts = [
-        ("task model", result.model.name),
-        (f"{card.task.unit}s judged", str(len(samples))),
-        ("patients", str(samples.n_patients)),
-        *[(f"'{view.name}'", f"{int(view.targets.sum())} of {len(view.targets)} {card.task.unit}s") for view in views],
-        (f"{card.task.unit}s whose label is not known", str(result.n_not_known)),
-        *[(f"{card.task.unit}s not assessable: {code}", str(count)) for code, count in sorted(samples.reasons.items())],
-        ("trained on", f"{card.training.n_units} {card.task.unit}s of {card.training.n_patients} other patients"),
-    ]
-    return Page(
-        title=card.task.question,
-        lead=(
-            f"{what} {stated(headline)} on {len(samples)} {card.task.unit}s of {samples.n_patients} patients. None of these "
-            "patients was in its training."
-        ),
-        warnings=result.warnings,
-        sections=[
-            *_result_sections(views, result.figures, card.task),
-            Section("What it was judged on", [Table("", ("fact", "value"), facts)]),
-        ],
-        limits=LIMITS[1:],
     )
 
 
@@ -151,7 +107,7 @@ def stated(figure: Interval) -> str:
     return f"{figure.value:.3f}" if np.isnan(figure.low) else str(figure)
 
 
-def _result_sections(views: Sequence[OutcomeView], figures: Mapping[str, Interval], card: TaskCard) -> list[Section]:
+def result_sections(views: Sequence[OutcomeView], figures: Mapping[str, Interval], card: TaskCard) -> list[Section]:
     """The task as a whole where it has several outcomes, then a section an outcome."""
     sections = []
     if figures:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,9 @@ from lusfx.contracts import OperatingPoint, Task
 from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.cross_validation import CrossValidation
 from lusfx.engine.training.learner import LearntOutcome
-from lusfx.fine_tuning.record import FineTuningRecord
 from lusfx.metrics import Interval, Performance
 from lusfx.novelty import Novelty
+from lusfx.report import Section
 from lusfx.task_model import (
     NOVELTY_FILE,
     FeaturesCard,
@@ -37,6 +37,20 @@ from lusfx.task_model import (
 from lusfx.version import __version__
 
 SHORT = 12
+
+
+class NetworkRecord(Protocol):
+    """How the encoder that a task model brings along was trained; told by whoever trained it."""
+
+    @property
+    def own_encoder(self) -> str:
+        """SHA-256 of the encoder's card."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs, and for the evidence."""
+
+    def section(self) -> Section:
+        """For the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +124,7 @@ class TrainingResult:
     n_not_cached: int
     warnings: Sequence[str]
     seed: int
-    fine_tuning: FineTuningRecord | None = None
+    fine_tuning: NetworkRecord | None = None
     precision: Precision = "float32"
 
     @property

@@ -14,7 +14,8 @@ from sklearn import metrics as reference
 from lusfx.cache import Cache, Store
 from lusfx.config import FeatureSpec
 from lusfx.contracts import Abstention, Task
-from lusfx.engine.evaluation.evaluate import EvaluationResult, evaluate
+from lusfx.engine.evaluation.evaluate import evaluate
+from lusfx.engine.evaluation.result import EvaluationResult
 from lusfx.engine.training.result import TrainingResult
 from lusfx.engine.training.train import train_task
 from lusfx.errors import CacheError, LeakError, TableError, UsageError

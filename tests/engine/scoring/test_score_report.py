@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from lusfx.cli.score import command
 from lusfx.contracts import Abstention, Gate, Task, ZoneSummary
 from lusfx.engine.evaluation.evaluate import evaluate
-from lusfx.engine.scoring.report import N_BINS, answer_table
-from lusfx.engine.scoring.score import ScoreResult, score
+from lusfx.engine.scoring.report import answer_table
+from lusfx.engine.scoring.result import N_BINS, ScoreResult
+from lusfx.engine.scoring.score import score
 from lusfx.engine.training.train import train_task
 from lusfx.errors import UsageError
 from lusfx.testing.small_cache import SmallCache, make_small_cache

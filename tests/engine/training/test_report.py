@@ -10,7 +10,8 @@ import pytest
 
 from lusfx.contracts import Abstention, LongestRun, MinSpecificity, Task, Youden
 from lusfx.engine.evaluation.evaluate import evaluate
-from lusfx.engine.training.report import evaluation_page, training_page
+from lusfx.engine.evaluation.report import evaluation_page
+from lusfx.engine.training.report import training_page
 from lusfx.engine.training.result import TrainingResult
 from lusfx.engine.training.train import train_task
 from lusfx.plugins import Registry

@@ -1,4 +1,4 @@
-"""What a fine-tuning says of itself: a section of the task model's report, and the model card of its encoder."""
+"""``MODEL_CARD.md`` of a fine-tuned encoder."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import numpy as np
 from lusfx.engine.samples.samples import Samples
 from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.networks.model_card import encoder_model_card
-from lusfx.report import Figure, Gallery, Section, Table
-from lusfx.report.figures import BLUE, INK, ORANGE, as_svg, new_axes
 from lusfx.task_model import TaskCard
 
 if TYPE_CHECKING:
-    from lusfx.fine_tuning.record import FineTuningRecord, FitRecord
     from lusfx.fine_tuning.settings import FineTuningSettings
     from lusfx.networks.beginning import NamedBeginning
 
@@ -30,41 +27,6 @@ LIMITS = (
     "judged on the same patients again looks better than it is, cross-validation or not.",
     "It has learnt the machines, probes and settings of its clips. On others it may be worse.",
 )
-
-
-def fine_tuning_section(record: FineTuningRecord) -> Section:
-    """Curves of every network, and what they were trained with."""
-    figures = [Figure("Loss by epoch", _loss_figure(fit), _caption(fit)) for fit in record.fits]
-    settings = record.as_dict()["settings"]
-    facts = [
-        ("architecture", f"timm/{record.architecture}"),
-        ("begun with", record.beginning),
-        (
-            "held out of the last network",
-            f"{record.n_held_out_patients} patients: best epoch, calibration and thresholds",
-        ),
-        *[(name.replace("_", "-"), str(value)) for name, value in settings.items()],
-    ]
-    return Section("Fine-tuning of the encoder", [Gallery(figures), Table("", ("setting", "value"), facts)])
-
-
-def _caption(fit: FitRecord) -> str:
-    return f"{fit.name[:1].upper()}{fit.name[1:]}: the weights of epoch {fit.best_epoch} were kept."
-
-
-def _loss_figure(fit: FitRecord) -> str:
-    from matplotlib.ticker import MaxNLocator
-
-    epochs = range(1, len(fit.history) + 1)
-    held_out = [record.validation_loss for record in fit.history if record.validation_loss is not None]
-    figure, axes = new_axes((4, 3), "epoch", "cross-entropy")
-    axes.plot(epochs, [record.training_loss for record in fit.history], color=BLUE, linewidth=1.5, label="trained on")
-    if held_out:  # of every epoch or of none
-        axes.plot(epochs, held_out, "--", color=ORANGE, linewidth=1.5, label="held out, calibrated")
-    axes.axvline(fit.best_epoch, color=INK, linewidth=0.8, linestyle=":")
-    axes.legend(frameon=False, labelcolor=INK)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return as_svg(figure, f"loss by epoch, {fit.name}")
 
 
 def training_data(card: TaskCard, samples: Samples[FrameUnits]) -> str:
