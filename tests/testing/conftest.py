@@ -31,7 +31,7 @@ Judge = Callable[..., Verdict]
 
 @pytest.fixture
 def judge(tmp_path: Path) -> Judge:
-    """``judge(kit, without=())`` runs all checks but those named."""
+    """``judge(kit, without=(), only=None)`` runs all checks but those named, or only those that are."""
     numbers = count()
 
     def folder() -> Path:
@@ -39,7 +39,7 @@ def judge(tmp_path: Path) -> Judge:
         made.mkdir()
         return made
 
-    def run(kit: Any, without: Iterable[str] = ()) -> Verdict:
+    def run(kit: Any, without: Iterable[str] = (), only: Iterable[str] | None = None) -> Verdict:
         prepared: dict[str, Any] = {}
         failed: dict[str, str] = {}
         skipped: dict[str, str] = {}
@@ -59,7 +59,7 @@ def judge(tmp_path: Path) -> Judge:
             return prepared[name]
 
         for name in kit.checks():
-            if name in without:
+            if name in without or (only is not None and name not in only):
                 continue
             instance = kit()
             check = getattr(instance, f"test_{name}")

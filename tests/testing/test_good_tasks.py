@@ -26,8 +26,6 @@ from lusfx.contracts import (
 )
 from lusfx.testing import TaskConformance
 
-NO_PLUGIN: Mapping[str, str] = MappingProxyType({"is_registered": "made for this test; no plugin provides it"})
-
 
 class Seen(Task):
     """Seen or not, one answer a clip, of two columns."""
@@ -160,74 +158,74 @@ class InHalf(OnAverage):
 
 class TestBinary(TaskConformance):
     task = Seen()
-    expected_failures = NO_PLUGIN
+    is_plugin = False
 
 
 class TestMultiClass(TaskConformance):
     task = Probe()
-    expected_failures = NO_PLUGIN
+    is_plugin = False
 
 
 class TestOrdinal(TaskConformance):
     task = Grade()
-    expected_failures = NO_PLUGIN
+    is_plugin = False
 
 
 class TestMultiLabel(TaskConformance):
     task = Signs()
-    expected_failures = NO_PLUGIN
+    is_plugin = False
 
 
 class TestFrame(TaskConformance):
     task = FrameByFrame()
-    expected_failures = NO_PLUGIN
+    is_plugin = False
 
 
 class TestExam(TaskConformance):
     task = Exam()
-    expected_failures = NO_PLUGIN
+    is_plugin = False
 
 
 class TestAbstaining(TaskConformance):
     task = Careful()
-    expected_failures = NO_PLUGIN
+    is_plugin = False
 
 
 @pytest.mark.slow
 class TestAttention(TaskConformance):
     task = Attentive()
-    expected_failures = NO_PLUGIN
+    is_plugin = False
 
 
 class TestCustomPooling(TaskConformance):
     task = Moving()
-    expected_failures = NO_PLUGIN
+    is_plugin = False
 
 
 @pytest.mark.slow
 class TestMean(TaskConformance):
     task = OnAverage()
-    expected_failures = NO_PLUGIN
+    is_plugin = False
 
 
 @pytest.mark.slow
 class TestLongestRun(TaskConformance):
     task = ForAWhile()
-    expected_failures = NO_PLUGIN
+    is_plugin = False
 
 
 @pytest.mark.slow
 class TestBestWindow(TaskConformance):
     task = AtItsBest()
-    expected_failures = NO_PLUGIN
+    is_plugin = False
 
 
 @pytest.mark.slow
 class TestNoisyOr(TaskConformance):
     task = InAnyLook()
-    expected_failures = NO_PLUGIN
+    is_plugin = False
 
 
 class TestCustomAggregation(TaskConformance):
     task = InHalf()
-    expected_failures = NO_PLUGIN
+    is_plugin = False

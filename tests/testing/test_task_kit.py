@@ -291,25 +291,36 @@ def test_there_is_a_bad_task_for_every_check() -> None:
 @pytest.mark.parametrize(
     ("check", "case"), [*BAD.items(), *MORE.items()], ids=lambda item: item if isinstance(item, str) else ""
 )
-def test_a_bad_task_fails_its_check_and_no_other(judge: Callable[..., Any], check: str, case: Case) -> None:
-    kit = type("Kit", (TaskConformance,), {"task": case.task, "examples": case.examples})
-    # None of these tasks is a plugin's, and a fresh process takes its time.
-    verdict = judge(kit, without={"is_registered", FRESH} - {check})
-    assert set(verdict.failed) == {check} | case.also, verdict.failed
+def test_a_bad_task_fails_its_check(judge: Callable[..., Any], check: str, case: Case) -> None:
+    verdict = judge(kit_of(case), only={check})
+    assert set(verdict.failed) == {check}, verdict.failed
     assert case.says in verdict.failed[check]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("check", "case"), [*BAD.items(), *MORE.items()], ids=lambda item: item if isinstance(item, str) else ""
+)
+def test_a_bad_task_fails_no_other_check(judge: Callable[..., Any], check: str, case: Case) -> None:
+    # None of these tasks is a plugin's, and a fresh process takes its time.
+    verdict = judge(kit_of(case), without={"is_registered", FRESH} - {check})
+    assert set(verdict.failed) == {check} | case.also, verdict.failed
     assert (verdict.not_set_up is None) == case.trains, verdict.not_set_up
 
 
-def test_what_is_skipped_says_why(judge: Callable[..., Any]) -> None:
-    verdict = judge(type("Kit", (TaskConformance,), {"task": Plain()}), without={FRESH, "is_registered"})
-    assert not verdict.failed
-    assert verdict.skipped == {
+def kit_of(case: Case) -> type[TaskConformance]:
+    return type("Kit", (TaskConformance,), {"task": case.task, "examples": case.examples})
+
+
+def test_what_does_not_apply_is_no_check_and_says_why() -> None:
+    kit = type("Kit", (TaskConformance,), {"task": Plain(), "is_plugin": False})
+    aggregation = [name for name in TaskConformance.checks() if name.startswith("aggregation_")]
+    assert kit.not_applicable() == {
+        "is_registered": "no plugin provides it",
         "pooling_leaves_its_input_alone": "the task has no pooling of its own",
-        **dict.fromkeys(
-            (name for name in TaskConformance.checks() if name.startswith("aggregation_")),
-            "the task aggregates nothing",
-        ),
+        **dict.fromkeys(aggregation, "the task aggregates nothing"),
     }
+    assert sorted({*kit.checks(), *kit.not_applicable()}) == TaskConformance.checks()
 
 
 def test_a_task_made_in_a_function_is_not_looked_for_in_a_fresh_process(judge: Callable[..., Any]) -> None:
