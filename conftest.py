@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--times"):
+    if config.getoption("--times") and not hasattr(config, "workerinput"):  # xdist's processes report to the first one
         config.pluginmanager.register(Times(), "lusfx-times")
 
 
