@@ -13,7 +13,7 @@ from lusfx.task_model import TaskCard
 
 if TYPE_CHECKING:
     from lusfx.fine_tuning.settings import FineTuningSettings
-    from lusfx.networks.beginning import NamedBeginning
+    from lusfx.networks.initial_weights import NamedBeginning
 
 AUGMENTATIONS = {
     "ultrasound": "the ultrasound-preserving pipeline (VanBerlo et al. 2025, arXiv 2504.07904)",

@@ -27,9 +27,9 @@ from lusfx.fine_tuning.model_card import model_card, training_data
 from lusfx.fine_tuning.reading import FramedSamples, SampleReader, require_pooled_task
 from lusfx.fine_tuning.record import FineTuningRecord
 from lusfx.fine_tuning.settings import Augmentation, FineTuningSettings
-from lusfx.networks.beginning import NamedBeginning, choose_beginning
 from lusfx.networks.decoded_frames import DecodingProgress
 from lusfx.networks.files import held_alone, make_private_directory
+from lusfx.networks.initial_weights import NamedBeginning, choose_beginning
 from lusfx.networks.network import require_timm
 from lusfx.networks.processes import processes
 from lusfx.networks.threads import cpu_threads

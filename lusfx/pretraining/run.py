@@ -18,10 +18,10 @@ from lusfx.backbone import FAMILY
 from lusfx.contracts import Device
 from lusfx.encoders.conversion import make_directory
 from lusfx.errors import EncoderError, RunInterruptedError, UsageError
-from lusfx.networks.beginning import NamedBeginning, choose_beginning
 from lusfx.networks.decoded_frames import DecodingProgress, FrameBounds, fill_store
 from lusfx.networks.files import NetworkError, held_alone, make_private_directory, write_whole
 from lusfx.networks.frame_store import FrameStore
+from lusfx.networks.initial_weights import NamedBeginning, choose_beginning
 from lusfx.networks.network import PretrainingNetwork, require_timm
 from lusfx.networks.processes import Processes, processes
 from lusfx.networks.threads import cpu_threads

@@ -18,7 +18,7 @@ from lusfx.engine.samples.labels import read_labels
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey
 from lusfx.studies.config import checked_config, read_config
-from lusfx.studies.initial_weights import InitialWeights
+from lusfx.studies.encoders import InitialWeights
 from lusfx.studies.material import Material
 from lusfx.studies.plan import WHOLE, Run, StudyPlan, n_draws
 from lusfx.studies.run import CACHE

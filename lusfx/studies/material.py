@@ -16,9 +16,9 @@ from lusfx.plugins import Registry
 from lusfx.site_key import SiteKey
 from lusfx.splits import check_trainable
 from lusfx.studies.config import TRAIN, FineTuneWay, HeadWay, StudyConfig
+from lusfx.studies.encoders import InitialWeights
 from lusfx.studies.frozen import FrozenFeatures, HeadPlan
 from lusfx.studies.head_runs import HeadJob
-from lusfx.studies.initial_weights import InitialWeights
 from lusfx.studies.plan import Run, StudyPlan, runs_of, splits_of
 from lusfx.studies.questions import Question, resolve_questions
 from lusfx.studies.run_store import RunStore

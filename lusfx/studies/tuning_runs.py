@@ -20,7 +20,7 @@ from lusfx.fine_tuning.fit import DivergedError, LabelledFrames, fit
 from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.fine_tuning.reading import SampleReader, require_pooled_task
 from lusfx.fine_tuning.settings import FineTuningSettings
-from lusfx.networks.beginning import NamedBeginning
+from lusfx.networks.initial_weights import NamedBeginning
 from lusfx.networks.threads import cpu_threads
 from lusfx.plugins import Registry
 from lusfx.site_key import SiteKey

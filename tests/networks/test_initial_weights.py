@@ -13,7 +13,7 @@ pytest.importorskip("timm", reason="training an encoder needs timm")
 from lusfx.encoders import BUNDLED, DEFAULT_ENCODER, IMAGENET_ENCODER
 from lusfx.encoders.card import WEIGHTS, read_card
 from lusfx.errors import EncoderError, UsageError
-from lusfx.networks.beginning import RANDOM_WEIGHTS, choose_beginning
+from lusfx.networks.initial_weights import RANDOM_WEIGHTS, choose_beginning
 from lusfx.plugins import Registry, build_registry
 
 

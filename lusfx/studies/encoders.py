@@ -10,7 +10,7 @@ from typing import Any
 
 from lusfx.contracts import Device, Encoder, EncoderRequest
 from lusfx.engine.extraction.opening import open_encoder
-from lusfx.networks.beginning import NamedBeginning, choose_beginning
+from lusfx.networks.initial_weights import NamedBeginning, choose_beginning
 from lusfx.plugins import Registry
 from lusfx.studies.config import EncoderEntry
 
