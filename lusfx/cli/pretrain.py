@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from lusfx.pretraining.trainer import TrainingProgress
 
 RANDOM = "random"
-OF_BEGINNING = ("architecture", "layer", "weights_sha256", "normalisation", "size")
-"""Settings that follow from what a run begins with."""
+OF_INITIAL_WEIGHTS = ("architecture", "layer", "weights_sha256", "normalisation", "size")
+"""Settings that follow from the initial weights."""
 
 
 @click.command(name="pretrain", short_help="Pretrain an encoder on clips without labels.")
@@ -46,7 +46,7 @@ OF_BEGINNING = ("architecture", "layer", "weights_sha256", "normalisation", "siz
     type=click.IntRange(32, 512),
     help="Side of the frames in pixels.  [default: the encoder's own; 128 for an architecture]",
 )
-@field_options(PretrainingSettings, leave_out=OF_BEGINNING)
+@field_options(PretrainingSettings, leave_out=OF_INITIAL_WEIGHTS)
 @terminal.device_option
 @click.option(
     "--threads",

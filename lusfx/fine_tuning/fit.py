@@ -21,7 +21,7 @@ from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.fine_tuning.history import EpochProgress, EpochRecord
 from lusfx.fine_tuning.network import FineTunedNetwork, pooled, renew_statistics, trainable_groups
 from lusfx.fine_tuning.settings import FineTuningSettings
-from lusfx.networks.network import Beginning, PretrainingNetwork, grey
+from lusfx.networks.network import NetworkSpec, PretrainingNetwork, grey
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +55,7 @@ class LabelledFrames:
 
 
 def fit(
-    beginning: Beginning,
+    network_spec: NetworkSpec,
     training: LabelledFrames,
     held_out: LabelledFrames | None,
     settings: FineTuningSettings,
@@ -66,6 +66,7 @@ def fit(
 ) -> FineTunedNetwork:
     """Fine-tune a network.
 
+    :param network_spec: of the backbone; where its weights are random, the settings' seed draws them.
     :param training: each outcome should have both answers in it.
     :param held_out: of other patients; the weights of the epoch with the lowest :func:`calibrated_loss` on them are kept. None
         to keep the last epoch's.
@@ -80,14 +81,14 @@ def fit(
 
     place = torch.device(device)
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        return _Fit(beginning, training, held_out, settings, place, told, should_stop).run()
+        return _Fit(network_spec, training, held_out, settings, place, told, should_stop).run()
 
 
 @dataclass(slots=True)
 class _Fit:
     """A call of :func:`fit`."""
 
-    beginning: Beginning
+    network_spec: NetworkSpec
     training: LabelledFrames
     held_out: LabelledFrames | None
     settings: FineTuningSettings
@@ -128,7 +129,7 @@ class _Fit:
 
         settings, device = self.settings, self.device
         assert settings.backbone_lr is not None
-        self.backbone = self.beginning.backbone(settings.seed)
+        self.backbone = self.network_spec.backbone(settings.seed)
         self.backbone.module.to(device, memory_format=torch.channels_last)
         self.linear = torch.nn.Linear(self.backbone.dim, self.training.targets.shape[1]).to(device)
         with torch.no_grad():  # which answers the base rate, whatever it sees

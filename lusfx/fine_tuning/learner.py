@@ -22,7 +22,7 @@ from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.heads.linear import LogisticHead
 from lusfx.heads.standardiser import Standardiser
 from lusfx.metrics import choose_threshold
-from lusfx.networks.network import Beginning
+from lusfx.networks.network import NetworkSpec
 from lusfx.splits import Fold, check_split, held_out_fold
 from lusfx.task_model import UnitFeatures
 
@@ -79,7 +79,7 @@ class FineTuningLearner:
     :param fits: a record of each network that was trained.
     """
 
-    beginning: Beginning
+    network_spec: NetworkSpec
     settings: FineTuningSettings
     calibration: CalibrationMethod
     operating_points: Mapping[str, OperatingPoint]
@@ -114,7 +114,7 @@ class FineTuningLearner:
             LabelledFrames(samples.units.take(rows), targets[rows]) for rows in (fold.train, fold.test)
         )
         network = fit(
-            self.beginning,
+            self.network_spec,
             training,
             held_out,
             self.settings,

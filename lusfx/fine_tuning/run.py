@@ -29,7 +29,7 @@ from lusfx.fine_tuning.record import FineTuningRecord
 from lusfx.fine_tuning.settings import Augmentation, FineTuningSettings
 from lusfx.networks.decoded_frames import DecodingProgress
 from lusfx.networks.files import held_alone, make_private_directory
-from lusfx.networks.initial_weights import NamedBeginning, choose_beginning
+from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
 from lusfx.networks.network import require_timm
 from lusfx.networks.processes import processes
 from lusfx.networks.threads import cpu_threads
@@ -132,7 +132,7 @@ def fine_tune(
     check_task(asked)
     require_pooled_task(asked)
     check_replaceable(Path(out))
-    beginning = choose_beginning(encoder, architecture, weights, size, registry, layer=layer)
+    initial_weights = choose_initial_weights(encoder, architecture, weights, size, registry, layer=layer)
     settings = FineTuningSettings.complete(
         {
             "epochs": epochs,
@@ -144,22 +144,24 @@ def fine_tune(
             "augmentation": augmentation,
             "seed": seed,
         },
-        beginning.random,
+        initial_weights.random,
     )
     require_timm("fine-tuning")
-    beginning.network.backbone(seed)  # an unknown architecture or weights that do not fit are told before any work
+    initial_weights.network.backbone(
+        seed
+    )  # an unknown architecture or weights that do not fit are told before any work
     run = _Run(
         asked,
         TaskCard.of(asked, POOLING),
         Path(labels),
         Path(out),
-        beginning,
+        initial_weights,
         settings,
         frames_per_clip,
         calibration,
         n_folds,
         n_repeats,
-        licence or beginning.licence or LICENCE_NOT_STATED,
+        licence or initial_weights.licence or LICENCE_NOT_STATED,
         registry,
         site_key or SiteKey.load(),
         progress or (lambda told: None),
@@ -190,7 +192,7 @@ class _Run:
     card: TaskCard
     labels: Path
     out: Path
-    beginning: NamedBeginning
+    initial_weights: InitialWeights
     settings: FineTuningSettings
     frames_per_clip: int
     calibration: CalibrationMethod
@@ -206,7 +208,7 @@ class _Run:
 
     @property
     def encoder_name(self) -> str:
-        return f"{self.card.name}-{self.beginning.name}"
+        return f"{self.card.name}-{self.initial_weights.name}"
 
     def run(self, directory: Path, device: torch.device) -> TrainingResult:
         framed = self._reader(directory).read()
@@ -256,7 +258,7 @@ class _Run:
             self.task,
             self.labels,
             directory,
-            self.beginning.preprocess,
+            self.initial_weights.preprocess,
             self.frames_per_clip,
             self.registry,
             self.site_key,
@@ -266,7 +268,7 @@ class _Run:
 
     def _learner(self, device: torch.device) -> FineTuningLearner:
         learner = FineTuningLearner(
-            self.beginning.network,
+            self.initial_weights.network,
             self.settings,
             self.calibration,
             self.task.operating_points,
@@ -299,17 +301,17 @@ class _Run:
         card = make_directory(
             place,
             name=self.encoder_name,
-            architecture=f"timm/{self.beginning.network.architecture}",
+            architecture=f"timm/{self.initial_weights.network.architecture}",
             weights=network.backbone_weights(),
             mean=network.mean,
             std=network.std,
-            preprocess=self.beginning.preprocess,
-            layer=self.beginning.network.layer,
+            preprocess=self.initial_weights.preprocess,
+            layer=self.initial_weights.network.layer,
             licence=self.licence,
             training_data=training_data(self.card, framed.samples),
-            source=f"lusfx fine-tune, {self.card.name}, begun with {self.beginning.weights}",
+            source=f"lusfx fine-tune, {self.card.name}, begun with {self.initial_weights.origin}",
             model_card=model_card(
-                self.encoder_name, self.licence, self.card, framed.samples, self.beginning, self.settings
+                self.encoder_name, self.licence, self.card, framed.samples, self.initial_weights, self.settings
             ),
         )
         return FeatureSpec(encoder=card.identity, preprocess=card.preprocess).fingerprint
@@ -319,9 +321,9 @@ class _Run:
     ) -> FineTuningRecord:
         return FineTuningRecord(
             own_encoder=encoder_sha256(encoder),
-            architecture=self.beginning.network.architecture,
-            beginning=self.beginning.weights,
-            preparation={"size": self.beginning.preprocess.size, "frames_per_clip": self.frames_per_clip},
+            architecture=self.initial_weights.network.architecture,
+            beginning=self.initial_weights.origin,
+            preparation={"size": self.initial_weights.preprocess.size, "frames_per_clip": self.frames_per_clip},
             settings=self.settings,
             fits=learner.fits,
             n_held_out_patients=len(np.unique(framed.samples.groups[final.fold.test])),

@@ -62,8 +62,8 @@ class PretrainingNetwork:
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
-    """What a network begins as.
+class NetworkSpec:
+    """How a network is built: its backbone and its initial weights.
 
     :param architecture: timm's name of the backbone.
     :param size: side of the frames in pixels.

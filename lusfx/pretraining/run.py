@@ -21,7 +21,7 @@ from lusfx.errors import EncoderError, RunInterruptedError, UsageError
 from lusfx.networks.decoded_frames import DecodingProgress, FrameBounds, fill_store
 from lusfx.networks.files import NetworkError, held_alone, make_private_directory, write_whole
 from lusfx.networks.frame_store import FrameStore
-from lusfx.networks.initial_weights import NamedBeginning, choose_beginning
+from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
 from lusfx.networks.network import PretrainingNetwork, require_timm
 from lusfx.networks.processes import Processes, processes
 from lusfx.networks.threads import cpu_threads
@@ -107,18 +107,18 @@ def pretrain(
     registry = load_registry()
     if encoder is None and architecture is None:
         architecture = DEFAULT_ARCHITECTURE
-    beginning = choose_beginning(encoder, architecture, weights, size, registry, layer=layer)
-    settings = PretrainingSettings.complete(settings_given | _settings_of(beginning))
+    initial_weights = choose_initial_weights(encoder, architecture, weights, size, registry, layer=layer)
+    settings = PretrainingSettings.complete(settings_given | _settings_of(initial_weights))
     if (probe is None) != (probe_task is None):
         raise UsageError("--probe and --probe-task go together: a label table and the task that reads it")
     run = _Run(
         [Path(source) for source in sources],
         Path(out),
         settings,
-        beginning,
+        initial_weights,
         (probe, probe_task) if probe is not None and probe_task is not None else None,
-        name or f"{beginning.name}-{method}",
-        licence or beginning.licence or LICENCE_NOT_STATED,
+        name or f"{initial_weights.name}-{method}",
+        licence or initial_weights.licence or LICENCE_NOT_STATED,
         registry,
         site_key,
         progress,
@@ -136,7 +136,7 @@ class _Run:
     sources: list[Path]
     out: Path
     settings: PretrainingSettings
-    beginning: NamedBeginning
+    initial_weights: InitialWeights
     probe: tuple[Path, str] | None
     name: str
     licence: str
@@ -151,7 +151,7 @@ class _Run:
 
         settings = self.settings
         # Before anything is decoded: an unknown architecture or weights that do not fit are told at once.
-        network = self.beginning.network.with_projector(LOSSES[settings.method].projector, settings.seed)
+        network = self.initial_weights.network.with_projector(LOSSES[settings.method].projector, settings.seed)
         if not among.is_first:
             return self._carried_out(among, network)
         self._claim()
@@ -210,7 +210,7 @@ class _Run:
     def _store_spec(self) -> dict[str, Any]:
         settings = self.settings
         return {
-            "preprocess": self.beginning.preprocess.model_dump(mode="json"),
+            "preprocess": self.initial_weights.preprocess.model_dump(mode="json"),
             "frames_per_clip": settings.frames_per_clip,
             "max_frames": settings.max_frames,
             "seed": settings.seed,
@@ -228,7 +228,7 @@ class _Run:
         if not fill_store(
             store,
             self.sources,
-            self.beginning.preprocess,
+            self.initial_weights.preprocess,
             bounds,
             registry,
             site_key,
@@ -243,7 +243,7 @@ class _Run:
             self.probe[0],
             task,
             self.out / PROBE_FRAMES,
-            self.beginning.preprocess,
+            self.initial_weights.preprocess,
             registry,
             site_key,
             told=self._decoding,
@@ -275,7 +275,7 @@ class _Run:
         result = PretrainResult(
             out=self.out,
             settings=self.settings,
-            beginning=self.beginning.weights,
+            beginning=self.initial_weights.origin,
             data=dict(store.report or {}),
             history=list(state.history),
             finished=finished,
@@ -319,11 +319,11 @@ class _Run:
                 weights=weights,
                 mean=network.mean,
                 std=network.std,
-                preprocess=self.beginning.preprocess,
+                preprocess=self.initial_weights.preprocess,
                 licence=self.licence,
                 training_data=training_data(result),
                 source=f"lusfx pretrain, {self.settings.method}, epoch {result.epochs_done} of {self.settings.epochs}, "
-                f"begun with {self.beginning.weights}",
+                f"begun with {self.initial_weights.origin}",
                 model_card=model_card(result, self.name, self.licence, probe),
             )
         finally:
@@ -343,13 +343,13 @@ class _Stop(threading.Event):
         return self._says_so()
 
 
-def _settings_of(beginning: NamedBeginning) -> dict[str, Any]:
-    """Settings that follow from what the network begins as."""
-    network = beginning.network
+def _settings_of(initial_weights: InitialWeights) -> dict[str, Any]:
+    """Settings that follow from the initial weights."""
+    network = initial_weights.network
     return {
         "architecture": network.architecture,
         "layer": network.layer,
-        "weights_sha256": beginning.weights_sha256,
+        "weights_sha256": initial_weights.weights_sha256,
         "normalisation": network.normalisation,
         "size": network.size,
     }

@@ -19,7 +19,7 @@ from lusfx.fine_tuning.learner import FineTuningLearner
 from lusfx.fine_tuning.network import FineTunedNetwork
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.heads.linear import LogisticHeadSpec
-from lusfx.networks.network import Beginning
+from lusfx.networks.network import NetworkSpec
 from lusfx.splits import Fold
 
 N_PATIENTS, CLIPS_EACH = 20, 3
@@ -49,7 +49,7 @@ class FakeFit:
     networks: list[FineTunedNetwork] = field(default_factory=list)
 
     def __call__(
-        self, beginning: Beginning, training: LabelledFrames, held_out: LabelledFrames, settings: Any, **rest: Any
+        self, network_spec: NetworkSpec, training: LabelledFrames, held_out: LabelledFrames, settings: Any, **rest: Any
     ) -> FineTunedNetwork:
         self.calls.append((training, held_out))
         n_outcomes = training.targets.shape[1]
@@ -98,7 +98,7 @@ def samples() -> Samples[FrameUnits]:
 
 def learner(**changed: Any) -> FineTuningLearner:
     facts: dict[str, Any] = {
-        "beginning": Beginning("none", 64),
+        "network_spec": NetworkSpec("none", 64),
         "settings": FineTuningSettings.complete({}, random_weights=True),
         "calibration": "platt",
         "operating_points": {"balanced": Youden(), "screen": MinSensitivity(0.9)},

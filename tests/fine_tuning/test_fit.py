@@ -19,11 +19,11 @@ from lusfx.fine_tuning.history import EpochProgress  # noqa: E402
 from lusfx.fine_tuning.network import FineTunedNetwork, renew_statistics  # noqa: E402
 from lusfx.fine_tuning.settings import FineTuningSettings  # noqa: E402
 from lusfx.metrics import roc_auc  # noqa: E402
-from lusfx.networks.network import Beginning  # noqa: E402
+from lusfx.networks.network import NetworkSpec  # noqa: E402
 from lusfx.networks.threads import cpu_threads  # noqa: E402
 
 SIZE, N_FRAMES = 64, 3
-BEGINNING = Beginning("mobilenetv3_small_050", SIZE)
+NETWORK_SPEC = NetworkSpec("mobilenetv3_small_050", SIZE)
 
 
 def striped(n_units: int, seed: int) -> LabelledFrames:
@@ -40,10 +40,10 @@ def striped(n_units: int, seed: int) -> LabelledFrames:
 
 def fitted(training: LabelledFrames, held_out: LabelledFrames | None = None, **changed: Any) -> FineTunedNetwork:
     told, should_stop = changed.pop("told", None), changed.pop("should_stop", lambda: False)
-    beginning = changed.pop("beginning", BEGINNING)
+    network_spec = changed.pop("network_spec", NETWORK_SPEC)
     values = {"epochs": 8, "batch_size": 8, "frames_per_step": 2, "lr": 3e-3, "augmentation": "none"} | changed
     settings = FineTuningSettings.complete(values, random_weights=True)
-    return fit(beginning, training, held_out, settings, told=told, should_stop=should_stop)
+    return fit(network_spec, training, held_out, settings, told=told, should_stop=should_stop)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -143,7 +143,7 @@ def test_an_exams_embedding_is_the_mean_over_its_clips(network: FineTunedNetwork
 
 
 def test_statistics_are_those_of_the_frames_given() -> None:
-    backbone = BEGINNING.backbone(0)
+    backbone = NETWORK_SPEC.backbone(0)
     frames = striped(8, 0).units.frames
     first = next(layer for layer in backbone.module.modules() if isinstance(layer, torch.nn.BatchNorm2d))
     seen: list[Any] = []
@@ -174,7 +174,7 @@ def test_a_loss_that_is_no_number_ends_the_run() -> None:
 
 def test_what_cannot_be_begun_with_is_refused(tmp_path: Any) -> None:
     with pytest.raises(UsageError, match="timm knows no model 'no-such'"):
-        fitted(striped(4, 0), beginning=Beginning("no-such", SIZE))
+        fitted(striped(4, 0), network_spec=NetworkSpec("no-such", SIZE))
     (tmp_path / "weights.safetensors").write_bytes(b"none")
     with pytest.raises(EncoderError, match="no safetensors file"):
-        fitted(striped(4, 0), beginning=Beginning("mobilenetv3_small_050", SIZE, tmp_path / "weights.safetensors"))
+        fitted(striped(4, 0), network_spec=NetworkSpec("mobilenetv3_small_050", SIZE, tmp_path / "weights.safetensors"))

@@ -105,7 +105,7 @@ def test_a_run_goes_on_with_what_it_began_with_and_nothing_else(
         ({"size": 600}, "size"),
     ],
 )
-def test_beginnings_that_do_not_go_together_are_refused(
+def test_initial_weights_that_do_not_go_together_are_refused(
     cut_encoder: Path, made_archive: Any, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UsageError, match=said):
