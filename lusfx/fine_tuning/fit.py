@@ -183,7 +183,7 @@ class _Fit:
         import torch
 
         drawn = self._generator(epoch, number, FRAMES)
-        rows = [self.training.units.drawn(unit, self.settings.frames_per_step, drawn) for unit in units.tolist()]
+        rows = [self.training.units.draw(unit, self.settings.frames_per_step, drawn) for unit in units.tolist()]
         images = grey(self.training.units.frames[np.concatenate(rows)], self.device)
         if self.augment is not None:
             generator = torch.Generator(self.device)
@@ -203,7 +203,7 @@ class _Fit:
         units, generator = self.training.units, self._generator(epoch, 0, STATISTICS)
         a_unit = max(1, math.ceil(STATISTICS_FRAMES / len(units)))
         rows = np.concatenate(
-            [units.drawn(unit, min(a_unit, sum(map(len, units.clips[unit]))), generator) for unit in range(len(units))]
+            [units.draw(unit, min(a_unit, sum(map(len, units.clips[unit]))), generator) for unit in range(len(units))]
         )
         rows = generator.permutation(rows)[:STATISTICS_FRAMES]
         for chosen in np.array_split(rows, math.ceil(len(rows) / STATISTICS_BATCH)):

@@ -18,7 +18,7 @@ from lusfx.config import FeatureSpec
 from lusfx.contracts import Device, Pooling, Task, check_task
 from lusfx.encoders.conversion import make_directory
 from lusfx.engine.training.cross_validation import cross_validate_together
-from lusfx.engine.training.judging import check_samples, figures_of_task, judged_outcome, novelty_of, saved
+from lusfx.engine.training.judging import check_samples, figures_of_task, judged_outcome, novelty_of, save_model
 from lusfx.engine.training.result import TrainingResult
 from lusfx.errors import RunInterruptedError, UsageError
 from lusfx.fine_tuning.history import EpochProgress
@@ -251,7 +251,7 @@ class _Run:
                 seed=seed,
                 fine_tuning=self._record(encoder, learner, final, framed),
             )
-            return saved(result, encoder)
+            return save_model(result, encoder)
 
     def _reader(self, directory: Path) -> SampleReader:
         return SampleReader(

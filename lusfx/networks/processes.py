@@ -41,10 +41,10 @@ class Processes:
 
     def any(self, value: bool) -> bool:
         """Whether it is so in any process; the same answer in all."""
-        return bool(self.summed([float(value)])[0])
+        return bool(self.sum([float(value)])[0])
 
-    def summed(self, values: list[float]) -> list[float]:
-        """Sums over all processes."""
+    def sum(self, values: list[float]) -> list[float]:
+        """Sum each value over all processes."""
         if self.world == 1:
             return values
         import torch

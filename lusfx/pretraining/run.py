@@ -153,17 +153,17 @@ class _Run:
         # Before anything is decoded: an unknown architecture or weights that do not fit are told at once.
         network = self.initial_weights.network.with_projector(LOSSES[settings.method].projector, settings.seed)
         if not among.is_first:
-            return self._carried_out(among, network)
+            return self._train(among, network)
         self._claim()
         with held_alone(self.out):
-            return self._carried_out(among, network)
+            return self._train(among, network)
 
-    def _carried_out(self, among: Processes, network: PretrainingNetwork) -> PretrainResult:
+    def _train(self, among: Processes, network: PretrainingNetwork) -> PretrainResult:
         from lusfx.pretraining.pairs import ClipFrames
 
         settings = self.settings
         warnings: list[str] = []
-        store, probe = self._decoded(warnings) if among.is_first else (None, None)
+        store, probe = self._decode_sources(warnings) if among.is_first else (None, None)
         if among.any(among.is_first and store is None):
             raise RunInterruptedError(
                 "stopped before training began; what was decoded is kept, and the same command goes on"
@@ -216,8 +216,8 @@ class _Run:
             "seed": settings.seed,
         }
 
-    def _decoded(self, warnings: list[str]) -> tuple[FrameStore | None, LabelledProbe | None]:
-        """The frames of the sources and of the probe; nothing if the run was stopped meanwhile."""
+    def _decode_sources(self, warnings: list[str]) -> tuple[FrameStore | None, LabelledProbe | None]:
+        """Decode the frames of the sources and of the probe; nothing comes back if the run was stopped meanwhile."""
         registry, site_key = self.registry, self.site_key or SiteKey.load()
         settings, stop = self.settings, _Stop(self._should_stop)
         task = None if self.probe is None else registry.task(self.probe[1])

@@ -186,7 +186,7 @@ class Trainer:
         devices = [self.processes.device] if self.processes.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             if not state.history:
-                state.history.append(self._looked_at(None, None))
+                state.history.append(self._measure(None, None))
             while not self.finished:
                 while state.position < self._sampler.n_batches:
                     loss = self._step()
@@ -297,12 +297,12 @@ class Trainer:
     def _end_epoch(self) -> None:
         state = self.state
         rate = float(self._optimiser.param_groups[0]["lr"])
-        state.history.append(self._looked_at(state.loss_sum / self._sampler.n_batches, rate))
+        state.history.append(self._measure(state.loss_sum / self._sampler.n_batches, rate))
         state.epoch, state.position, state.loss_sum = state.epoch + 1, 0, 0.0
         self._save()
 
-    def _looked_at(self, loss: float | None, rate: float | None) -> Record:
-        """What the monitors say of the network now; in all processes but the first nothing but the loss."""
+    def _measure(self, loss: float | None, rate: float | None) -> Record:
+        """Ask the monitors about the network as it is now; in all processes but the first nothing but the loss."""
         record: Record = {"epoch": len(self.state.history), "loss": loss, "lr": rate}
         if not self.processes.is_first:
             return record

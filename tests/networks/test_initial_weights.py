@@ -33,8 +33,8 @@ def test_an_encoder_gives_all_that_it_is(registry: Registry, name: str) -> None:
     assert begun.network.weights == BUNDLED / name / WEIGHTS
     assert begun.weights_sha256 == hashlib.sha256((BUNDLED / name / WEIGHTS).read_bytes()).hexdigest()
     assert (begun.name, begun.licence, begun.random) == (name, "Apache-2.0", False)
-    assert f"the encoder {name} (weights {card.identity.weights_sha256}" in begun.weights
-    assert f"trained on {card.training_data}" in begun.weights
+    assert f"the encoder {name} (weights {card.identity.weights_sha256}" in begun.origin
+    assert f"trained on {card.training_data}" in begun.origin
 
 
 def test_nothing_named_is_lusfxs_own_and_a_size_changes_the_size_alone(registry: Registry) -> None:
@@ -50,7 +50,7 @@ def test_an_architecture_begins_with_random_weights_or_those_of_a_file(registry:
     begun = choose_initial_weights(None, "timm/test_efficientnet", None, None, registry, layer="blocks.2")
     assert (begun.network.architecture, begun.network.layer) == ("test_efficientnet", "blocks.2")
     assert (begun.network.size, begun.preprocess.size) == (128, 128)
-    assert (begun.weights, begun.weights_sha256, begun.licence) == (RANDOM_WEIGHTS, None, None)
+    assert (begun.origin, begun.weights_sha256, begun.licence) == (RANDOM_WEIGHTS, None, None)
     assert begun.random
     assert begun.network.normalisation is None
     (tmp_path / "w").write_bytes(b"weights")
@@ -58,7 +58,7 @@ def test_an_architecture_begins_with_random_weights_or_those_of_a_file(registry:
     of_file = choose_initial_weights(None, "test_efficientnet", tmp_path / "w", 64, registry)
     assert (of_file.network.layer, of_file.network.size) == ("global-pool", 64)
     assert of_file.weights_sha256 == digest
-    assert digest in of_file.weights
+    assert digest in of_file.origin
     assert not of_file.random
 
 

@@ -22,7 +22,7 @@ from lusfx.engine.training.judging import (
     judged_outcome,
     novelty_folds,
     novelty_of,
-    saved,
+    save_model,
 )
 from lusfx.engine.training.learner import Candidate, Learner
 from lusfx.engine.training.result import OutcomeResult, TrainingResult
@@ -223,7 +223,7 @@ class Trainer:
             warnings=[*warnings, *samples.warnings(), *labelled.warnings(), *notes],
             seed=self.seed,
         )
-        return saved(result)
+        return save_model(result)
 
     def _outcome(self, card: TaskCard, learner: Learner, samples: Samples[UnitFeatures], number: int) -> OutcomeResult:
         name = card.outcomes[number]
