@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from lusfx.calibration import fit_calibration
 from lusfx.errors import LusfxError, RunInterruptedError
 from lusfx.fine_tuning.frame_units import FrameUnits
-from lusfx.fine_tuning.history import EpochProgress, EpochRecord
+from lusfx.fine_tuning.history import EpochRecord
 from lusfx.fine_tuning.network import FineTunedNetwork, pooled, renew_statistics, trainable_groups
+from lusfx.fine_tuning.progress import EpochProgress
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.networks.network import NetworkSpec, PretrainingNetwork, grey
 
@@ -61,7 +62,7 @@ def fit(
     settings: FineTuningSettings,
     *,
     device: str | torch.device = "cpu",
-    told: Callable[[EpochProgress], None] | None = None,
+    progress: Callable[[EpochProgress], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> FineTunedNetwork:
     """Fine-tune a network.
@@ -71,7 +72,7 @@ def fit(
     :param held_out: of other patients; the weights of the epoch with the lowest :func:`calibrated_loss` on them are kept. None
         to keep the last epoch's.
     :param settings: complete (see :meth:`FineTuningSettings.complete`).
-    :param told: called after each step.
+    :param progress: called after each step.
     :param should_stop: asked after each step.
     :returns: the network with the kept weights, on the device.
     :raises DivergedError: if the loss is no finite number any more.
@@ -81,7 +82,7 @@ def fit(
 
     place = torch.device(device)
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        return _Fit(network_spec, training, held_out, settings, place, told, should_stop).run()
+        return _Fit(network_spec, training, held_out, settings, place, progress, should_stop).run()
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ class _Fit:
     held_out: LabelledFrames | None
     settings: FineTuningSettings
     device: torch.device
-    told: Callable[[EpochProgress], None] | None
+    progress: Callable[[EpochProgress], None] | None
     should_stop: Callable[[], bool]
     backbone: PretrainingNetwork = field(init=False)
     linear: Any = field(init=False)
@@ -172,8 +173,8 @@ class _Fit:
             raise DivergedError(f"the loss is {value} at step {self.step + 1}: training has diverged. Lower --lr")
         self.step += 1
         self.frames += len(units) * self.settings.frames_per_step
-        if self.told is not None:
-            self.told(EpochProgress(epoch, self.settings.epochs, self.step, steps, value, self.frames))
+        if self.progress is not None:
+            self.progress(EpochProgress(epoch, self.settings.epochs, self.step, steps, value, self.frames))
         if self.should_stop():
             raise RunInterruptedError("stopped while a network was trained: no task model was written")
         return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +16,8 @@ from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.learner import Candidate, LearntOutcome
 from lusfx.fine_tuning.fit import LabelledFrames, fit
 from lusfx.fine_tuning.frame_units import FrameUnits
-from lusfx.fine_tuning.history import EpochProgress
 from lusfx.fine_tuning.network import FineTunedNetwork
+from lusfx.fine_tuning.progress import EpochProgress
 from lusfx.fine_tuning.record import FitRecord
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.heads.linear import LogisticHead
@@ -73,7 +74,7 @@ class FineTuningLearner:
 
     :param head: the kind of head that the outputs become: ``logistic``.
     :param device: where it is trained.
-    :param told: called after each step.
+    :param progress: called after each step with the name of the network that is trained.
     :param should_stop: asked after each step.
     :param name: of the network that is trained next; see :meth:`go_on_as`.
     :param fits: a record of each network that was trained.
@@ -85,7 +86,7 @@ class FineTuningLearner:
     operating_points: Mapping[str, OperatingPoint]
     head: HeadSpec
     device: torch.device
-    told: Callable[[EpochProgress], None]
+    progress: Callable[[str, EpochProgress], None]
     should_stop: Callable[[], bool]
     name: str = ""
     fits: list[FitRecord] = field(default_factory=list)
@@ -119,7 +120,7 @@ class FineTuningLearner:
             held_out,
             self.settings,
             device=self.device,
-            told=self.told,
+            progress=partial(self.progress, self.name),
             should_stop=self.should_stop,
         )
         self.fits.append(FitRecord(self.name, network.history, network.best_epoch))

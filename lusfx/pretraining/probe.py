@@ -17,7 +17,7 @@ from lusfx.engine.samples.labels import LabelledUnits, LabelRow, decoded_label_r
 from lusfx.errors import TableError, TrainingRefusedError
 from lusfx.heads.linear import LogisticHeadSpec, LogisticSettings
 from lusfx.metrics import pairs, roc_auc, within_folds
-from lusfx.networks.decoded_frames import FrameBounds, Told, fill_store
+from lusfx.networks.decoded_frames import DecodingListener, FrameBounds, fill_store
 from lusfx.networks.frame_store import FrameStore
 from lusfx.networks.network import PretrainingNetwork
 from lusfx.plugins import Registry
@@ -115,7 +115,7 @@ def open_probe(
     registry: Registry,
     site_key: SiteKey,
     *,
-    told: Told | None = None,
+    progress: DecodingListener | None = None,
     stop: threading.Event,
 ) -> LabelledProbe | None:
     """Decode the table's clips, once, and read their labels.
@@ -129,7 +129,7 @@ def open_probe(
         directory, {"preprocess": spec.model_dump(mode="json"), "frames_per_clip": FRAMES_PER_CLIP}, spec.size
     )
     bounds = FrameBounds(FRAMES_PER_CLIP, MAX_FRAMES)
-    if not fill_store(store, [table], spec, bounds, registry, site_key, seed=0, told=told, stop=stop):
+    if not fill_store(store, [table], spec, bounds, registry, site_key, seed=0, told=progress, stop=stop):
         return None
     units = labels_of(task, _label_rows(table, store, site_key))
     if units.unit == "frame":

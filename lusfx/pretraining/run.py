@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from lusfx.backbone import FAMILY
-from lusfx.contracts import Device
 from lusfx.encoders.conversion import make_directory
 from lusfx.errors import EncoderError, RunInterruptedError, UsageError
 from lusfx.networks.decoded_frames import DecodingProgress, FrameBounds, fill_store
@@ -24,13 +23,15 @@ from lusfx.networks.frame_store import FrameStore
 from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
 from lusfx.networks.network import PretrainingNetwork, require_timm
 from lusfx.networks.processes import Processes, processes
+from lusfx.networks.request import called_with
 from lusfx.networks.threads import cpu_threads
 from lusfx.plugins import Registry, load_registry
 from lusfx.pretraining.probe import LabelledProbe, open_probe
 from lusfx.pretraining.report import model_card, pretraining_page, training_data
+from lusfx.pretraining.request import PretrainingRequest
 from lusfx.pretraining.result import PretrainResult
-from lusfx.pretraining.settings import Augmentation, Method, OptimiserName, PretrainingSettings
-from lusfx.pretraining.trainer import Trainer, TrainingProgress
+from lusfx.pretraining.settings import PretrainingSettings
+from lusfx.pretraining.trainer import Trainer
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
 
@@ -42,43 +43,8 @@ DEFAULT_ARCHITECTURE: str = PretrainingSettings.model_fields["architecture"].def
 CHECKPOINT_S = 300.0
 
 
-Told = Callable[[DecodingProgress | TrainingProgress], None]
-
-
-def pretrain(
-    sources: Sequence[Path | str],
-    out: Path | str,
-    *,
-    method: Method = "simclr",
-    augmentation: Augmentation = "ultrasound",
-    delta_s: float = 1.0,
-    encoder: str | None = None,
-    architecture: str | None = None,
-    layer: str | None = None,
-    weights: Path | None = None,
-    size: int | None = None,
-    epochs: int = 100,
-    batch_size: int = 64,
-    accumulate: int = 1,
-    optimiser: OptimiserName = "adamw",
-    lr: float | None = None,
-    weight_decay: float | None = None,
-    warmup_epochs: int | None = None,
-    pairs_per_clip: int = 4,
-    frames_per_clip: int = 32,
-    max_frames: int = 200_000,
-    seed: int = 0,
-    probe: Path | None = None,
-    probe_task: str | None = None,
-    name: str | None = None,
-    licence: str | None = None,
-    device: Device = "auto",
-    threads: int = 0,
-    minutes: float | None = None,
-    site_key: SiteKey | None = None,
-    progress: Told | None = None,
-    stop: threading.Event | None = None,
-) -> PretrainResult:
+@called_with(PretrainingRequest)
+def pretrain(request: PretrainingRequest) -> PretrainResult:
     """Pretrain an encoder, or go on with a run that was stopped.
 
     :param sources: folders, files and manifests, in any mixture; not looked at again once they are decoded.
@@ -101,50 +67,55 @@ def pretrain(
     :raises RunInterruptedError: if the run was stopped before training began; what was decoded is kept.
     :raises MissingExtraError: without the extra ``timm``.
     """
-    # Those that are settings, by their names.
-    settings_given = {name: value for name, value in locals().items() if name in PretrainingSettings.model_fields}
-    require_timm("pretraining")
-    registry = load_registry()
-    if encoder is None and architecture is None:
-        architecture = DEFAULT_ARCHITECTURE
-    initial_weights = choose_initial_weights(encoder, architecture, weights, size, registry, layer=layer)
-    settings = PretrainingSettings.complete(settings_given | _settings_of(initial_weights))
-    if (probe is None) != (probe_task is None):
-        raise UsageError("--probe and --probe-task go together: a label table and the task that reads it")
-    run = _Run(
-        [Path(source) for source in sources],
-        Path(out),
-        settings,
-        initial_weights,
-        (probe, probe_task) if probe is not None and probe_task is not None else None,
-        name or f"{initial_weights.name}-{method}",
-        licence or initial_weights.licence or LICENCE_NOT_STATED,
-        registry,
-        site_key,
-        progress,
-        stop or threading.Event(),
-        None if minutes is None else time.monotonic() + 60 * minutes,
-    )
-    with processes(device) as among, cpu_threads(threads):
+    run = _Run.of(request)
+    with processes(request.device) as among, cpu_threads(request.threads):
         return run.run(among)
 
 
 @dataclass(slots=True)
 class _Run:
-    """A call of :func:`pretrain` with its settings checked."""
+    """A request that was checked, with what it names opened."""
 
-    sources: list[Path]
-    out: Path
+    request: PretrainingRequest
     settings: PretrainingSettings
     initial_weights: InitialWeights
     probe: tuple[Path, str] | None
-    name: str
-    licence: str
     registry: Registry
-    site_key: SiteKey | None
-    progress: Told | None
     stop: threading.Event
     deadline: float | None
+
+    @classmethod
+    def of(cls, request: PretrainingRequest) -> _Run:
+        """Check a request; whatever can be refused without work is refused here."""
+        require_timm("pretraining")
+        registry = load_registry()
+        architecture = request.architecture
+        if request.encoder is None and architecture is None:
+            architecture = DEFAULT_ARCHITECTURE
+        initial_weights = choose_initial_weights(
+            request.encoder, architecture, request.weights, request.size, registry, layer=request.layer
+        )
+        return cls(
+            request=request,
+            settings=request.settings(initial_weights),
+            initial_weights=initial_weights,
+            probe=request.labelled_probe,
+            registry=registry,
+            stop=request.stop or threading.Event(),
+            deadline=None if request.minutes is None else time.monotonic() + 60 * request.minutes,
+        )
+
+    @property
+    def out(self) -> Path:
+        return Path(self.request.out)
+
+    @property
+    def name(self) -> str:
+        return self.request.name or f"{self.initial_weights.name}-{self.settings.method}"
+
+    @property
+    def licence(self) -> str:
+        return self.request.licence or self.initial_weights.licence or LICENCE_NOT_STATED
 
     def run(self, among: Processes) -> PretrainResult:
         from lusfx.pretraining.losses import LOSSES
@@ -181,7 +152,7 @@ class _Run:
             probe=probe,
             checkpoint_s=CHECKPOINT_S,
         )
-        finished = trainer.finished or trainer.run(self._should_stop, self._told)
+        finished = trainer.finished or trainer.run(self._should_stop, self.request.progress)
         result = self._result(trainer, store, warnings, finished)
         if among.is_first:
             self._write(result, network, probe)
@@ -218,24 +189,24 @@ class _Run:
 
     def _decode_sources(self, warnings: list[str]) -> tuple[FrameStore | None, LabelledProbe | None]:
         """Decode the frames of the sources and of the probe; nothing comes back if the run was stopped meanwhile."""
-        registry, site_key = self.registry, self.site_key or SiteKey.load()
-        settings, stop = self.settings, _Stop(self._should_stop)
-        task = None if self.probe is None else registry.task(self.probe[1])
-        store = FrameStore(self.out / FRAMES, self._store_spec(), settings.size)
+        site_key, stop = self.request.site_key or SiteKey.load(), _Stop(self._should_stop)
+        # A probe's task that no plugin has is refused before anything is decoded.
+        task = None if self.probe is None else self.registry.task(self.probe[1])
+        store = FrameStore(self.out / FRAMES, self._store_spec(), self.settings.size)
         if store.n_dropped:
             warnings.append(f"{store.n_dropped} entries of the frame store were damaged and have been made again")
-        bounds = FrameBounds(settings.frames_per_clip, settings.max_frames)
-        if not fill_store(
+        complete = fill_store(
             store,
-            self.sources,
+            [Path(source) for source in self.request.sources],
             self.initial_weights.preprocess,
-            bounds,
-            registry,
+            FrameBounds(self.settings.frames_per_clip, self.settings.max_frames),
+            self.registry,
             site_key,
-            seed=settings.seed,
-            told=self._decoding,
+            seed=self.settings.seed,
+            told=self._report_decoding,
             stop=stop,
-        ):
+        )
+        if not complete:
             return None, None
         if self.probe is None or task is None:
             return store, None
@@ -244,9 +215,9 @@ class _Run:
             task,
             self.out / PROBE_FRAMES,
             self.initial_weights.preprocess,
-            registry,
+            self.registry,
             site_key,
-            told=self._decoding,
+            progress=self._report_decoding,
             stop=stop,
         )
         return (None, None) if opened is None else (store, opened)
@@ -254,13 +225,9 @@ class _Run:
     def _should_stop(self) -> bool:
         return self.stop.is_set() or (self.deadline is not None and time.monotonic() >= self.deadline)
 
-    def _decoding(self, done: int, found: int) -> None:
-        if self.progress is not None:
-            self.progress(DecodingProgress(done, found))
-
-    def _told(self, progress: TrainingProgress) -> None:
-        if self.progress is not None:
-            self.progress(progress)
+    def _report_decoding(self, done: int, found: int) -> None:
+        if self.request.progress is not None:
+            self.request.progress(DecodingProgress(done, found))
 
     def _result(self, trainer: Trainer, store: FrameStore, warnings: list[str], finished: bool) -> PretrainResult:
         state = trainer.state
@@ -341,15 +308,3 @@ class _Stop(threading.Event):
 
     def is_set(self) -> bool:
         return self._says_so()
-
-
-def _settings_of(initial_weights: InitialWeights) -> dict[str, Any]:
-    """Settings that follow from the initial weights."""
-    network = initial_weights.network
-    return {
-        "architecture": network.architecture,
-        "layer": network.layer,
-        "weights_sha256": initial_weights.weights_sha256,
-        "normalisation": network.normalisation,
-        "size": network.size,
-    }

@@ -28,6 +28,7 @@ from lusfx.pretraining.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
+from lusfx.pretraining.progress import TrainingProgress
 from lusfx.pretraining.settings import PretrainingSettings
 
 if TYPE_CHECKING:
@@ -49,24 +50,6 @@ outcome)."""
 
 class DivergedError(NetworkError):
     """The loss became infinite or no number."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingProgress:
-    """How far training is.
-
-    :param epoch: from 1; ``step`` counts optimiser steps of the whole run, ``steps`` is how many there will be.
-    :param loss: of the last step.
-    :param images_per_s: views of frames, two a pair, in this run of the program.
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    images_per_s: float
-    seconds_left: float
 
 
 @dataclass(slots=True)
@@ -170,11 +153,11 @@ class Trainer:
         """Pairs that are compared with each other: fewer than was asked for where the clips give no more."""
         return int(self._sampler.batch_size)
 
-    def run(self, should_stop: Callable[[], bool], told: Callable[[TrainingProgress], None] | None = None) -> bool:
+    def run(self, should_stop: Callable[[], bool], progress: Callable[[TrainingProgress], None] | None = None) -> bool:
         """Train until all epochs are done or the run is stopped; its state is on disk in either case.
 
         :param should_stop: asked after each step; one process that says so stops all.
-        :param told: called after each step.
+        :param progress: called after each step.
         :returns: whether all epochs are done.
         :raises DivergedError: if the loss is no finite number any more; the last checkpoint is from before.
         """
@@ -192,8 +175,8 @@ class Trainer:
                     loss = self._step()
                     now = time.monotonic()
                     state.seconds = seconds_before + now - started
-                    if told is not None:
-                        told(self._progress(loss, now - started, first_step, images_before))
+                    if progress is not None:
+                        progress(self._progress(loss, now - started, first_step, images_before))
                     if self.processes.any(should_stop()):
                         self._save()
                         return False

@@ -104,7 +104,7 @@ def learner(**changed: Any) -> FineTuningLearner:
         "operating_points": {"balanced": Youden(), "screen": MinSensitivity(0.9)},
         "head": LogisticHeadSpec(),
         "device": "cpu",
-        "told": lambda told: None,
+        "progress": lambda name, progress: None,
         "should_stop": lambda: False,
     }
     return FineTuningLearner(**(facts | changed))

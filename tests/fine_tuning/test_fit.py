@@ -15,8 +15,8 @@ from lusfx.contracts import UNKNOWN  # noqa: E402 - after the skip
 from lusfx.errors import EncoderError, RunInterruptedError, UsageError  # noqa: E402
 from lusfx.fine_tuning.fit import DivergedError, LabelledFrames, calibrated_loss, fit  # noqa: E402
 from lusfx.fine_tuning.frame_units import FrameUnits  # noqa: E402
-from lusfx.fine_tuning.history import EpochProgress  # noqa: E402
 from lusfx.fine_tuning.network import FineTunedNetwork, renew_statistics  # noqa: E402
+from lusfx.fine_tuning.progress import EpochProgress  # noqa: E402
 from lusfx.fine_tuning.settings import FineTuningSettings  # noqa: E402
 from lusfx.metrics import roc_auc  # noqa: E402
 from lusfx.networks.network import NetworkSpec  # noqa: E402
@@ -39,11 +39,11 @@ def striped(n_units: int, seed: int) -> LabelledFrames:
 
 
 def fitted(training: LabelledFrames, held_out: LabelledFrames | None = None, **changed: Any) -> FineTunedNetwork:
-    told, should_stop = changed.pop("told", None), changed.pop("should_stop", lambda: False)
+    progress, should_stop = changed.pop("progress", None), changed.pop("should_stop", lambda: False)
     network_spec = changed.pop("network_spec", NETWORK_SPEC)
     values = {"epochs": 8, "batch_size": 8, "frames_per_step": 2, "lr": 3e-3, "augmentation": "none"} | changed
     settings = FineTuningSettings.complete(values, random_weights=True)
-    return fit(network_spec, training, held_out, settings, told=told, should_stop=should_stop)
+    return fit(network_spec, training, held_out, settings, progress=progress, should_stop=should_stop)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -159,7 +159,7 @@ def test_statistics_are_those_of_the_frames_given() -> None:
 def test_a_run_is_told_of_and_can_be_stopped() -> None:
     told: list[EpochProgress] = []
     with pytest.raises(RunInterruptedError, match="no task model was written"):
-        fitted(striped(16, 0), told=told.append, should_stop=lambda: len(told) == 3)
+        fitted(striped(16, 0), progress=told.append, should_stop=lambda: len(told) == 3)
     assert [(progress.epoch, progress.step, progress.steps, progress.frames) for progress in told] == [
         (1, 1, 16, 16),
         (1, 2, 16, 32),

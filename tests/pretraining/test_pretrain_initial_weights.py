@@ -18,8 +18,8 @@ from lusfx.engine.extraction.extract import extract
 from lusfx.errors import UsageError
 from lusfx.networks.decoded_frames import DecodingProgress
 from lusfx.networks.frame_store import FRAMES_FILE
+from lusfx.pretraining.progress import TrainingProgress
 from lusfx.pretraining.run import PretrainResult, pretrain
-from lusfx.pretraining.trainer import TrainingProgress
 from lusfx.site_key import SECRET_BYTES, SiteKey
 
 KEY = SiteKey(bytes(range(SECRET_BYTES)))
