@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lusfx.calibration import CalibrationMethod, fit_calibration
 from lusfx.contracts import HeadSettings, HeadSpec, OperatingPoint
 from lusfx.engine.samples.samples import Samples
+from lusfx.engine.training.cross_validation import FoldPlace
 from lusfx.engine.training.learner import Candidate, LearntOutcome
 from lusfx.fine_tuning.fit import LabelledFrames, fit
 from lusfx.fine_tuning.frame_units import FrameUnits
@@ -76,7 +77,6 @@ class FineTuningLearner:
     :param device: where it is trained.
     :param progress: called after each step with the name of the network that is trained.
     :param should_stop: asked after each step.
-    :param name: of the network that is trained next; see :meth:`go_on_as`.
     :param fits: a record of each network that was trained.
     """
 
@@ -88,24 +88,22 @@ class FineTuningLearner:
     device: torch.device
     progress: Callable[[str, EpochProgress], None]
     should_stop: Callable[[], bool]
-    name: str = ""
     fits: list[FitRecord] = field(default_factory=list)
 
     @property
     def seed(self) -> int:
         return self.settings.seed
 
-    def go_on_as(self, name: str) -> None:
-        """Say which network is trained next: ``repeat 1 of 1, fold 2 of 5``."""
-        self.name = name
+    def learn_together(
+        self, samples: Samples[FrameUnits], outcomes: Sequence[int], place: FoldPlace
+    ) -> Sequence[FineTunedOutcome]:
+        """Learn outcomes by the network of a fold; see :meth:`fine_tune`."""
+        return self.fine_tune(samples, outcomes, str(place)).outcomes
 
-    def learn_together(self, samples: Samples[FrameUnits], outcomes: Sequence[int]) -> Sequence[FineTunedOutcome]:
-        """Learn outcomes; see :meth:`fine_tune`."""
-        return self.fine_tune(samples, outcomes).outcomes
-
-    def fine_tune(self, samples: Samples[FrameUnits], outcomes: Sequence[int]) -> FineTuned:
+    def fine_tune(self, samples: Samples[FrameUnits], outcomes: Sequence[int], name: str) -> FineTuned:
         """Train one network with an output an outcome, and calibrate each on the patients that were held out.
 
+        :param name: of the network, for its record and while it is trained.
         :raises TrainingRefusedError: if an answer has so few patients that none can be held out.
         """
         targets = samples.targets[:, outcomes]
@@ -120,10 +118,10 @@ class FineTuningLearner:
             held_out,
             self.settings,
             device=self.device,
-            progress=partial(self.progress, self.name),
+            progress=partial(self.progress, name),
             should_stop=self.should_stop,
         )
-        self.fits.append(FitRecord(self.name, network.history, network.best_epoch))
+        self.fits.append(FitRecord(name, network.history, network.best_epoch))
         features = unit_features(network, held_out.units)
         learnt = [
             FineTunedOutcome(network, self._outcome(network, number, features, held_out.targets[:, number]))

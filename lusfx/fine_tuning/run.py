@@ -165,11 +165,8 @@ class _Run:
         learner = self._learner(device)
         self.started = time.monotonic()
         outcomes = range(len(self.card.outcomes))
-        validations = cross_validate_together(
-            learner, samples, outcomes, self.request.n_folds, self.request.n_repeats, learner.go_on_as
-        )
-        learner.go_on_as(FINAL)
-        final = learner.fine_tune(samples, outcomes)
+        validations = cross_validate_together(learner, samples, outcomes, self.request.n_folds, self.request.n_repeats)
+        final = learner.fine_tune(samples, outcomes, FINAL)
         judged = [
             judged_outcome(
                 self.card.outcomes[n], n, final.outcomes[n].learnt, validations[n], samples, self.settings.seed

@@ -230,7 +230,7 @@ class Trainer:
         label = card.name if len(card.outcomes) == 1 else f"{card.name}, {name}"
         n_repeats = self.n_repeats or (N_REPEATS if samples.n_patients < MANY_PATIENTS else 1)
         validation = cross_validate(
-            learner, samples, number, self.n_folds, n_repeats, lambda text: self.progress(f"{label}: {text}")
+            learner, samples, number, self.n_folds, n_repeats, lambda place: self.progress(f"{label}: {place}")
         )
         self.progress(f"{label}: fitting on all patients")
         learnt = learner.learn(samples.take(validation.rows), number)
