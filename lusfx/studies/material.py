@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lusfx.cache import Cache, Store
 from lusfx.contracts import Device
 from lusfx.engine.extraction.extract import ExtractResult, Progress
+from lusfx.networks.decoded_frames import DecodingListener
 from lusfx.networks.network import require_timm
 from lusfx.plugins import Registry
 from lusfx.site_key import SiteKey
@@ -58,7 +59,7 @@ class Material:
         site_key: SiteKey,
         device: Device,
         threads: int,
-        told: Callable[[int, int], None],
+        progress: DecodingListener,
         stop: threading.Event,
     ) -> Material:
         """Settle everything that the config says.
@@ -85,7 +86,7 @@ class Material:
             for plan in tuning:
                 plan.check()
         frozen = None if cache is None else FrozenFeatures(cache, site_key, heads)
-        framed = Framed(out / FRAMES, registry, site_key, told, stop)
+        framed = Framed(out / FRAMES, registry, site_key, progress, stop)
         return cls(config, registry, questions, encoders, heads, tuning, frozen, framed)
 
     @property
@@ -95,12 +96,12 @@ class Material:
         names = {entry.name for way in ways for entry in self.config.encoders_of(way)}
         return [encoder for name, encoder in self.encoders.items() if name in names]
 
-    def extract(self, told: Callable[[Progress], None], stop: threading.Event) -> Iterator[ExtractResult]:
+    def extract(self, progress: Callable[[Progress], None], stop: threading.Event) -> Iterator[ExtractResult]:
         """Encode what the cache lacks, encoder by encoder."""
         assert self.frozen is not None
         for encoder in self.frozen_encoders:
             opened = encoder.open()
-            result = self.frozen.extract(opened, self.registry, told, stop)
+            result = self.frozen.extract(opened, self.registry, progress, stop)
             self.stores[encoder.entry.name] = self.frozen.store(opened)
             if result is not None:
                 yield result

@@ -20,6 +20,7 @@ from lusfx.fine_tuning.fit import DivergedError, LabelledFrames, fit
 from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.fine_tuning.reading import SampleReader, require_pooled_task
 from lusfx.fine_tuning.settings import FineTuningSettings
+from lusfx.networks.decoded_frames import DecodingListener
 from lusfx.networks.initial_weights import InitialWeights
 from lusfx.networks.threads import cpu_threads
 from lusfx.plugins import Registry
@@ -88,13 +89,13 @@ def settings_of(way: FineTuneWay, initial_weights: InitialWeights, seed: int) ->
 class Framed:
     """Frames of the study's labelled clips, decoded once for each size and kept in the study's directory.
 
-    :param told: told how many clips are gone through, and of how many.
+    :param progress: told how many clips are gone through, and of how many.
     """
 
     directory: Path
     registry: Registry
     site_key: SiteKey
-    told: Callable[[int, int], None]
+    progress: DecodingListener
     stop: threading.Event
     _found: dict[tuple[str, str], Tables] = field(default_factory=dict, init=False)
 
@@ -116,15 +117,15 @@ class Framed:
 
     def _read(self, plan: TuningPlan, table: Path) -> Samples[FrameUnits]:
         reader = SampleReader(
-            plan.question.task,
-            table,
-            self.directory,
-            plan.initial_weights.preprocess,
-            plan.way.frames_per_clip,
-            self.registry,
-            self.site_key,
-            self.told,
-            self.stop,
+            task=plan.question.task,
+            table=table,
+            directory=self.directory,
+            spec=plan.initial_weights.preprocess,
+            frames_per_clip=plan.way.frames_per_clip,
+            registry=self.registry,
+            site_key=self.site_key,
+            progress=self.progress,
+            stop=self.stop,
         )
         framed = reader.read()
         if framed is None:
@@ -166,7 +167,16 @@ class TuningJob:
         """
         samples = {table: of.take(rows_of(of, units[table])) for table, of in found.items()}
         of_test = {LOCAL: units[TRAIN], **units}
-        return cls(plan.initial_weights, plan.way, samples, plan.question.outcome, of_test, runs, store, device)
+        return cls(
+            initial_weights=plan.initial_weights,
+            way=plan.way,
+            samples=samples,
+            outcome=plan.question.outcome,
+            units=of_test,
+            runs=runs,
+            store=store,
+            device=device,
+        )
 
     def do(self, run: Run, should_stop: Callable[[], bool]) -> Scores:
         """Train a network on the run's patients and score its test units.
