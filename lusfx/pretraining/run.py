@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,14 +26,17 @@ from lusfx.networks.processes import Processes, processes
 from lusfx.networks.request import called_with
 from lusfx.networks.threads import cpu_threads
 from lusfx.plugins import Registry, load_registry
+from lusfx.pretraining.pairs import ClipFrames
 from lusfx.pretraining.probe import LabelledProbe, open_probe
 from lusfx.pretraining.report import model_card, pretraining_page, training_data
 from lusfx.pretraining.request import PretrainingRequest
 from lusfx.pretraining.result import PretrainResult
 from lusfx.pretraining.settings import PretrainingSettings
-from lusfx.pretraining.trainer import Trainer
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
+
+if TYPE_CHECKING:
+    from lusfx.pretraining.trainer import Trainer
 
 RUN_FILE = "run.json"
 FORMAT = "lusfx-pretraining/1"
@@ -130,7 +133,7 @@ class _Run:
             return self._train(among, network)
 
     def _train(self, among: Processes, network: PretrainingNetwork) -> PretrainResult:
-        from lusfx.pretraining.pairs import ClipFrames
+        from lusfx.pretraining.trainer import Trainer
 
         settings = self.settings
         warnings: list[str] = []
