@@ -28,8 +28,8 @@ from lusfx.config import PreprocessSpec
 from lusfx.encoders import BUNDLED
 from lusfx.encoders.card import WEIGHTS, read_card
 from lusfx.encoders.conversion import make_directory
-from lusfx.fine_tuning.fit import LabelledFrames, fit
-from lusfx.fine_tuning.frame_units import FrameUnits
+from lusfx.fine_tuning.fit import fit
+from lusfx.fine_tuning.frame_units import FrameUnits, LabelledFrames
 from lusfx.fine_tuning.network import renew_statistics
 from lusfx.fine_tuning.progress import EpochProgress
 from lusfx.fine_tuning.settings import FineTuningSettings

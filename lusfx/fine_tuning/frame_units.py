@@ -65,6 +65,17 @@ class FrameUnits:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledFrames:
+    """Units with what is known of them.
+
+    :param targets: ``(n, n_outcomes)`` 0 or 1; anything else is not known, and teaches nothing.
+    """
+
+    units: FrameUnits
+    targets: NDArray[np.int64]
+
+
 def _mapped(file: Path, shape: tuple[int, ...], clips: Sequence[Sequence[Rows]]) -> FrameUnits:
     return FrameUnits(np.memmap(file, np.uint8, "r", shape=shape), clips)
 

@@ -15,8 +15,8 @@ from lusfx.contracts import HeadSettings, HeadSpec, OperatingPoint
 from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.cross_validation import FoldPlace
 from lusfx.engine.training.learner import Candidate, LearntOutcome
-from lusfx.fine_tuning.fit import LabelledFrames, fit
-from lusfx.fine_tuning.frame_units import FrameUnits
+from lusfx.fine_tuning.fit import fit
+from lusfx.fine_tuning.frame_units import FrameUnits, LabelledFrames
 from lusfx.fine_tuning.network import FineTunedNetwork
 from lusfx.fine_tuning.progress import EpochProgress
 from lusfx.fine_tuning.record import FitRecord

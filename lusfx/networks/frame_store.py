@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.durable import FILE_MODE, sync_directory
-from lusfx.networks.files import NetworkError, cannot_write, make_private_directory
+from lusfx.networks.errors import NetworkError
+from lusfx.networks.files import cannot_write, make_private_directory
 
 FRAMES_FILE = "frames.u8"
 INDEX_FILE = "clips.jsonl"

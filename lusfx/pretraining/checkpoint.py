@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lusfx.networks.files import NetworkError, make_private_directory, remove_temporaries, write_whole
+from lusfx.networks.errors import NetworkError
+from lusfx.networks.files import make_private_directory, remove_temporaries, write_whole
 
 if TYPE_CHECKING:
     import torch

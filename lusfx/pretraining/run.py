@@ -18,7 +18,8 @@ from lusfx.backbone import FAMILY
 from lusfx.encoders.conversion import make_directory
 from lusfx.errors import EncoderError, RunInterruptedError, UsageError
 from lusfx.networks.decoded_frames import DecodingProgress, FrameBounds, fill_store
-from lusfx.networks.files import NetworkError, held_alone, make_private_directory, write_whole
+from lusfx.networks.errors import NetworkError
+from lusfx.networks.files import held_alone, make_private_directory, write_whole
 from lusfx.networks.frame_store import FrameStore
 from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
 from lusfx.networks.network import PretrainingNetwork, require_timm

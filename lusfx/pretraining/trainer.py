@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from lusfx.networks.augmentations import AUGMENTATIONS
-from lusfx.networks.files import NetworkError
+from lusfx.networks.errors import DivergedError, NetworkError
 from lusfx.networks.mixed_precision import MixedPrecision
 from lusfx.networks.network import PretrainingNetwork, grey
 from lusfx.networks.optimisers import cosine_with_warmup, make_optimiser
@@ -47,10 +47,6 @@ WATCH_STREAM = 1 << 20
 """Keeps the choice of the watched frames apart from what the seed decides elsewhere."""
 
 Probe = Callable[[PretrainingNetwork], Mapping[str, Mapping[str, float]]]
-
-
-class DivergedError(NetworkError):
-    """The loss became infinite or no number."""
 
 
 @dataclass(slots=True)

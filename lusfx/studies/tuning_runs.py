@@ -16,11 +16,12 @@ import numpy as np
 
 from lusfx.engine.samples.samples import Samples
 from lusfx.errors import RunInterruptedError, TrainingRefusedError, UsageError
-from lusfx.fine_tuning.fit import DivergedError, LabelledFrames, fit
-from lusfx.fine_tuning.frame_units import FrameUnits
+from lusfx.fine_tuning.fit import fit
+from lusfx.fine_tuning.frame_units import FrameUnits, LabelledFrames
 from lusfx.fine_tuning.reading import SampleReader, require_pooled_task
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.networks.decoded_frames import DecodingListener
+from lusfx.networks.errors import DivergedError
 from lusfx.networks.initial_weights import InitialWeights
 from lusfx.networks.threads import cpu_threads
 from lusfx.plugins import Registry

@@ -12,8 +12,7 @@ from lusfx.contracts import UNKNOWN, MinSensitivity, Youden
 from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.cross_validation import cross_validate_together
 from lusfx.errors import LeakError, TrainingRefusedError
-from lusfx.fine_tuning.fit import LabelledFrames
-from lusfx.fine_tuning.frame_units import FrameUnits
+from lusfx.fine_tuning.frame_units import FrameUnits, LabelledFrames
 from lusfx.fine_tuning.history import EpochRecord
 from lusfx.fine_tuning.learner import FineTuningLearner
 from lusfx.fine_tuning.network import FineTunedNetwork

@@ -13,12 +13,14 @@ pytest.importorskip("timm", reason="fine-tuning needs timm")
 
 from lusfx.contracts import UNKNOWN  # noqa: E402 - after the skip
 from lusfx.errors import EncoderError, RunInterruptedError, UsageError  # noqa: E402
-from lusfx.fine_tuning.fit import DivergedError, LabelledFrames, calibrated_loss, fit  # noqa: E402
-from lusfx.fine_tuning.frame_units import FrameUnits  # noqa: E402
+from lusfx.fine_tuning.fit import fit  # noqa: E402
+from lusfx.fine_tuning.frame_units import FrameUnits, LabelledFrames  # noqa: E402
+from lusfx.fine_tuning.losses import calibrated_loss  # noqa: E402
 from lusfx.fine_tuning.network import FineTunedNetwork, renew_statistics  # noqa: E402
 from lusfx.fine_tuning.progress import EpochProgress  # noqa: E402
 from lusfx.fine_tuning.settings import FineTuningSettings  # noqa: E402
 from lusfx.metrics import roc_auc  # noqa: E402
+from lusfx.networks.errors import DivergedError  # noqa: E402
 from lusfx.networks.network import NetworkSpec  # noqa: E402
 from lusfx.networks.threads import cpu_threads  # noqa: E402
 
