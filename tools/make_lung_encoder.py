@@ -34,7 +34,8 @@ from lusfx.fine_tuning.network import renew_statistics
 from lusfx.fine_tuning.progress import EpochProgress
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.networks.augmentations import AUGMENTATIONS
-from lusfx.networks.network import NetworkSpec, PretrainingNetwork, grey
+from lusfx.networks.network import PretrainingNetwork, grey
+from lusfx.networks.network_spec import NetworkSpec
 from lusfx.networks.threads import cpu_threads
 from lusfx.preprocess import FrameTransform, find_beam
 from lusfx.synth import SITES, FrameTruth, simulate

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lusfx.fine_tuning.frame_units import LabelledFrames
-from lusfx.fine_tuning.network import FineTunedNetwork
 from lusfx.fine_tuning.progress import EpochProgress
 from lusfx.fine_tuning.settings import FineTuningSettings
-from lusfx.networks.network import NetworkSpec
+from lusfx.networks.network_spec import NetworkSpec
 
 if TYPE_CHECKING:
     import torch
+
+    from lusfx.fine_tuning.network import FineTunedNetwork
 
 
 def fit(

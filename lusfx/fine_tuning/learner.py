@@ -17,19 +17,20 @@ from lusfx.engine.training.cross_validation import FoldPlace
 from lusfx.engine.training.learner import Candidate, LearntOutcome
 from lusfx.fine_tuning.fit import fit
 from lusfx.fine_tuning.frame_units import FrameUnits, LabelledFrames
-from lusfx.fine_tuning.network import FineTunedNetwork
 from lusfx.fine_tuning.progress import EpochProgress
 from lusfx.fine_tuning.record import FitRecord
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.heads.linear import LogisticHead
 from lusfx.heads.standardiser import Standardiser
 from lusfx.metrics import choose_threshold
-from lusfx.networks.network import NetworkSpec
+from lusfx.networks.network_spec import NetworkSpec
 from lusfx.splits import Fold, check_split, held_out_fold
 from lusfx.task_model import UnitFeatures
 
 if TYPE_CHECKING:
     import torch
+
+    from lusfx.fine_tuning.network import FineTunedNetwork
 
 ONE_IN_HELD_OUT = 5
 """One in so many training patients is held out, for the best epoch, the calibration and the thresholds."""

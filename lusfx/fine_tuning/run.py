@@ -30,7 +30,7 @@ from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.networks.decoded_frames import DecodingProgress
 from lusfx.networks.files import held_alone, make_private_directory
 from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
-from lusfx.networks.network import require_timm
+from lusfx.networks.network_spec import require_timm
 from lusfx.networks.processes import processes
 from lusfx.networks.request import called_with
 from lusfx.networks.threads import cpu_threads

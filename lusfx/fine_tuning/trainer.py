@@ -25,7 +25,8 @@ from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.networks.augmentations import AUGMENTATIONS
 from lusfx.networks.errors import DivergedError
 from lusfx.networks.mixed_precision import MixedPrecision
-from lusfx.networks.network import NetworkSpec, PretrainingNetwork, grey
+from lusfx.networks.network import PretrainingNetwork, grey
+from lusfx.networks.network_spec import NetworkSpec
 from lusfx.networks.optimisers import cosine_with_warmup
 
 WARM_UP_SHARE = 0.1

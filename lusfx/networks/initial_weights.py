@@ -15,7 +15,7 @@ from lusfx.encoders.card import WEIGHTS, parse_weights, read_file
 from lusfx.encoders.directory import DirectoryEncoder
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.errors import UsageError
-from lusfx.networks.network import NetworkSpec
+from lusfx.networks.network_spec import NetworkSpec
 from lusfx.plugins import Registry
 
 DEFAULT_SIZE = 128

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,14 @@ from lusfx.heads.linear import LogisticHeadSpec, LogisticSettings
 from lusfx.metrics import pairs, roc_auc, within_folds
 from lusfx.networks.decoded_frames import DecodingListener, FrameBounds, fill_store
 from lusfx.networks.frame_store import FrameStore
-from lusfx.networks.network import PretrainingNetwork
 from lusfx.plugins import Registry
 from lusfx.pretraining.result import LINEAR, NEIGHBOURS
 from lusfx.site_key import SiteKey
 from lusfx.splits import inner_folds
 from lusfx.tables import read_table
+
+if TYPE_CHECKING:
+    from lusfx.networks.network import PretrainingNetwork
 
 MOST_NEIGHBOURS = 20
 LINEAR_FOLDS = 5

@@ -22,7 +22,7 @@ from lusfx.networks.errors import NetworkError
 from lusfx.networks.files import held_alone, make_private_directory, write_whole
 from lusfx.networks.frame_store import FrameStore
 from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
-from lusfx.networks.network import PretrainingNetwork, require_timm
+from lusfx.networks.network_spec import require_timm
 from lusfx.networks.processes import Processes, processes
 from lusfx.networks.request import called_with
 from lusfx.networks.threads import cpu_threads
@@ -37,6 +37,7 @@ from lusfx.report import write_page
 from lusfx.site_key import SiteKey
 
 if TYPE_CHECKING:
+    from lusfx.networks.network import PretrainingNetwork
     from lusfx.pretraining.trainer import Trainer
 
 RUN_FILE = "run.json"

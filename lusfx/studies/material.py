@@ -12,7 +12,7 @@ from lusfx.cache import Cache, Store
 from lusfx.contracts import Device
 from lusfx.engine.extraction.extract import ExtractResult, Progress
 from lusfx.networks.decoded_frames import DecodingListener
-from lusfx.networks.network import require_timm
+from lusfx.networks.network_spec import require_timm
 from lusfx.plugins import Registry
 from lusfx.site_key import SiteKey
 from lusfx.splits import check_trainable

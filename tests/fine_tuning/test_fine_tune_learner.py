@@ -18,7 +18,7 @@ from lusfx.fine_tuning.learner import FineTuningLearner
 from lusfx.fine_tuning.network import FineTunedNetwork
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.heads.linear import LogisticHeadSpec
-from lusfx.networks.network import NetworkSpec
+from lusfx.networks.network_spec import NetworkSpec
 from lusfx.splits import Fold
 
 N_PATIENTS, CLIPS_EACH = 20, 3

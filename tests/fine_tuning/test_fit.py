@@ -21,7 +21,7 @@ from lusfx.fine_tuning.progress import EpochProgress  # noqa: E402
 from lusfx.fine_tuning.settings import FineTuningSettings  # noqa: E402
 from lusfx.metrics import roc_auc  # noqa: E402
 from lusfx.networks.errors import DivergedError  # noqa: E402
-from lusfx.networks.network import NetworkSpec  # noqa: E402
+from lusfx.networks.network_spec import NetworkSpec  # noqa: E402
 from lusfx.networks.threads import cpu_threads  # noqa: E402
 
 SIZE, N_FRAMES = 64, 3
