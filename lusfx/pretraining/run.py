@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,7 @@ class _Run:
     registry: Registry
     stop: threading.Event
     deadline: float | None
+    warnings: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, request: PretrainingRequest) -> _Run:
@@ -138,8 +139,7 @@ class _Run:
         from lusfx.pretraining.trainer import Trainer
 
         settings = self.settings
-        warnings: list[str] = []
-        store, probe = self._decode_sources(warnings) if among.is_first else (None, None)
+        store, probe = self._decode_sources() if among.is_first else (None, None)
         if among.any(among.is_first and store is None):
             raise RunInterruptedError(
                 "stopped before training began; what was decoded is kept, and the same command goes on"
@@ -158,7 +158,7 @@ class _Run:
             checkpoint_s=CHECKPOINT_S,
         )
         finished = trainer.finished or trainer.run(self._should_stop, self.request.progress)
-        result = self._result(trainer, store, warnings, finished)
+        result = self._sum_up(trainer, store, finished)
         if among.is_first:
             self._write(result, network, probe)
         among.barrier()
@@ -192,14 +192,14 @@ class _Run:
             "seed": settings.seed,
         }
 
-    def _decode_sources(self, warnings: list[str]) -> tuple[FrameStore | None, LabelledProbe | None]:
+    def _decode_sources(self) -> tuple[FrameStore | None, LabelledProbe | None]:
         """Decode the frames of the sources and of the probe; nothing comes back if the run was stopped meanwhile."""
         site_key, stop = self.request.site_key or SiteKey.load(), _Stop(self._should_stop)
         # A probe's task that no plugin has is refused before anything is decoded.
         task = None if self.probe is None else self.registry.task(self.probe[1])
         store = FrameStore(self.out / FRAMES, self._store_spec(), self.settings.size)
         if store.n_dropped:
-            warnings.append(f"{store.n_dropped} entries of the frame store were damaged and have been made again")
+            self.warnings.append(f"{store.n_dropped} entries of the frame store were damaged and have been made again")
         complete = fill_store(
             store,
             [Path(source) for source in self.request.sources],
@@ -234,14 +234,14 @@ class _Run:
         if self.request.progress is not None:
             self.request.progress(DecodingProgress(done, found))
 
-    def _result(self, trainer: Trainer, store: FrameStore, warnings: list[str], finished: bool) -> PretrainResult:
+    def _sum_up(self, trainer: Trainer, store: FrameStore, finished: bool) -> PretrainResult:
         state = trainer.state
         if trainer.n_damaged_checkpoints:
-            warnings.append(
+            self.warnings.append(
                 f"{trainer.n_damaged_checkpoints} checkpoints were damaged; the run went on from the one before them"
             )
         if trainer.batch_size < self.settings.batch_size:
-            warnings.append(
+            self.warnings.append(
                 f"the clips give {trainer.batch_size} pairs an epoch, which is less than a batch was to have"
             )
         result = PretrainResult(
@@ -255,10 +255,10 @@ class _Run:
             has_encoder=False,
             images=state.images,
             seconds=state.seconds,
-            warnings=warnings,
+            warnings=self.warnings,
         )
         if result.collapsed:
-            warnings.append(
+            self.warnings.append(
                 "the run has collapsed: the encoder says almost the same of every frame. Lower --lr, lengthen "
                 "--warmup-epochs, or try another --method, in another --out"
             )

@@ -184,7 +184,14 @@ class _Study:
         self.warnings += [f"{n_refused} draws were left out, as a training was refused: {why}" for why in refused[:1]]
         rows = study_rows(cells, self.config)
         result = StudyResult(
-            plan, self.out, rows, len(plan.runs), n_done, n_done - n_found, n_missing, list(self.warnings)
+            plan=plan,
+            out=self.out,
+            rows=rows,
+            n_runs=len(plan.runs),
+            n_done=n_done,
+            n_new=n_done - n_found,
+            n_cells_missing=n_missing,
+            warnings=list(self.warnings),
         )
         write_record(self.out, self.config, self.material, plan)
         write_outputs(result)
