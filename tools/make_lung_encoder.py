@@ -28,13 +28,14 @@ from lusfx.config import PreprocessSpec
 from lusfx.encoders import BUNDLED
 from lusfx.encoders.card import WEIGHTS, read_card
 from lusfx.encoders.conversion import make_directory
-from lusfx.fine_tuning.fit import LabelledFrames, fit
-from lusfx.fine_tuning.frame_units import FrameUnits
-from lusfx.fine_tuning.history import EpochProgress
+from lusfx.fine_tuning.fit import fit
+from lusfx.fine_tuning.frame_units import FrameUnits, LabelledFrames
 from lusfx.fine_tuning.network import renew_statistics
+from lusfx.fine_tuning.progress import EpochProgress
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.networks.augmentations import AUGMENTATIONS
-from lusfx.networks.network import Beginning, PretrainingNetwork, grey
+from lusfx.networks.network import PretrainingNetwork, grey
+from lusfx.networks.network_spec import NetworkSpec
 from lusfx.networks.threads import cpu_threads
 from lusfx.preprocess import FrameTransform, find_beam
 from lusfx.synth import SITES, FrameTruth, simulate
@@ -160,16 +161,16 @@ def trained(
     """The network that was trained, each frame a unit of its own; and its last epoch's mean loss."""
     imagenet = BUNDLED / "efficientnet-lite0"
     identity = read_card(imagenet).identity
-    beginning = Beginning(ARCHITECTURE, SIZE, imagenet / WEIGHTS, (identity.mean, identity.std))
+    network_spec = NetworkSpec(ARCHITECTURE, SIZE, imagenet / WEIGHTS, (identity.mean, identity.std))
     units = FrameUnits(frames, [[np.array([row])] for row in range(len(frames))])
     started = time.monotonic()
 
-    def told(progress: EpochProgress) -> None:
+    def report(progress: EpochProgress) -> None:
         rate = progress.frames / (time.monotonic() - started)
         text = f"epoch {progress.epoch} of {progress.epochs}, step {progress.step} of {progress.steps}"
         tell(f"training: {text}, loss {progress.loss:.3f}, {rate:.0f} frames/s", progress.step % 100 == 0)
 
-    network = fit(beginning, LabelledFrames(units, targets), None, settings, told=told)
+    network = fit(network_spec, LabelledFrames(units, targets), None, settings, progress=report)
     # Statistics of clear simulated frames would not be those of patients' frames; those of degraded ones are nearer.
     renew_statistics(network.backbone, degraded_batches(frames, settings.seed))
     return network.backbone, network.history[-1].training_loss

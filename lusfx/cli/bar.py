@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ParamSpec
 
-Told = ParamSpec("Told")
-"""What an engine tells of its progress."""
+ProgressArgs = ParamSpec("ProgressArgs")
+"""What a run reports its progress with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class Stand:
 
 
 @contextmanager
-def bar(stand: Callable[Told, Stand], is_wanted: bool = True) -> Iterator[Callable[Told, None] | None]:
+def bar(stand: Callable[ProgressArgs, Stand], is_wanted: bool = True) -> Iterator[Callable[ProgressArgs, None] | None]:
     """A bar on a terminal; nothing in a pipe, or where none is wanted.
 
-    :param stand: what the engine's report of its progress means.
+    :param stand: what the run's report of its progress means.
     """
     if not is_wanted or not sys.stderr.isatty():
         yield None
@@ -53,11 +53,10 @@ def bar(stand: Callable[Told, Stand], is_wanted: bool = True) -> Iterator[Callab
         shown.add_task("", total=None, said="", left="")
         (task,) = shown.tasks
 
-        def show(*told: Told.args, **named: Told.kwargs) -> None:
-            now = stand(*told, **named)
-            if (
-                now.stage != task.description or now.done < task.completed
-            ):  # another stage, or the same of something else
+        def show(*progress: ProgressArgs.args, **named: ProgressArgs.kwargs) -> None:
+            now = stand(*progress, **named)
+            # Another stage, or the same of something else.
+            if now.stage != task.description or now.done < task.completed:
                 shown.reset(task.id, description=now.stage)
             shown.update(task.id, total=now.of, completed=now.done, said=now.said)
             left_s = task.time_remaining if now.seconds_left is None else now.seconds_left

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import network_options, terminal
 from lusfx.cli.bar import Stand, bar
 from lusfx.cli.field_options import field_options
+from lusfx.fine_tuning.request import FineTuningRequest
 from lusfx.fine_tuning.settings import FineTuningSettings
 
 if TYPE_CHECKING:
-    from lusfx.calibration import CalibrationMethod
-    from lusfx.contracts import Device
-    from lusfx.fine_tuning.run import FineTuningProgress
+    from lusfx.fine_tuning.progress import FineTuningProgress
     from lusfx.networks.decoded_frames import DecodingProgress
-
-RANDOM = "random"
 
 
 @click.command(name="fine-tune", short_help="Train an encoder on a task end to end.")
@@ -34,21 +30,13 @@ RANDOM = "random"
     "--encoder", help="Encoder to begin with, a name or a directory.  [default: lung-lite0, unless --architecture]"
 )
 @click.option("--architecture", help="Backbone to begin with, by timm's name, in place of an encoder.")
-@click.option(
-    "--layer",
-    help="Layer of the architecture that gives the embedding: a module with a feature map, of which the mean is taken.  "
-    "[default: global-pool, the whole network]",
-)
-@click.option("--weights", help="Safetensors file of the architecture's weights, or 'random'.  [default: random]")
-@click.option(
-    "--size",
-    type=click.IntRange(32, 1024),
-    help="Side of the frames in pixels.  [default: the encoder's own; 128 for an architecture]",
-)
+@network_options.layer_option
+@network_options.weights_option
+@network_options.size_option(1024)
 @click.option(
     "--frames-per-clip",
     type=click.IntRange(min=1),
-    default=32,
+    default=FineTuningRequest.frames_per_clip,
     show_default=True,
     help="Frames kept of a clip, evenly spaced.",
 )
@@ -56,15 +44,23 @@ RANDOM = "random"
 @click.option(
     "--calibration",
     type=click.Choice(["none", "platt", "isotonic"]),
-    default="platt",
+    default=FineTuningRequest.calibration,
     show_default=True,
     help="How scores become probabilities; fitted on patients that were held out.",
 )
-@click.option("--folds", type=click.IntRange(2, 50), default=5, show_default=True, help="Cross-validation folds.")
+@click.option(
+    "--folds",
+    "n_folds",
+    type=click.IntRange(2, 50),
+    default=FineTuningRequest.n_folds,
+    show_default=True,
+    help="Cross-validation folds.",
+)
 @click.option(
     "--repeats",
+    "n_repeats",
     type=click.IntRange(1, 100),
-    default=1,
+    default=FineTuningRequest.n_repeats,
     show_default=True,
     help="Cross-validations with other folds.",
 )
@@ -75,34 +71,9 @@ RANDOM = "random"
     help="Directory that keeps the decoded frames for the next run.  [default: a temporary one beside --out]",
 )
 @terminal.device_option
-@click.option(
-    "--threads",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="CPU threads; 0 for one or all, whichever a short trial finds faster.",
-)
+@network_options.threads_option
 @terminal.json_option
-def command(
-    task: str,
-    labels: Path,
-    out: Path,
-    encoder: str | None,
-    architecture: str | None,
-    layer: str | None,
-    weights: str | None,
-    size: int | None,
-    frames_per_clip: int,
-    calibration: CalibrationMethod,
-    folds: int,
-    repeats: int,
-    licence: str | None,
-    work: Path | None,
-    device: Device,
-    threads: int,
-    as_json: bool,
-    **settings: Any,
-) -> None:
+def command(as_json: bool, **request: Any) -> None:
     """Train an encoder and a linear layer on it end to end for TASK, on the clips of a label table. No cache is needed.
 
     The whole procedure (training, its best epoch, calibration, thresholds) is judged by cross-validation in which no patient
@@ -114,27 +85,7 @@ def command(
     from lusfx.fine_tuning.run import fine_tune
 
     with terminal.stop_on_signal() as stop, bar(_stand) as progress:
-        result = fine_tune(
-            task,
-            labels,
-            out,
-            encoder=encoder,
-            architecture=architecture,
-            layer=layer,
-            weights=None if weights in (None, RANDOM) else Path(weights),
-            size=size,
-            frames_per_clip=frames_per_clip,
-            calibration=calibration,
-            n_folds=folds,
-            n_repeats=repeats,
-            licence=licence,
-            work=work,
-            device=device,
-            threads=threads,
-            progress=progress,
-            stop=stop,
-            **settings,
-        )
+        result = fine_tune(**request, progress=progress, stop=stop)
     if as_json:
         terminal.print_json(result.as_dict())
         return
@@ -143,17 +94,17 @@ def command(
     click.echo(result.summary())
 
 
-def _stand(told: DecodingProgress | FineTuningProgress) -> Stand:
+def _stand(progress: DecodingProgress | FineTuningProgress) -> Stand:
     from lusfx.networks.decoded_frames import DecodingProgress
 
-    if isinstance(told, DecodingProgress):
-        return Stand("decode", told.done, told.found, "clips")
-    training = told.training
-    where = f"{told.name}, epoch {training.epoch}/{training.epochs}"
+    if isinstance(progress, DecodingProgress):
+        return Stand("decode", progress.done, progress.found, "clips")
+    training = progress.training
+    where = f"{progress.name}, epoch {training.epoch}/{training.epochs}"
     return Stand(
         "train",
-        training.steps * (told.number - 1) + training.step,
-        training.steps * told.n_networks,
-        f"steps  {where}  loss {training.loss:.3g}  {told.frames_per_s:.0f} frames/s",
-        told.seconds_left,
+        training.steps * (progress.number - 1) + training.step,
+        training.steps * progress.n_networks,
+        f"steps  {where}  loss {training.loss:.3g}  {progress.frames_per_s:.0f} frames/s",
+        progress.seconds_left,
     )

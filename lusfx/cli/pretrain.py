@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import network_options, terminal
 from lusfx.cli.bar import Stand, bar
 from lusfx.cli.field_options import field_options
-from lusfx.pretraining.settings import PretrainingSettings
+from lusfx.pretraining.settings import FROM_INITIAL_WEIGHTS, PretrainingSettings
 
 if TYPE_CHECKING:
-    from lusfx.contracts import Device
     from lusfx.networks.decoded_frames import DecodingProgress
-    from lusfx.pretraining.trainer import TrainingProgress
-
-RANDOM = "random"
-OF_BEGINNING = ("architecture", "layer", "weights_sha256", "normalisation", "size")
-"""Settings that follow from what a run begins with."""
+    from lusfx.pretraining.progress import TrainingProgress
 
 
 @click.command(name="pretrain", short_help="Pretrain an encoder on clips without labels.")
@@ -35,26 +29,12 @@ OF_BEGINNING = ("architecture", "layer", "weights_sha256", "normalisation", "siz
     help="Backbone to begin with, by timm's name, in place of an encoder.  "
     f"[default: {PretrainingSettings.model_fields['architecture'].default}]",
 )
-@click.option(
-    "--layer",
-    help="Layer of the architecture that gives the embedding: a module with a feature map, of which the mean is taken.  "
-    f"[default: {PretrainingSettings.model_fields['layer'].default}, the whole network]",
-)
-@click.option("--weights", help="Safetensors file of the architecture's weights, or 'random'.  [default: random]")
-@click.option(
-    "--size",
-    type=click.IntRange(32, 512),
-    help="Side of the frames in pixels.  [default: the encoder's own; 128 for an architecture]",
-)
-@field_options(PretrainingSettings, leave_out=OF_BEGINNING)
+@network_options.layer_option
+@network_options.weights_option
+@network_options.size_option(512)
+@field_options(PretrainingSettings, leave_out=FROM_INITIAL_WEIGHTS)
 @terminal.device_option
-@click.option(
-    "--threads",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="CPU threads; 0 for one or all, whichever a short trial finds faster.",
-)
+@network_options.threads_option
 @click.option("--minutes", type=click.FloatRange(min=0), help="Stop after so long; the same command goes on.")
 @click.option("--probe", type=terminal.FILE, help="Label table for the probe after each epoch; no label is trained on.")
 @click.option("--probe-task", help="Task that reads the probe's labels.")
@@ -63,24 +43,7 @@ OF_BEGINNING = ("architecture", "layer", "weights_sha256", "normalisation", "siz
     "--licence", help="Licence of the weights, for the model card.  [default: that of the encoder it began as]"
 )
 @terminal.json_option
-def command(
-    sources: tuple[Path, ...],
-    out: Path,
-    encoder: str | None,
-    architecture: str | None,
-    layer: str | None,
-    weights: str | None,
-    size: int | None,
-    device: Device,
-    threads: int,
-    minutes: float | None,
-    probe: Path | None,
-    probe_task: str | None,
-    name: str | None,
-    licence: str | None,
-    as_json: bool,
-    **settings: Any,
-) -> None:
+def command(as_json: bool, **request: Any) -> None:
     """Pretrain an encoder on clips without labels, for 'extract --encoder OUT/encoder'.
 
     SOURCES are as for 'extract'. Frames are decoded once and kept below --out. A run that was stopped, by --minutes, Ctrl-C or
@@ -92,25 +55,7 @@ def command(
     from lusfx.pretraining.run import pretrain
 
     with terminal.stop_on_signal() as stop, bar(_stand, _is_first()) as progress:
-        result = pretrain(
-            sources,
-            out,
-            encoder=encoder,
-            architecture=architecture,
-            layer=layer,
-            weights=None if weights in (None, RANDOM) else Path(weights),
-            size=size,
-            probe=probe,
-            probe_task=probe_task,
-            name=name,
-            licence=licence,
-            device=device,
-            threads=threads,
-            minutes=minutes,
-            progress=progress,
-            stop=stop,
-            **settings,
-        )
+        result = pretrain(**request, progress=progress, stop=stop)
     if _is_first():
         if as_json:
             terminal.print_json(result.as_dict())
@@ -126,10 +71,10 @@ def _is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _stand(told: DecodingProgress | TrainingProgress) -> Stand:
+def _stand(progress: DecodingProgress | TrainingProgress) -> Stand:
     from lusfx.networks.decoded_frames import DecodingProgress
 
-    if isinstance(told, DecodingProgress):
-        return Stand("decode", told.done, told.found, "clips")
-    said = f"steps  epoch {told.epoch}/{told.epochs}  loss {told.loss:.4g}  {told.images_per_s:.0f} images/s"
-    return Stand("train", told.step, told.steps, said, told.seconds_left)
+    if isinstance(progress, DecodingProgress):
+        return Stand("decode", progress.done, progress.found, "clips")
+    said = f"steps  epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.4g}  {progress.images_per_s:.0f} images/s"
+    return Stand("train", progress.step, progress.steps, said, progress.seconds_left)

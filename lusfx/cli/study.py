@@ -92,12 +92,12 @@ def command(
     click.echo(result.summary())
 
 
-def _stand(told: Progress | DecodingProgress | RunsDone) -> Stand:
+def _stand(progress: Progress | DecodingProgress | RunsDone) -> Stand:
     from lusfx.engine.extraction.extract import Progress
     from lusfx.networks.decoded_frames import DecodingProgress
 
-    if isinstance(told, Progress):
-        return Stand("encode", told.settled, told.found, "clips")
-    if isinstance(told, DecodingProgress):
-        return Stand("decode", told.done, told.found, "clips")
-    return Stand("train", told.done, told.of, "runs")
+    if isinstance(progress, Progress):
+        return Stand("encode", progress.settled, progress.found, "clips")
+    if isinstance(progress, DecodingProgress):
+        return Stand("decode", progress.done, progress.found, "clips")
+    return Stand("train", progress.done, progress.of, "runs")

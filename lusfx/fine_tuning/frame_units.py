@@ -49,8 +49,8 @@ class FrameUnits:
         """The same units with at most so many frames a clip, evenly spaced."""
         return replace(self, clips=[[evenly(rows, frames_per_clip) for rows in unit] for unit in self.clips])
 
-    def drawn(self, unit: int, n: int, generator: np.random.Generator) -> Rows:
-        """Positions of ``n`` frames of a unit at random, ``(n,)``; as many from each of its clips as can be.
+    def draw(self, unit: int, n: int, generator: np.random.Generator) -> Rows:
+        """Draw ``n`` frames of a unit at random: their positions, ``(n,)``; as many from each of its clips as can be.
 
         No frame is drawn twice unless its clip has too few.
         """
@@ -63,6 +63,17 @@ class FrameUnits:
                 if count
             ]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFrames:
+    """Units with what is known of them.
+
+    :param targets: ``(n, n_outcomes)`` 0 or 1; anything else is not known, and teaches nothing.
+    """
+
+    units: FrameUnits
+    targets: NDArray[np.int64]
 
 
 def _mapped(file: Path, shape: tuple[int, ...], clips: Sequence[Sequence[Rows]]) -> FrameUnits:

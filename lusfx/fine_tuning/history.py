@@ -15,21 +15,3 @@ class EpochRecord:
 
     training_loss: float
     validation_loss: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class EpochProgress:
-    """How far a fine-tuning is.
-
-    :param epoch: from 1.
-    :param step: of all epochs together.
-    :param loss: of the last step.
-    :param frames: trained on so far.
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    frames: int

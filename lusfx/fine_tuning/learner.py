@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,22 +13,24 @@ from numpy.typing import NDArray
 from lusfx.calibration import CalibrationMethod, fit_calibration
 from lusfx.contracts import HeadSettings, HeadSpec, OperatingPoint
 from lusfx.engine.samples.samples import Samples
+from lusfx.engine.training.cross_validation import FoldPlace
 from lusfx.engine.training.learner import Candidate, LearntOutcome
-from lusfx.fine_tuning.fit import LabelledFrames, fit
-from lusfx.fine_tuning.frame_units import FrameUnits
-from lusfx.fine_tuning.history import EpochProgress
-from lusfx.fine_tuning.network import FineTunedNetwork
+from lusfx.fine_tuning.fit import fit
+from lusfx.fine_tuning.frame_units import FrameUnits, LabelledFrames
+from lusfx.fine_tuning.progress import EpochProgress
 from lusfx.fine_tuning.record import FitRecord
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.heads.linear import LogisticHead
 from lusfx.heads.standardiser import Standardiser
 from lusfx.metrics import choose_threshold
-from lusfx.networks.network import Beginning
+from lusfx.networks.network_spec import NetworkSpec
 from lusfx.splits import Fold, check_split, held_out_fold
 from lusfx.task_model import UnitFeatures
 
 if TYPE_CHECKING:
     import torch
+
+    from lusfx.fine_tuning.network import FineTunedNetwork
 
 ONE_IN_HELD_OUT = 5
 """One in so many training patients is held out, for the best epoch, the calibration and the thresholds."""
@@ -73,38 +76,35 @@ class FineTuningLearner:
 
     :param head: the kind of head that the outputs become: ``logistic``.
     :param device: where it is trained.
-    :param told: called after each step.
+    :param progress: called after each step with the name of the network that is trained.
     :param should_stop: asked after each step.
-    :param name: of the network that is trained next; see :meth:`go_on_as`.
     :param fits: a record of each network that was trained.
     """
 
-    beginning: Beginning
+    network_spec: NetworkSpec
     settings: FineTuningSettings
     calibration: CalibrationMethod
     operating_points: Mapping[str, OperatingPoint]
     head: HeadSpec
     device: torch.device
-    told: Callable[[EpochProgress], None]
+    progress: Callable[[str, EpochProgress], None]
     should_stop: Callable[[], bool]
-    name: str = ""
     fits: list[FitRecord] = field(default_factory=list)
 
     @property
     def seed(self) -> int:
         return self.settings.seed
 
-    def go_on_as(self, name: str) -> None:
-        """Say which network is trained next: ``repeat 1 of 1, fold 2 of 5``."""
-        self.name = name
+    def learn_together(
+        self, samples: Samples[FrameUnits], outcomes: Sequence[int], place: FoldPlace
+    ) -> Sequence[FineTunedOutcome]:
+        """Learn outcomes by the network of a fold; see :meth:`fine_tune`."""
+        return self.fine_tune(samples, outcomes, str(place)).outcomes
 
-    def learn_together(self, samples: Samples[FrameUnits], outcomes: Sequence[int]) -> Sequence[FineTunedOutcome]:
-        """Learn outcomes; see :meth:`fine_tune`."""
-        return self.fine_tune(samples, outcomes).outcomes
-
-    def fine_tune(self, samples: Samples[FrameUnits], outcomes: Sequence[int]) -> FineTuned:
+    def fine_tune(self, samples: Samples[FrameUnits], outcomes: Sequence[int], name: str) -> FineTuned:
         """Train one network with an output an outcome, and calibrate each on the patients that were held out.
 
+        :param name: of the network, for its record and while it is trained.
         :raises TrainingRefusedError: if an answer has so few patients that none can be held out.
         """
         targets = samples.targets[:, outcomes]
@@ -114,15 +114,15 @@ class FineTuningLearner:
             LabelledFrames(samples.units.take(rows), targets[rows]) for rows in (fold.train, fold.test)
         )
         network = fit(
-            self.beginning,
+            self.network_spec,
             training,
             held_out,
             self.settings,
             device=self.device,
-            told=self.told,
+            progress=partial(self.progress, name),
             should_stop=self.should_stop,
         )
-        self.fits.append(FitRecord(self.name, network.history, network.best_epoch))
+        self.fits.append(FitRecord(name, network.history, network.best_epoch))
         features = unit_features(network, held_out.units)
         learnt = [
             FineTunedOutcome(network, self._outcome(network, number, features, held_out.targets[:, number]))

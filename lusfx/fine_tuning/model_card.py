@@ -13,7 +13,7 @@ from lusfx.task_model import TaskCard
 
 if TYPE_CHECKING:
     from lusfx.fine_tuning.settings import FineTuningSettings
-    from lusfx.networks.beginning import NamedBeginning
+    from lusfx.networks.initial_weights import InitialWeights
 
 AUGMENTATIONS = {
     "ultrasound": "the ultrasound-preserving pipeline (VanBerlo et al. 2025, arXiv 2504.07904)",
@@ -43,18 +43,18 @@ def model_card(
     licence: str,
     card: TaskCard,
     samples: Samples[FrameUnits],
-    beginning: NamedBeginning,
+    initial_weights: InitialWeights,
     settings: FineTuningSettings,
 ) -> str:
     """``MODEL_CARD.md`` of the encoder: data, licence, method, limits."""
     return encoder_model_card(
         name,
         [
-            f"An encoder of lung ultrasound frames: {beginning.network.architecture} of timm, fine-tuned end to end by `lusfx` "
-            f"for task {card.name}: {card.question}"
+            f"An encoder of lung ultrasound frames: {initial_weights.network.architecture} of timm, fine-tuned end to end by "
+            f"`lusfx` for task {card.name}: {card.question}"
         ],
-        data=f"{training_data(card, samples)}. Frames are grey, cut to the beam, {beginning.preprocess.size} px. One patient "
-        f"in five was held out to choose the epoch. Training began with {beginning.weights}.",
+        data=f"{training_data(card, samples)}. Frames are grey, cut to the beam, {initial_weights.preprocess.size} px. One "
+        f"patient in five was held out to choose the epoch. Training began with {initial_weights.origin}.",
         licence=f"whoever ran the training, or by the encoder that it began as: {licence}",
         method="Binary cross-entropy of each outcome from one linear layer on the mean embedding of some frames of a clip; "
         f"AdamW; frames augmented by {AUGMENTATIONS[settings.augmentation]}.",

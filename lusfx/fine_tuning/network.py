@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lusfx.fine_tuning.frame_units import FrameUnits
 from lusfx.fine_tuning.history import EpochRecord
 from lusfx.networks.network import PretrainingNetwork, grey
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,9 +63,6 @@ def renew_statistics(backbone: PretrainingNetwork, batches: Iterable[NDArray[np.
 
     :param batches: ``(n, size, size)`` each, n >= 2.
     """
-    import torch
-    from torch.nn.modules.batchnorm import _BatchNorm
-
     layers = [
         layer for layer in backbone.module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats
     ]

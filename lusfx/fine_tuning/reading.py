@@ -24,7 +24,7 @@ from lusfx.engine.samples.labels import (
 from lusfx.engine.samples.samples import Samples
 from lusfx.errors import TrainingRefusedError, UsageError
 from lusfx.fine_tuning.frame_units import FrameUnits
-from lusfx.networks.decoded_frames import NOT_ASSESSABLE, DecodedClip, FrameBounds, Told, fill_store
+from lusfx.networks.decoded_frames import NOT_ASSESSABLE, DecodedClip, DecodingListener, FrameBounds, fill_store
 from lusfx.networks.frame_store import FrameStore
 from lusfx.plugins import Registry
 from lusfx.site_key import SiteKey
@@ -74,7 +74,7 @@ class SampleReader:
     :param directory: of frames; those of the same table, clips and preparation are found again there.
     :param spec: how frames are prepared.
     :param frames_per_clip: kept at most, evenly spaced.
-    :param told: told how many clips are gone through, and of how many.
+    :param progress: told how many clips are gone through, and of how many.
     """
 
     task: Task
@@ -84,7 +84,7 @@ class SampleReader:
     frames_per_clip: int
     registry: Registry
     site_key: SiteKey
-    told: Told | None
+    progress: DecodingListener | None
     stop: threading.Event
 
     def read(self) -> FramedSamples | None:
@@ -142,7 +142,7 @@ class SampleReader:
             seed=0,
             wanted=lambda source: source.path in places,
             refusal=lambda clip: _refusal(abstain, clip),
-            told=self.told,
+            told=self.progress,
             stop=self.stop,
         )
         return store if complete else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,25 +13,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lusfx.calibration import CalibrationMethod
 from lusfx.config import FeatureSpec
-from lusfx.contracts import Device, Pooling, Task, check_task
+from lusfx.contracts import Pooling, Task, check_task
 from lusfx.encoders.conversion import make_directory
 from lusfx.engine.training.cross_validation import cross_validate_together
-from lusfx.engine.training.judging import check_samples, figures_of_task, judged_outcome, novelty_of, saved
-from lusfx.engine.training.result import TrainingResult
-from lusfx.errors import RunInterruptedError, UsageError
-from lusfx.fine_tuning.history import EpochProgress
+from lusfx.engine.training.judging import check_samples, figures_of_task, judged_outcome, novelty_of, save_model
+from lusfx.engine.training.result import OutcomeResult, TrainingResult
+from lusfx.errors import RunInterruptedError
 from lusfx.fine_tuning.learner import FineTuned, FineTuningLearner, unit_features
 from lusfx.fine_tuning.model_card import model_card, training_data
+from lusfx.fine_tuning.progress import EpochProgress, FineTuningProgress
 from lusfx.fine_tuning.reading import FramedSamples, SampleReader, require_pooled_task
 from lusfx.fine_tuning.record import FineTuningRecord
-from lusfx.fine_tuning.settings import Augmentation, FineTuningSettings
-from lusfx.networks.beginning import NamedBeginning, choose_beginning
+from lusfx.fine_tuning.request import FineTuningRequest
+from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.networks.decoded_frames import DecodingProgress
 from lusfx.networks.files import held_alone, make_private_directory
-from lusfx.networks.network import require_timm
+from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
+from lusfx.networks.network_spec import require_timm
 from lusfx.networks.processes import processes
+from lusfx.networks.request import called_with
 from lusfx.networks.threads import cpu_threads
 from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey
@@ -46,58 +47,8 @@ LICENCE_NOT_STATED = "not stated"
 FINAL = "all patients"
 
 
-@dataclass(frozen=True, slots=True)
-class FineTuningProgress:
-    """How far a run is.
-
-    :param name: which network is trained: ``repeat 1 of 1, fold 2 of 5``.
-    :param number: of the network, from 1; ``n_networks`` are there in all.
-    :param training: of this network.
-    :param frames_per_s: trained on a second, since the first step of the run.
-    :param seconds_left: of the whole run.
-    """
-
-    name: str
-    number: int
-    n_networks: int
-    training: EpochProgress
-    frames_per_s: float
-    seconds_left: float
-
-
-Told = Callable[[DecodingProgress | FineTuningProgress], None]
-
-
-def fine_tune(
-    task: str | Task,
-    labels: Path | str,
-    out: Path | str,
-    *,
-    encoder: str | None = None,
-    architecture: str | None = None,
-    layer: str | None = None,
-    weights: Path | None = None,
-    size: int | None = None,
-    epochs: int = 20,
-    batch_size: int = 16,
-    frames_per_step: int = 4,
-    frames_per_clip: int = 32,
-    lr: float = 1e-3,
-    backbone_lr: float | None = None,
-    weight_decay: float = 0.01,
-    augmentation: Augmentation = "ultrasound",
-    calibration: CalibrationMethod = "platt",
-    n_folds: int = 5,
-    n_repeats: int = 1,
-    seed: int = 0,
-    licence: str | None = None,
-    work: Path | None = None,
-    device: Device = "auto",
-    threads: int = 0,
-    site_key: SiteKey | None = None,
-    progress: Told | None = None,
-    stop: threading.Event | None = None,
-) -> TrainingResult:
+@called_with(FineTuningRequest)
+def fine_tune(request: FineTuningRequest) -> TrainingResult:
     """Train an encoder and a linear layer on it, end to end, on the clips of a label table; no cache is needed.
 
     :param task: task, or the name of one that a plugin provides; about clips or exams, and not aggregated from frames.
@@ -123,49 +74,12 @@ def fine_tune(
     :raises RunInterruptedError: if the run was stopped.
     :raises MissingExtraError: without the extra ``timm``.
     """
-    if n_folds < 2 or n_repeats < 1:
-        raise UsageError("a cross-validation has at least 2 folds and 1 repeat")
-    if frames_per_clip < 1:
-        raise UsageError("frames-per-clip: at least one frame of a clip is needed")
-    registry = load_registry()
-    asked = registry.task(task) if isinstance(task, str) else task
-    check_task(asked)
-    require_pooled_task(asked)
-    check_replaceable(Path(out))
-    beginning = choose_beginning(encoder, architecture, weights, size, registry, layer=layer)
-    settings = FineTuningSettings.complete(
-        {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "frames_per_step": frames_per_step,
-            "lr": lr,
-            "backbone_lr": backbone_lr,
-            "weight_decay": weight_decay,
-            "augmentation": augmentation,
-            "seed": seed,
-        },
-        beginning.random,
-    )
-    require_timm("fine-tuning")
-    beginning.network.backbone(seed)  # an unknown architecture or weights that do not fit are told before any work
-    run = _Run(
-        asked,
-        TaskCard.of(asked, POOLING),
-        Path(labels),
-        Path(out),
-        beginning,
-        settings,
-        frames_per_clip,
-        calibration,
-        n_folds,
-        n_repeats,
-        licence or beginning.licence or LICENCE_NOT_STATED,
-        registry,
-        site_key or SiteKey.load(),
-        progress or (lambda told: None),
-        stop or threading.Event(),
-    )
-    with _work_directory(work, Path(out)) as directory, processes(device) as among, cpu_threads(threads):
+    run = _Run.of(request)
+    with (
+        _work_directory(request.work, run.out) as directory,
+        processes(request.device) as among,
+        cpu_threads(request.threads),
+    ):
         return run.run(directory, among.device)
 
 
@@ -184,50 +98,93 @@ def _work_directory(named: Path | None, out: Path) -> Iterator[Path]:
 
 @dataclass(slots=True)
 class _Run:
-    """A call of :func:`fine_tune` with its parameters checked."""
+    """A request that was checked, with what it names opened.
 
+    :param frames: that each network was trained on so far, by the network's name.
+    """
+
+    request: FineTuningRequest
     task: Task
-    card: TaskCard
-    labels: Path
-    out: Path
-    beginning: NamedBeginning
-    settings: FineTuningSettings
-    frames_per_clip: int
-    calibration: CalibrationMethod
-    n_folds: int
-    n_repeats: int
-    licence: str
     registry: Registry
+    initial_weights: InitialWeights
+    settings: FineTuningSettings
     site_key: SiteKey
-    progress: Told
     stop: threading.Event
     started: float = field(default_factory=time.monotonic)
-    frames: dict[int, int] = field(default_factory=dict)
+    frames: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, request: FineTuningRequest) -> _Run:
+        """Check a request; whatever can be refused without work is refused here."""
+        request.check()
+        registry = load_registry()
+        task = registry.task(request.task) if isinstance(request.task, str) else request.task
+        check_task(task)
+        require_pooled_task(task)
+        check_replaceable(Path(request.out))
+        initial_weights = choose_initial_weights(
+            request.encoder, request.architecture, request.weights, request.size, registry, layer=request.layer
+        )
+        settings = request.settings(initial_weights.random)
+        require_timm("fine-tuning")
+        initial_weights.network.backbone(settings.seed)  # refuses an unknown architecture, or weights that do not fit
+        return cls(
+            request=request,
+            task=task,
+            registry=registry,
+            initial_weights=initial_weights,
+            settings=settings,
+            site_key=request.site_key or SiteKey.load(),
+            stop=request.stop or threading.Event(),
+        )
+
+    @property
+    def out(self) -> Path:
+        return Path(self.request.out)
+
+    @property
+    def card(self) -> TaskCard:
+        return TaskCard.of(self.task, POOLING)
+
+    @property
+    def licence(self) -> str:
+        return self.request.licence or self.initial_weights.licence or LICENCE_NOT_STATED
 
     @property
     def encoder_name(self) -> str:
-        return f"{self.card.name}-{self.beginning.name}"
+        return f"{self.card.name}-{self.initial_weights.name}"
 
     def run(self, directory: Path, device: torch.device) -> TrainingResult:
         framed = self._reader(directory).read()
         if framed is None:
             raise RunInterruptedError("stopped while clips were decoded: no task model was written")
-        samples, seed = framed.samples, self.settings.seed
-        warnings = [*check_samples(self.card, samples, self.n_folds), *framed.warnings, *samples.warnings()]
+        samples = framed.samples
+        warnings = [*check_samples(self.card, samples, self.request.n_folds), *framed.warnings, *samples.warnings()]
         if self.task.pooling != POOLING:
             warnings.append(f"the task pools frames by {self.task.pooling}; a fine-tuned network takes their mean")
         learner = self._learner(device)
         self.started = time.monotonic()
         outcomes = range(len(self.card.outcomes))
-        validations = cross_validate_together(
-            learner, samples, outcomes, self.n_folds, self.n_repeats, learner.go_on_as
-        )
-        learner.go_on_as(FINAL)
-        final = learner.fine_tune(samples, outcomes)
+        validations = cross_validate_together(learner, samples, outcomes, self.request.n_folds, self.request.n_repeats)
+        final = learner.fine_tune(samples, outcomes, FINAL)
         judged = [
-            judged_outcome(self.card.outcomes[n], n, final.outcomes[n].learnt, validations[n], samples, seed)
+            judged_outcome(
+                self.card.outcomes[n], n, final.outcomes[n].learnt, validations[n], samples, self.settings.seed
+            )
             for n in outcomes
         ]
+        return self._save(directory, framed, learner, final, judged, warnings)
+
+    def _save(
+        self,
+        directory: Path,
+        framed: FramedSamples,
+        learner: FineTuningLearner,
+        final: FineTuned,
+        judged: list[OutcomeResult],
+        warnings: list[str],
+    ) -> TrainingResult:
+        samples, seed = framed.samples, self.settings.seed
         with tempfile.TemporaryDirectory(dir=directory) as place:
             encoder = Path(place) / OWN_ENCODER
             fingerprint = self._write_encoder(encoder, framed, final)
@@ -249,47 +206,53 @@ class _Run:
                 seed=seed,
                 fine_tuning=self._record(encoder, learner, final, framed),
             )
-            return saved(result, encoder)
+            return save_model(result, encoder)
 
     def _reader(self, directory: Path) -> SampleReader:
         return SampleReader(
-            self.task,
-            self.labels,
-            directory,
-            self.beginning.preprocess,
-            self.frames_per_clip,
-            self.registry,
-            self.site_key,
-            lambda done, found: self.progress(DecodingProgress(done, found)),
-            self.stop,
+            task=self.task,
+            table=Path(self.request.labels),
+            directory=directory,
+            spec=self.initial_weights.preprocess,
+            frames_per_clip=self.request.frames_per_clip,
+            registry=self.registry,
+            site_key=self.site_key,
+            progress=self._report_decoding,
+            stop=self.stop,
         )
 
     def _learner(self, device: torch.device) -> FineTuningLearner:
-        learner = FineTuningLearner(
-            self.beginning.network,
-            self.settings,
-            self.calibration,
-            self.task.operating_points,
-            self.registry.head(HEAD),
-            device,
-            lambda told: self._told(learner, told),
-            self.stop.is_set,
+        return FineTuningLearner(
+            network_spec=self.initial_weights.network,
+            settings=self.settings,
+            calibration=self.request.calibration,
+            operating_points=self.task.operating_points,
+            head=self.registry.head(HEAD),
+            device=device,
+            progress=self._report_training,
+            should_stop=self.stop.is_set,
         )
-        return learner
 
-    def _told(self, learner: FineTuningLearner, training: EpochProgress) -> None:
-        number, n_networks = len(learner.fits) + 1, self.n_folds * self.n_repeats + 1
-        self.frames[number] = training.frames
+    def _report_decoding(self, done: int, found: int) -> None:
+        if self.request.progress is not None:
+            self.request.progress(DecodingProgress(done, found))
+
+    def _report_training(self, name: str, training: EpochProgress) -> None:
+        """Report a step of the network of this name."""
+        self.frames[name] = training.frames
+        if self.request.progress is None:
+            return
+        number, n_networks = len(self.frames), self.request.n_folds * self.request.n_repeats + 1
         elapsed_s = max(time.monotonic() - self.started, 1e-9)
         share = (number - 1 + training.step / training.steps) / n_networks
-        self.progress(
+        self.request.progress(
             FineTuningProgress(
-                learner.name,
-                number,
-                n_networks,
-                training,
-                sum(self.frames.values()) / elapsed_s,
-                elapsed_s * (1 - share) / share,
+                name=name,
+                number=number,
+                n_networks=n_networks,
+                training=training,
+                frames_per_s=sum(self.frames.values()) / elapsed_s,
+                seconds_left=elapsed_s * (1 - share) / share,
             )
         )
 
@@ -299,17 +262,17 @@ class _Run:
         card = make_directory(
             place,
             name=self.encoder_name,
-            architecture=f"timm/{self.beginning.network.architecture}",
+            architecture=f"timm/{self.initial_weights.network.architecture}",
             weights=network.backbone_weights(),
             mean=network.mean,
             std=network.std,
-            preprocess=self.beginning.preprocess,
-            layer=self.beginning.network.layer,
+            preprocess=self.initial_weights.preprocess,
+            layer=self.initial_weights.network.layer,
             licence=self.licence,
             training_data=training_data(self.card, framed.samples),
-            source=f"lusfx fine-tune, {self.card.name}, begun with {self.beginning.weights}",
+            source=f"lusfx fine-tune, {self.card.name}, begun with {self.initial_weights.origin}",
             model_card=model_card(
-                self.encoder_name, self.licence, self.card, framed.samples, self.beginning, self.settings
+                self.encoder_name, self.licence, self.card, framed.samples, self.initial_weights, self.settings
             ),
         )
         return FeatureSpec(encoder=card.identity, preprocess=card.preprocess).fingerprint
@@ -319,9 +282,9 @@ class _Run:
     ) -> FineTuningRecord:
         return FineTuningRecord(
             own_encoder=encoder_sha256(encoder),
-            architecture=self.beginning.network.architecture,
-            beginning=self.beginning.weights,
-            preparation={"size": self.beginning.preprocess.size, "frames_per_clip": self.frames_per_clip},
+            architecture=self.initial_weights.network.architecture,
+            beginning=self.initial_weights.origin,
+            preparation={"size": self.initial_weights.preprocess.size, "frames_per_clip": self.request.frames_per_clip},
             settings=self.settings,
             fits=learner.fits,
             n_held_out_patients=len(np.unique(framed.samples.groups[final.fold.test])),

@@ -22,7 +22,7 @@ from lusfx.preprocess import prepare
 from lusfx.site_key import SiteKey
 
 Images = NDArray[np.uint8]
-Told = Callable[[int, int], None]
+DecodingListener = Callable[[int, int], None]
 """Told how many sources are gone through, and of how many."""
 NOT_ASSESSABLE = "not assessable: "
 """What the counts call a clip that was refused, before its code."""
@@ -83,7 +83,7 @@ def fill_store(
     seed: int,
     wanted: Callable[[Source], bool] = lambda _source: True,
     refusal: Refusal = lambda _clip: None,
-    told: Told | None = None,
+    told: DecodingListener | None = None,
     stop: threading.Event,
 ) -> bool:
     """Decode what the store lacks.

@@ -11,13 +11,9 @@ from pathlib import Path
 
 from lusfx import durable
 from lusfx.durable import DIRECTORY_MODE, FILE_MODE, TEMPORARY_PREFIX
-from lusfx.errors import LusfxError
+from lusfx.networks.errors import NetworkError
 
 LOCK_FILE = "lock"
-
-
-class NetworkError(LusfxError):
-    """The training of a network cannot go on, or its directory is not what was written."""
 
 
 def make_private_directory(directory: Path) -> None:

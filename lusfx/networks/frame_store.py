@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.durable import FILE_MODE, sync_directory
-from lusfx.networks.files import NetworkError, cannot_write, make_private_directory
+from lusfx.networks.errors import NetworkError
+from lusfx.networks.files import cannot_write, make_private_directory
 
 FRAMES_FILE = "frames.u8"
 INDEX_FILE = "clips.jsonl"
@@ -120,7 +121,7 @@ class FrameStore:
             key, patient_key, self.n_frames, tuple(map(float, times_s)), hashlib.sha256(content).hexdigest()
         )
         try:
-            with self._opened(self._frames_path) as stream:
+            with self._open(self._frames_path) as stream:
                 stream.seek(clip.first * self.size**2)
                 stream.write(content)
         except OSError as error:
@@ -133,7 +134,7 @@ class FrameStore:
     def commit(self) -> None:
         """Make what was added durable: the frames first, then the lines that speak of them."""
         try:
-            with self._opened(self._frames_path) as stream:
+            with self._open(self._frames_path) as stream:
                 os.fsync(stream.fileno())
             self._append("".join(_line(_as_dict(clip)) for clip in self._pending))
         except OSError as error:
@@ -163,11 +164,11 @@ class FrameStore:
     def _index_path(self) -> Path:
         return self.directory / INDEX_FILE
 
-    def _opened(self, path: Path) -> Any:
+    def _open(self, path: Path) -> Any:
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), FILE_MODE), "r+b")
 
     def _append(self, text: str) -> None:
-        with self._opened(self._index_path) as stream:
+        with self._open(self._index_path) as stream:
             stream.seek(0, os.SEEK_END)
             stream.write(text.encode("ascii"))
             stream.flush()
@@ -220,16 +221,16 @@ class FrameStore:
 
     def _start_anew(self) -> None:
         self._index_path.unlink(missing_ok=True)
-        with self._opened(self._frames_path) as stream:
+        with self._open(self._frames_path) as stream:
             stream.truncate(0)
         self._append(_line(self._head()))
         sync_directory(self.directory)
 
     def _cut(self, kept: int) -> None:
         """Drop what lies behind the last good line, in both files."""
-        with self._opened(self._index_path) as stream:
+        with self._open(self._index_path) as stream:
             stream.truncate(kept)
-        with self._opened(self._frames_path) as stream:
+        with self._open(self._frames_path) as stream:
             stream.truncate(self.n_frames * self.size**2)
 
     def _head(self) -> dict[str, Any]:

@@ -5,18 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import timm
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from lusfx.backbone import LAST_LAYER, make_backbone, read_weights, require_architecture
-from lusfx.errors import MissingExtraError, UsageError
-
-if TYPE_CHECKING:
-    import torch
+from lusfx.errors import UsageError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class BackboneAndProjector(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
+    """The module that is trained: float32 grey frames ``(n, 1, size, size)`` from 0 to 1 -> projections."""
+
+    def __init__(
+        self, backbone: nn.Module, projector: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.projector = projector
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values).reshape(1, -1, 1, 1), persistent=False)
+
+    def features(self, frames: torch.Tensor) -> torch.Tensor:
+        """Embeddings ``(n, dim)``, before the projector."""
+        normalised = ((frames - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        embeddings: torch.Tensor = self.backbone(normalised)
+        return embeddings
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Projections ``(n, projector[-1])``."""
+        projections: torch.Tensor = self.projector(self.features(frames))
+        return projections
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +53,8 @@ class PretrainingNetwork:
     :param mean: subtracted from the grey value, one a channel; ``std`` divides after that.
     """
 
-    module: torch.nn.Module
-    backbone: torch.nn.Module
+    module: nn.Module
+    backbone: nn.Module
     dim: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -45,8 +69,6 @@ class PretrainingNetwork:
         :param frames: ``(n, size, size)``.
         :returns: ``(n, dim)``.
         """
-        import torch
-
         device = next(self.backbone.parameters()).device
         was_training = self.module.training
         self.module.eval()
@@ -61,54 +83,8 @@ class PretrainingNetwork:
         return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """What a network begins as.
-
-    :param architecture: timm's name of the backbone.
-    :param size: side of the frames in pixels.
-    :param weights: safetensors file of the backbone's weights; None for random ones.
-    :param normalisation: mean and standard deviation of the grey values from 0 to 1, a value a channel each; None for timm's.
-    :param layer: the layer that gives the embedding; see :func:`lusfx.backbone.make_backbone`.
-    """
-
-    architecture: str
-    size: int
-    weights: Path | None = None
-    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    layer: str = LAST_LAYER
-
-    def backbone(self, seed: int) -> PretrainingNetwork:
-        """The network on the CPU, without a projector; see :meth:`with_projector`."""
-        return self.with_projector((), seed)
-
-    def with_projector(self, widths: Sequence[int], seed: int) -> PretrainingNetwork:
-        """The network on the CPU.
-
-        :param widths: of the projector's layers; see :func:`make_network`.
-        :param seed: of random weights.
-        :raises UsageError: if timm has no such model, or it takes no frames of this size.
-        :raises EncoderError: if the weights do not fit, or there is no such layer.
-        """
-        return make_network(self.architecture, widths, self.size, seed, self.weights, self.normalisation, self.layer)
-
-
-def require_timm(what: str) -> None:
-    """Say in words, and before any work, that torch or timm is missing.
-
-    :raises MissingExtraError: if one is not installed.
-    """
-    try:
-        import timm  # noqa: F401 - imported where it is used
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtraError(what, "timm") from None
-
-
 def grey(frames: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
     """Stored frames ``(n, size, size)`` as float32 ``(n, 1, size, size)`` from 0 to 1 on a device."""
-    import torch
-
     return torch.from_numpy(np.array(frames)).to(device).unsqueeze(1).to(torch.float32) / 255
 
 
@@ -134,9 +110,6 @@ def make_network(
     :raises UsageError: if timm has no such model, or it takes no frames of this size.
     :raises EncoderError: if the weights do not fit, or there is no such layer.
     """
-    import timm
-    import torch
-
     require_architecture(architecture)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -145,7 +118,7 @@ def make_network(
             backbone.load_state_dict(read_weights(weights, architecture, backbone.state_dict()))
         dim = _dim(backbone, architecture, size)
         mean, std = normalisation or _normalisation(timm.get_pretrained_cfg(architecture).to_dict())
-        module = _module(backbone, _projector(dim, projector), (mean, std))
+        module = BackboneAndProjector(backbone, _projector(dim, projector), mean, std)
     return PretrainingNetwork(module, backbone, dim, mean, std)
 
 
@@ -154,9 +127,7 @@ def _normalisation(configuration: dict[str, Any]) -> tuple[tuple[float, ...], tu
     return (mean, std) if len(mean) == len(std) == 3 else (IMAGENET_MEAN, IMAGENET_STD)
 
 
-def _dim(backbone: torch.nn.Module, architecture: str, size: int) -> int:
-    import torch
-
+def _dim(backbone: nn.Module, architecture: str, size: int) -> int:
     backbone.eval()
     try:
         with torch.inference_mode():
@@ -168,13 +139,11 @@ def _dim(backbone: torch.nn.Module, architecture: str, size: int) -> int:
     return int(shape[1])
 
 
-def _projector(dim: int, widths: Sequence[int]) -> torch.nn.Module:
+def _projector(dim: int, widths: Sequence[int]) -> nn.Module:
     """Linear layers with batch normalisation and ReLU between them (Chen 2020, Zbontar 2021, Bardes 2022).
 
     A layer before a batch normalisation has no bias: the normalisation would take it off again.
     """
-    from torch import nn
-
     if not widths:
         return nn.Identity()
     layers: list[nn.Module] = []
@@ -182,28 +151,3 @@ def _projector(dim: int, widths: Sequence[int]) -> torch.nn.Module:
         layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
     layers.append(nn.Linear(widths[-2] if len(widths) > 1 else dim, widths[-1]))
     return nn.Sequential(*layers)
-
-
-def _module(
-    backbone: torch.nn.Module, projector: torch.nn.Module, normalisation: tuple[tuple[float, ...], tuple[float, ...]]
-) -> torch.nn.Module:
-    import torch
-
-    class BackboneAndProjector(torch.nn.Module):  # type: ignore[misc] # torch is not followed by mypy
-        def __init__(self) -> None:
-            super().__init__()
-            self.backbone = backbone
-            self.projector = projector
-            for name, values in zip(("mean", "std"), normalisation, strict=True):
-                self.register_buffer(name, torch.tensor(values).reshape(1, -1, 1, 1), persistent=False)
-
-        def features(self, frames: torch.Tensor) -> torch.Tensor:
-            normalised = ((frames - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-            embeddings: torch.Tensor = self.backbone(normalised)
-            return embeddings
-
-        def forward(self, frames: torch.Tensor) -> torch.Tensor:
-            projections: torch.Tensor = self.projector(self.features(frames))
-            return projections
-
-    return BackboneAndProjector()

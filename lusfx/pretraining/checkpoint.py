@@ -12,12 +12,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lusfx.networks.files import NetworkError, make_private_directory, remove_temporaries, write_whole
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
-if TYPE_CHECKING:
-    import torch
+from lusfx.networks.errors import NetworkError
+from lusfx.networks.files import make_private_directory, remove_temporaries, write_whole
 
 FORMAT = "lusfx-pretraining-checkpoint/1"
 KEPT = 2
@@ -56,8 +58,6 @@ def write_checkpoint(directory: Path, step: int, snapshot: Snapshot) -> None:
     :param step: optimiser steps so far; later checkpoints have higher ones.
     :raises NetworkError: if the disk refuses; earlier checkpoints stay.
     """
-    from safetensors.torch import save
-
     make_private_directory(directory)
     remove_temporaries(directory)
     content = save({name: tensor.contiguous() for name, tensor in snapshot.tensors.items()})
@@ -93,8 +93,6 @@ def newest_checkpoint(directory: Path) -> Found:
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """An optimiser's state as named tensors and JSON values."""
-    import torch
-
     tensors: dict[str, torch.Tensor] = {}
     values: dict[str, dict[str, Any]] = {}
     state = optimiser.state_dict()
@@ -130,8 +128,6 @@ def restore_optimiser(
 
 def _lay_out(optimiser: torch.optim.Optimizer) -> None:
     """Lay each state out in memory as its parameter: other strides take other kernels, and round otherwise."""
-    import torch
-
     for parameter, entry in optimiser.state.items():
         for name, value in entry.items():
             if isinstance(value, torch.Tensor) and value.shape == parameter.shape and value.ndim:
@@ -143,9 +139,6 @@ def _like(current: object, value: object) -> object:
 
 
 def _read(path: Path) -> Snapshot | None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             return None

@@ -27,8 +27,8 @@ HINGE_EPSILON = 1e-4
 """Added to a variance before its root is taken (VICReg, equation 2)."""
 
 
-def gathered(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensors of all processes, joined along the first axis in order of rank; with gradients.
+def gather(tensor: torch.Tensor) -> torch.Tensor:
+    """Join the tensors of all processes along the first axis, in order of rank; with gradients.
 
     Each process computes the loss of the whole joined batch. Going back, the gradients that all processes send to a tensor
     are summed; DistributedDataParallel then divides by their number, which leaves the gradient of one process on the joined
@@ -92,8 +92,8 @@ class Loss(ABC):
                 f"and {tuple(weights.shape)}"
             )
         with torch.autocast(device_type=z_a.device.type, enabled=False):
-            a, b = gathered(_precise(z_a)), gathered(_precise(z_b))
-            w = gathered(weights.to(a.dtype))
+            a, b = gather(_precise(z_a)), gather(_precise(z_b))
+            w = gather(weights.to(a.dtype))
             if len(a) < MIN_PAIRS:
                 raise UsageError("a batch needs at least two pairs")
             return self._of_joined(a, b, w)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,16 @@ from lusfx.engine.samples.labels import LabelledUnits, LabelRow, decoded_label_r
 from lusfx.errors import TableError, TrainingRefusedError
 from lusfx.heads.linear import LogisticHeadSpec, LogisticSettings
 from lusfx.metrics import pairs, roc_auc, within_folds
-from lusfx.networks.decoded_frames import FrameBounds, Told, fill_store
+from lusfx.networks.decoded_frames import DecodingListener, FrameBounds, fill_store
 from lusfx.networks.frame_store import FrameStore
-from lusfx.networks.network import PretrainingNetwork
 from lusfx.plugins import Registry
 from lusfx.pretraining.result import LINEAR, NEIGHBOURS
 from lusfx.site_key import SiteKey
 from lusfx.splits import inner_folds
 from lusfx.tables import read_table
+
+if TYPE_CHECKING:
+    from lusfx.networks.network import PretrainingNetwork
 
 MOST_NEIGHBOURS = 20
 LINEAR_FOLDS = 5
@@ -115,7 +117,7 @@ def open_probe(
     registry: Registry,
     site_key: SiteKey,
     *,
-    told: Told | None = None,
+    progress: DecodingListener | None = None,
     stop: threading.Event,
 ) -> LabelledProbe | None:
     """Decode the table's clips, once, and read their labels.
@@ -129,7 +131,7 @@ def open_probe(
         directory, {"preprocess": spec.model_dump(mode="json"), "frames_per_clip": FRAMES_PER_CLIP}, spec.size
     )
     bounds = FrameBounds(FRAMES_PER_CLIP, MAX_FRAMES)
-    if not fill_store(store, [table], spec, bounds, registry, site_key, seed=0, told=told, stop=stop):
+    if not fill_store(store, [table], spec, bounds, registry, site_key, seed=0, told=progress, stop=stop):
         return None
     units = labels_of(task, _label_rows(table, store, site_key))
     if units.unit == "frame":

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from lusfx.pretraining.history import Record
 from lusfx.pretraining.settings import PretrainingSettings
-from lusfx.pretraining.trainer import Record
 
 LINEAR, NEIGHBOURS = "linear", "neighbours"
 """The two readings of a probe, in the history."""

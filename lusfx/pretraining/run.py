@@ -7,32 +7,38 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lusfx.backbone import FAMILY
-from lusfx.contracts import Device
 from lusfx.encoders.conversion import make_directory
 from lusfx.errors import EncoderError, RunInterruptedError, UsageError
-from lusfx.networks.beginning import NamedBeginning, choose_beginning
 from lusfx.networks.decoded_frames import DecodingProgress, FrameBounds, fill_store
-from lusfx.networks.files import NetworkError, held_alone, make_private_directory, write_whole
+from lusfx.networks.errors import NetworkError
+from lusfx.networks.files import held_alone, make_private_directory, write_whole
 from lusfx.networks.frame_store import FrameStore
-from lusfx.networks.network import PretrainingNetwork, require_timm
+from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
+from lusfx.networks.network_spec import require_timm
 from lusfx.networks.processes import Processes, processes
+from lusfx.networks.request import called_with
 from lusfx.networks.threads import cpu_threads
 from lusfx.plugins import Registry, load_registry
+from lusfx.pretraining.pairs import ClipFrames
 from lusfx.pretraining.probe import LabelledProbe, open_probe
 from lusfx.pretraining.report import model_card, pretraining_page, training_data
+from lusfx.pretraining.request import PretrainingRequest
 from lusfx.pretraining.result import PretrainResult
-from lusfx.pretraining.settings import Augmentation, Method, OptimiserName, PretrainingSettings
-from lusfx.pretraining.trainer import Trainer, TrainingProgress
+from lusfx.pretraining.settings import PretrainingSettings
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
+
+if TYPE_CHECKING:
+    from lusfx.networks.network import PretrainingNetwork
+    from lusfx.pretraining.trainer import Trainer
 
 RUN_FILE = "run.json"
 FORMAT = "lusfx-pretraining/1"
@@ -42,43 +48,8 @@ DEFAULT_ARCHITECTURE: str = PretrainingSettings.model_fields["architecture"].def
 CHECKPOINT_S = 300.0
 
 
-Told = Callable[[DecodingProgress | TrainingProgress], None]
-
-
-def pretrain(
-    sources: Sequence[Path | str],
-    out: Path | str,
-    *,
-    method: Method = "simclr",
-    augmentation: Augmentation = "ultrasound",
-    delta_s: float = 1.0,
-    encoder: str | None = None,
-    architecture: str | None = None,
-    layer: str | None = None,
-    weights: Path | None = None,
-    size: int | None = None,
-    epochs: int = 100,
-    batch_size: int = 64,
-    accumulate: int = 1,
-    optimiser: OptimiserName = "adamw",
-    lr: float | None = None,
-    weight_decay: float | None = None,
-    warmup_epochs: int | None = None,
-    pairs_per_clip: int = 4,
-    frames_per_clip: int = 32,
-    max_frames: int = 200_000,
-    seed: int = 0,
-    probe: Path | None = None,
-    probe_task: str | None = None,
-    name: str | None = None,
-    licence: str | None = None,
-    device: Device = "auto",
-    threads: int = 0,
-    minutes: float | None = None,
-    site_key: SiteKey | None = None,
-    progress: Told | None = None,
-    stop: threading.Event | None = None,
-) -> PretrainResult:
+@called_with(PretrainingRequest)
+def pretrain(request: PretrainingRequest) -> PretrainResult:
     """Pretrain an encoder, or go on with a run that was stopped.
 
     :param sources: folders, files and manifests, in any mixture; not looked at again once they are decoded.
@@ -101,69 +72,74 @@ def pretrain(
     :raises RunInterruptedError: if the run was stopped before training began; what was decoded is kept.
     :raises MissingExtraError: without the extra ``timm``.
     """
-    # Those that are settings, by their names.
-    settings_given = {name: value for name, value in locals().items() if name in PretrainingSettings.model_fields}
-    require_timm("pretraining")
-    registry = load_registry()
-    if encoder is None and architecture is None:
-        architecture = DEFAULT_ARCHITECTURE
-    beginning = choose_beginning(encoder, architecture, weights, size, registry, layer=layer)
-    settings = PretrainingSettings.complete(settings_given | _settings_of(beginning))
-    if (probe is None) != (probe_task is None):
-        raise UsageError("--probe and --probe-task go together: a label table and the task that reads it")
-    run = _Run(
-        [Path(source) for source in sources],
-        Path(out),
-        settings,
-        beginning,
-        (probe, probe_task) if probe is not None and probe_task is not None else None,
-        name or f"{beginning.name}-{method}",
-        licence or beginning.licence or LICENCE_NOT_STATED,
-        registry,
-        site_key,
-        progress,
-        stop or threading.Event(),
-        None if minutes is None else time.monotonic() + 60 * minutes,
-    )
-    with processes(device) as among, cpu_threads(threads):
+    run = _Run.of(request)
+    with processes(request.device) as among, cpu_threads(request.threads):
         return run.run(among)
 
 
 @dataclass(slots=True)
 class _Run:
-    """A call of :func:`pretrain` with its settings checked."""
+    """A request that was checked, with what it names opened."""
 
-    sources: list[Path]
-    out: Path
+    request: PretrainingRequest
     settings: PretrainingSettings
-    beginning: NamedBeginning
+    initial_weights: InitialWeights
     probe: tuple[Path, str] | None
-    name: str
-    licence: str
     registry: Registry
-    site_key: SiteKey | None
-    progress: Told | None
     stop: threading.Event
     deadline: float | None
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, request: PretrainingRequest) -> _Run:
+        """Check a request; whatever can be refused without work is refused here."""
+        require_timm("pretraining")
+        registry = load_registry()
+        architecture = request.architecture
+        if request.encoder is None and architecture is None:
+            architecture = DEFAULT_ARCHITECTURE
+        initial_weights = choose_initial_weights(
+            request.encoder, architecture, request.weights, request.size, registry, layer=request.layer
+        )
+        return cls(
+            request=request,
+            settings=request.settings(initial_weights),
+            initial_weights=initial_weights,
+            probe=request.labelled_probe,
+            registry=registry,
+            stop=request.stop or threading.Event(),
+            deadline=None if request.minutes is None else time.monotonic() + 60 * request.minutes,
+        )
+
+    @property
+    def out(self) -> Path:
+        return Path(self.request.out)
+
+    @property
+    def name(self) -> str:
+        return self.request.name or f"{self.initial_weights.name}-{self.settings.method}"
+
+    @property
+    def licence(self) -> str:
+        return self.request.licence or self.initial_weights.licence or LICENCE_NOT_STATED
 
     def run(self, among: Processes) -> PretrainResult:
         from lusfx.pretraining.losses import LOSSES
 
         settings = self.settings
         # Before anything is decoded: an unknown architecture or weights that do not fit are told at once.
-        network = self.beginning.network.with_projector(LOSSES[settings.method].projector, settings.seed)
+        network = self.initial_weights.network.with_projector(LOSSES[settings.method].projector, settings.seed)
         if not among.is_first:
-            return self._carried_out(among, network)
+            return self._train(among, network)
         self._claim()
         with held_alone(self.out):
-            return self._carried_out(among, network)
+            return self._train(among, network)
 
-    def _carried_out(self, among: Processes, network: PretrainingNetwork) -> PretrainResult:
-        from lusfx.pretraining.pairs import ClipFrames
+    def _train(self, among: Processes, network: PretrainingNetwork) -> PretrainResult:
+        from lusfx.pretraining.trainer import Trainer
 
         settings = self.settings
-        warnings: list[str] = []
-        store, probe = self._decoded(warnings) if among.is_first else (None, None)
+        store, probe = self._decode_sources() if among.is_first else (None, None)
         if among.any(among.is_first and store is None):
             raise RunInterruptedError(
                 "stopped before training began; what was decoded is kept, and the same command goes on"
@@ -181,8 +157,8 @@ class _Run:
             probe=probe,
             checkpoint_s=CHECKPOINT_S,
         )
-        finished = trainer.finished or trainer.run(self._should_stop, self._told)
-        result = self._result(trainer, store, warnings, finished)
+        finished = trainer.finished or trainer.run(self._should_stop, self.request.progress)
+        result = self._sum_up(trainer, store, finished)
         if among.is_first:
             self._write(result, network, probe)
         among.barrier()
@@ -210,32 +186,32 @@ class _Run:
     def _store_spec(self) -> dict[str, Any]:
         settings = self.settings
         return {
-            "preprocess": self.beginning.preprocess.model_dump(mode="json"),
+            "preprocess": self.initial_weights.preprocess.model_dump(mode="json"),
             "frames_per_clip": settings.frames_per_clip,
             "max_frames": settings.max_frames,
             "seed": settings.seed,
         }
 
-    def _decoded(self, warnings: list[str]) -> tuple[FrameStore | None, LabelledProbe | None]:
-        """The frames of the sources and of the probe; nothing if the run was stopped meanwhile."""
-        registry, site_key = self.registry, self.site_key or SiteKey.load()
-        settings, stop = self.settings, _Stop(self._should_stop)
-        task = None if self.probe is None else registry.task(self.probe[1])
-        store = FrameStore(self.out / FRAMES, self._store_spec(), settings.size)
+    def _decode_sources(self) -> tuple[FrameStore | None, LabelledProbe | None]:
+        """Decode the frames of the sources and of the probe; nothing comes back if the run was stopped meanwhile."""
+        site_key, stop = self.request.site_key or SiteKey.load(), _Stop(self._should_stop)
+        # A probe's task that no plugin has is refused before anything is decoded.
+        task = None if self.probe is None else self.registry.task(self.probe[1])
+        store = FrameStore(self.out / FRAMES, self._store_spec(), self.settings.size)
         if store.n_dropped:
-            warnings.append(f"{store.n_dropped} entries of the frame store were damaged and have been made again")
-        bounds = FrameBounds(settings.frames_per_clip, settings.max_frames)
-        if not fill_store(
+            self.warnings.append(f"{store.n_dropped} entries of the frame store were damaged and have been made again")
+        complete = fill_store(
             store,
-            self.sources,
-            self.beginning.preprocess,
-            bounds,
-            registry,
+            [Path(source) for source in self.request.sources],
+            self.initial_weights.preprocess,
+            FrameBounds(self.settings.frames_per_clip, self.settings.max_frames),
+            self.registry,
             site_key,
-            seed=settings.seed,
-            told=self._decoding,
+            seed=self.settings.seed,
+            told=self._report_decoding,
             stop=stop,
-        ):
+        )
+        if not complete:
             return None, None
         if self.probe is None or task is None:
             return store, None
@@ -243,10 +219,10 @@ class _Run:
             self.probe[0],
             task,
             self.out / PROBE_FRAMES,
-            self.beginning.preprocess,
-            registry,
+            self.initial_weights.preprocess,
+            self.registry,
             site_key,
-            told=self._decoding,
+            progress=self._report_decoding,
             stop=stop,
         )
         return (None, None) if opened is None else (store, opened)
@@ -254,28 +230,24 @@ class _Run:
     def _should_stop(self) -> bool:
         return self.stop.is_set() or (self.deadline is not None and time.monotonic() >= self.deadline)
 
-    def _decoding(self, done: int, found: int) -> None:
-        if self.progress is not None:
-            self.progress(DecodingProgress(done, found))
+    def _report_decoding(self, done: int, found: int) -> None:
+        if self.request.progress is not None:
+            self.request.progress(DecodingProgress(done, found))
 
-    def _told(self, progress: TrainingProgress) -> None:
-        if self.progress is not None:
-            self.progress(progress)
-
-    def _result(self, trainer: Trainer, store: FrameStore, warnings: list[str], finished: bool) -> PretrainResult:
+    def _sum_up(self, trainer: Trainer, store: FrameStore, finished: bool) -> PretrainResult:
         state = trainer.state
         if trainer.n_damaged_checkpoints:
-            warnings.append(
+            self.warnings.append(
                 f"{trainer.n_damaged_checkpoints} checkpoints were damaged; the run went on from the one before them"
             )
         if trainer.batch_size < self.settings.batch_size:
-            warnings.append(
+            self.warnings.append(
                 f"the clips give {trainer.batch_size} pairs an epoch, which is less than a batch was to have"
             )
         result = PretrainResult(
             out=self.out,
             settings=self.settings,
-            beginning=self.beginning.weights,
+            beginning=self.initial_weights.origin,
             data=dict(store.report or {}),
             history=list(state.history),
             finished=finished,
@@ -283,10 +255,10 @@ class _Run:
             has_encoder=False,
             images=state.images,
             seconds=state.seconds,
-            warnings=warnings,
+            warnings=self.warnings,
         )
         if result.collapsed:
-            warnings.append(
+            self.warnings.append(
                 "the run has collapsed: the encoder says almost the same of every frame. Lower --lr, lengthen "
                 "--warmup-epochs, or try another --method, in another --out"
             )
@@ -319,11 +291,11 @@ class _Run:
                 weights=weights,
                 mean=network.mean,
                 std=network.std,
-                preprocess=self.beginning.preprocess,
+                preprocess=self.initial_weights.preprocess,
                 licence=self.licence,
                 training_data=training_data(result),
                 source=f"lusfx pretrain, {self.settings.method}, epoch {result.epochs_done} of {self.settings.epochs}, "
-                f"begun with {self.beginning.weights}",
+                f"begun with {self.initial_weights.origin}",
                 model_card=model_card(result, self.name, self.licence, probe),
             )
         finally:
@@ -341,15 +313,3 @@ class _Stop(threading.Event):
 
     def is_set(self) -> bool:
         return self._says_so()
-
-
-def _settings_of(beginning: NamedBeginning) -> dict[str, Any]:
-    """Settings that follow from what the network begins as."""
-    network = beginning.network
-    return {
-        "architecture": network.architecture,
-        "layer": network.layer,
-        "weights_sha256": beginning.weights_sha256,
-        "normalisation": network.normalisation,
-        "size": network.size,
-    }

@@ -18,6 +18,8 @@ LARS_RATE_A_256 = 0.3
 """LARS's rate grows with the batch: 0.3 for 256 pairs (Chen et al. 2020, arXiv 2002.05709)."""
 ADAMW_RATE = 1e-3
 MOST_WARMUP_EPOCHS = 10
+FROM_INITIAL_WEIGHTS = ("architecture", "layer", "weights_sha256", "normalisation", "size")
+"""Settings that follow from the initial weights."""
 WEIGHT_DECAY: Mapping[str, float] = {"lars": 1e-6, "adamw": 1e-2}
 
 

@@ -13,14 +13,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from lusfx.networks.files import NetworkError
+from lusfx.networks.augmentations import AUGMENTATIONS
+from lusfx.networks.errors import DivergedError, NetworkError
+from lusfx.networks.mixed_precision import MixedPrecision
 from lusfx.networks.network import PretrainingNetwork, grey
-from lusfx.networks.processes import Processes, share_batch_norms
+from lusfx.networks.optimisers import cosine_with_warmup, make_optimiser
+from lusfx.networks.processes import Processes
+from lusfx.networks.shared_batch_norm import share_batch_norms
 from lusfx.pretraining.checkpoint import (
     Snapshot,
     newest_checkpoint,
@@ -28,12 +33,12 @@ from lusfx.pretraining.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
+from lusfx.pretraining.history import Record
+from lusfx.pretraining.losses import LOSSES
+from lusfx.pretraining.monitors import effective_rank, embedding_std, is_collapsed
+from lusfx.pretraining.pairs import ClipFrames, PairBatch, PairSampler
+from lusfx.pretraining.progress import TrainingProgress
 from lusfx.pretraining.settings import PretrainingSettings
-
-if TYPE_CHECKING:
-    import torch
-
-    from lusfx.pretraining.pairs import ClipFrames, PairBatch
 
 PARTS = 8
 """Parts of a batch that are augmented each with random numbers of its own: 1, 2, 4 or 8 processes share them evenly."""
@@ -42,31 +47,6 @@ WATCH_STREAM = 1 << 20
 """Keeps the choice of the watched frames apart from what the seed decides elsewhere."""
 
 Probe = Callable[[PretrainingNetwork], Mapping[str, Mapping[str, float]]]
-Record = dict[str, Any]
-"""``epoch``, ``loss`` (None before the first), ``lr``, ``std``, ``rank``, ``collapsed`` and ``probe`` (by reading and
-outcome)."""
-
-
-class DivergedError(NetworkError):
-    """The loss became infinite or no number."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingProgress:
-    """How far training is.
-
-    :param epoch: from 1; ``step`` counts optimiser steps of the whole run, ``steps`` is how many there will be.
-    :param loss: of the last step.
-    :param images_per_s: views of frames, two a pair, in this run of the program.
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    images_per_s: float
-    seconds_left: float
 
 
 @dataclass(slots=True)
@@ -109,12 +89,6 @@ class Trainer:
         probe: Probe | None = None,
         checkpoint_s: float = 300.0,
     ) -> None:
-        import torch
-
-        from lusfx.networks.augmentations import AUGMENTATIONS
-        from lusfx.networks.optimisers import make_optimiser
-        from lusfx.pretraining.losses import LOSSES
-        from lusfx.pretraining.pairs import PairSampler
 
         assert settings.lr is not None
         assert settings.weight_decay is not None
@@ -127,33 +101,20 @@ class Trainer:
         self._directory = directory
         self._probe = probe
         self._checkpoint_s = checkpoint_s
-        self._sampler = PairSampler(
-            clips,
-            settings.delta_s,
-            settings.seed,
-            batch_size=settings.batch_size,
-            pairs_per_clip=settings.pairs_per_clip,
-            rank=processes.rank,
-            n_processes=processes.world,
-        )
+        self._sampler = _sampler(clips, settings, processes)
         self._loss = LOSSES[settings.method]()
         self._augment = AUGMENTATIONS[settings.augmentation]()
         self._watched = _watched(clips, settings.seed)
-        device = processes.device
+        self._precision = MixedPrecision(processes.device)
         if processes.world > 1:
             share_batch_norms(network.module)
-        network.module.to(device, memory_format=torch.channels_last)  # convolutions are half as fast again, on CPUs too
+        # Channels last makes convolutions half as fast again, on CPUs too.
+        network.module.to(processes.device, memory_format=torch.channels_last)
         self._optimiser = make_optimiser(
             settings.optimiser, network.module.parameters(), settings.lr, settings.weight_decay
         )
-        half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
-        self._half = half
-        self._scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda" and half is torch.float16)
         self._restore()
-        self._parallel = network.module
-        if processes.world > 1:
-            on_device = [device.index] if device.type == "cuda" else None
-            self._parallel = torch.nn.parallel.DistributedDataParallel(network.module, device_ids=on_device)
+        self._parallel = _parallel(network.module, processes)
         self._saved = (self.state.epoch, self.state.step)
 
     @property
@@ -170,30 +131,28 @@ class Trainer:
         """Pairs that are compared with each other: fewer than was asked for where the clips give no more."""
         return int(self._sampler.batch_size)
 
-    def run(self, should_stop: Callable[[], bool], told: Callable[[TrainingProgress], None] | None = None) -> bool:
+    def run(self, should_stop: Callable[[], bool], progress: Callable[[TrainingProgress], None] | None = None) -> bool:
         """Train until all epochs are done or the run is stopped; its state is on disk in either case.
 
         :param should_stop: asked after each step; one process that says so stops all.
-        :param told: called after each step.
+        :param progress: called after each step.
         :returns: whether all epochs are done.
         :raises DivergedError: if the loss is no finite number any more; the last checkpoint is from before.
         """
-        import torch
-
         state, started, seconds_before = self.state, time.monotonic(), self.state.seconds
         first_step, images_before = state.step, state.images
         saved_at = started
         devices = [self.processes.device] if self.processes.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             if not state.history:
-                state.history.append(self._looked_at(None, None))
+                state.history.append(self._measure(None, None))
             while not self.finished:
                 while state.position < self._sampler.n_batches:
                     loss = self._step()
                     now = time.monotonic()
                     state.seconds = seconds_before + now - started
-                    if told is not None:
-                        told(self._progress(loss, now - started, first_step, images_before))
+                    if progress is not None:
+                        progress(self._progress(loss, now - started, first_step, images_before))
                     if self.processes.any(should_stop()):
                         self._save()
                         return False
@@ -206,8 +165,6 @@ class Trainer:
 
     def _step(self) -> float:
         """One optimiser step on the next batches, as many as are accumulated; their mean loss."""
-        import torch
-
         state, sampler = self.state, self._sampler
         n = min(self.settings.accumulate, sampler.n_batches - state.position)
         self._set_rate()
@@ -218,15 +175,15 @@ class Trainer:
             batch = sampler.batch(type(sampler.state)(state.epoch, state.position + number))
             with self._gradients_kept_here(number + 1 < n):
                 loss = self._batch_loss(batch, state.position + number) / n
-                torch.autograd.backward(self._scaler.scale(loss))
+                torch.autograd.backward(self._precision.scaler.scale(loss))
             total += float(loss.detach())
         if not math.isfinite(total):
             raise DivergedError(
                 f"the loss is {total} at step {state.step + 1}: training has diverged. Lower --lr, or lengthen "
                 "--warmup-epochs, in another --out"
             )
-        self._scaler.step(self._optimiser)
-        self._scaler.update()
+        self._precision.scaler.step(self._optimiser)
+        self._precision.scaler.update()
         state.position += n
         state.step += 1
         state.loss_sum += total * n
@@ -234,29 +191,22 @@ class Trainer:
         return total
 
     def _batch_loss(self, batch: PairBatch, position: int) -> torch.Tensor:
-        import torch
-
         views = [self._view(frames, position, number) for number, frames in enumerate((batch.frame_a, batch.frame_b))]
         self._seed_network(self._drawn(position, 2, self.processes.rank))
-        device = self.processes.device
-        with torch.autocast(device.type, self._half, enabled=device.type == "cuda"):
+        with self._precision.autocast():
             z_a, z_b = self._parallel(torch.cat(views)).chunk(2)
-        weights = torch.from_numpy(batch.weights).to(device)
+        weights = torch.from_numpy(batch.weights).to(self.processes.device)
         loss: torch.Tensor = self._loss(z_a, z_b, weights)
         return loss
 
     def _seed_network(self, seed: int) -> None:
         """For what is random in the network itself: dropout, say."""
-        import torch
-
         torch.default_generator.manual_seed(seed)
         if self.processes.device.type == "cuda":
             torch.cuda.default_generators[self.processes.device.index].manual_seed(seed)
 
     def _view(self, chosen: NDArray[np.int64], position: int, number: int) -> torch.Tensor:
         """One view of each of this process's pairs, ``(n, 1, size, size)``."""
-        import torch
-
         device, world = self.processes.device, self.processes.world
         n_parts = next(n for n in (math.lcm(PARTS, world), world) if self.batch_size % n == 0 or n == world)
         here = n_parts // world
@@ -279,8 +229,6 @@ class Trainer:
             yield
 
     def _set_rate(self) -> None:
-        from lusfx.networks.optimisers import cosine_with_warmup
-
         settings = self.settings
         assert settings.warmup_epochs is not None
         assert settings.lr is not None
@@ -297,19 +245,15 @@ class Trainer:
     def _end_epoch(self) -> None:
         state = self.state
         rate = float(self._optimiser.param_groups[0]["lr"])
-        state.history.append(self._looked_at(state.loss_sum / self._sampler.n_batches, rate))
+        state.history.append(self._measure(state.loss_sum / self._sampler.n_batches, rate))
         state.epoch, state.position, state.loss_sum = state.epoch + 1, 0, 0.0
         self._save()
 
-    def _looked_at(self, loss: float | None, rate: float | None) -> Record:
-        """What the monitors say of the network now; in all processes but the first nothing but the loss."""
+    def _measure(self, loss: float | None, rate: float | None) -> Record:
+        """Ask the monitors about the network as it is now; in all processes but the first nothing but the loss."""
         record: Record = {"epoch": len(self.state.history), "loss": loss, "lr": rate}
         if not self.processes.is_first:
             return record
-        import torch
-
-        from lusfx.pretraining.monitors import effective_rank, embedding_std, is_collapsed
-
         embeddings = self.network.embed(self.frames[self._watched])
         std = rank = float("nan")
         if np.isfinite(embeddings).all():
@@ -335,7 +279,7 @@ class Trainer:
             "settings": self.settings.model_dump(mode="json"),
             "state": self.state.as_dict(),
             "optimiser": optimiser,
-            "scaler": self._scaler.state_dict(),
+            "scaler": self._precision.scaler.state_dict(),
         }
         write_checkpoint(self._directory, self.state.step, Snapshot(tensors, facts))
         self._saved = place
@@ -359,8 +303,28 @@ class Trainer:
                 "timm, torch or lusfx? Begin again in another --out"
             ) from None
         if facts["scaler"]:
-            self._scaler.load_state_dict(facts["scaler"])
+            self._precision.scaler.load_state_dict(facts["scaler"])
         self.state = TrainingState(**facts["state"])
+
+
+def _sampler(clips: Sequence[ClipFrames], settings: PretrainingSettings, processes: Processes) -> PairSampler:
+    return PairSampler(
+        clips,
+        settings.delta_s,
+        settings.seed,
+        batch_size=settings.batch_size,
+        pairs_per_clip=settings.pairs_per_clip,
+        rank=processes.rank,
+        n_processes=processes.world,
+    )
+
+
+def _parallel(module: torch.nn.Module, processes: Processes) -> torch.nn.Module:
+    """The module as it is trained: where there are several processes, with gradients that are averaged over them."""
+    if processes.world == 1:
+        return module
+    on_device = [processes.device.index] if processes.device.type == "cuda" else None
+    return torch.nn.parallel.DistributedDataParallel(module, device_ids=on_device)
 
 
 def _watched(clips: Sequence[ClipFrames], seed: int) -> NDArray[np.int64]:

@@ -2,6 +2,6 @@
 
 from lusfx.studies.forecast import Forecast, forecast_study
 from lusfx.studies.result import StudyResult
-from lusfx.studies.run import RunsDone, Told, study
+from lusfx.studies.run import RunsDone, StudyListener, study
 
-__all__ = ["Forecast", "RunsDone", "StudyResult", "Told", "forecast_study", "study"]
+__all__ = ["Forecast", "RunsDone", "StudyListener", "StudyResult", "forecast_study", "study"]

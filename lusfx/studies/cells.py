@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.studies.config import LOCAL
 from lusfx.studies.plan import Run, StudyPlan
 from lusfx.studies.run_store import RunStore, Scores
 from lusfx.studies.units import AskedUnits
@@ -76,17 +75,11 @@ def _cell(runs: Sequence[Run], found: Sequence[Scores], units: AskedUnits, test_
             folds[position, rows] = max(run.split.fold, 0)
     patients = [run.split.n_patients for run in runs]
     return Cell(
-        units,
-        draws,
-        values,
-        folds,
-        (min(patients), max(patients)),
-        len(by_draw) - len(draws),
-        refused[0] if refused else None,
+        units=units,
+        draws=draws,
+        scores=values,
+        folds=folds,
+        training_patients=(min(patients), max(patients)),
+        n_refused=len(by_draw) - len(draws),
+        refused=refused[0] if refused else None,
     )
-
-
-def ordered_test_sets(places: Mapping[Place, Cell]) -> list[str]:
-    """Names of the test sets that have a cell, the local one first."""
-    names = dict.fromkeys(place[4] for place in places)
-    return sorted(names, key=lambda name: name != LOCAL)

@@ -18,7 +18,7 @@ from lusfx.engine.samples.labels import read_labels
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey
 from lusfx.studies.config import checked_config, read_config
-from lusfx.studies.initial_weights import InitialWeights
+from lusfx.studies.encoders import StudyEncoder
 from lusfx.studies.material import Material
 from lusfx.studies.plan import WHOLE, Run, StudyPlan, n_draws
 from lusfx.studies.run import CACHE
@@ -124,7 +124,7 @@ def forecast_study(
     material = Material.open(
         settled, place, opened, load_registry(), key, device, threads, lambda _done, _of: None, threading.Event()
     )
-    encodings = [_encoding(material, weights, key) for weights in material.frozen_encoders]
+    encodings = [_encoding(material, encoder, key) for encoder in material.frozen_encoders]
     plan = None
     if len(material.stores) == len(material.frozen_encoders) and not any(e.n_clips for e in encodings):
         plan = material.plan(with_frames=False) if material.head_plans else None
@@ -133,15 +133,15 @@ def forecast_study(
     return Forecast(encodings, runs, workers)
 
 
-def _encoding(material: Material, weights: InitialWeights, site_key: SiteKey) -> EncodingForecast:
+def _encoding(material: Material, encoder: StudyEncoder, site_key: SiteKey) -> EncodingForecast:
     """What an encoder lacks; where it lacks nothing, its features are among the material from here on."""
-    frozen, name = material.frozen, weights.entry.name
+    frozen, name = material.frozen, encoder.entry.name
     tables = list(dict.fromkeys(path for plan in material.head_plans for path in plan.question.tables.values()))
     places = [_clips(path) for path in tables]
     everything = sorted({clip for of_table in places for clip in of_table})
-    fingerprint = weights.open().feature_spec.fingerprint if weights.is_made else None
+    fingerprint = encoder.open().feature_spec.fingerprint if encoder.is_made else None
     if frozen is None or fingerprint is None or not (frozen.cache.directory / fingerprint).is_dir():
-        return EncodingForecast(name, len(everything), _encoding_s(material, weights, everything, site_key))
+        return EncodingForecast(name, len(everything), _encoding_s(material, encoder, everything, site_key))
     store = frozen.cache.find(fingerprint)
     refused = _refused(frozen.cache, fingerprint)
     lacking = set()
@@ -152,7 +152,7 @@ def _encoding(material: Material, weights: InitialWeights, site_key: SiteKey) ->
                 lacking.add(Path(os.path.normpath(clip)))
     if not lacking:
         material.stores[name] = store
-    return EncodingForecast(name, len(lacking), _encoding_s(material, weights, sorted(lacking), site_key))
+    return EncodingForecast(name, len(lacking), _encoding_s(material, encoder, sorted(lacking), site_key))
 
 
 def _clips(table: Path) -> list[Path]:
@@ -171,18 +171,18 @@ def _refused(cache: Cache, fingerprint: str) -> set[str]:
     return {source for source, outcome in outcome_of.items() if outcome in ("failed", "skipped")}
 
 
-def _encoding_s(material: Material, weights: InitialWeights, clips: Sequence[Path], site_key: SiteKey) -> float | None:
+def _encoding_s(material: Material, encoder: StudyEncoder, clips: Sequence[Path], site_key: SiteKey) -> float | None:
     """Seconds by a trial of a few clips, whose features are thrown away."""
-    if not clips or not weights.is_made:
+    if not clips or not encoder.is_made:
         return None if clips else 0.0
     found = [clip for clip in clips[:: max(1, len(clips) // (1 + TRIAL_CLIPS))] if clip.exists()]
     first, tried = found[:1], found[1 : 1 + TRIAL_CLIPS] or found[:1]
     if not first:
         return None
-    encoder = weights.open()
+    opened = encoder.open()
     with tempfile.TemporaryDirectory() as directory:
         results = [
-            extract_with(encoder, places, Cache.open(Path(directory) / name, create=True), material.registry, site_key)
+            extract_with(opened, places, Cache.open(Path(directory) / name, create=True), material.registry, site_key)
             for name, places in (("first", first), ("timed", tried))  # the first brings the weights into memory
         ]
     n_encoded = results[-1].counts["encoded"]

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from lusfx.cache import Cache, Store
 from lusfx.contracts import Device
 from lusfx.engine.extraction.extract import ExtractResult, Progress
-from lusfx.networks.network import require_timm
+from lusfx.networks.decoded_frames import DecodingListener
+from lusfx.networks.network_spec import require_timm
 from lusfx.plugins import Registry
 from lusfx.site_key import SiteKey
 from lusfx.splits import check_trainable
 from lusfx.studies.config import TRAIN, FineTuneWay, HeadWay, StudyConfig
+from lusfx.studies.encoders import StudyEncoder
 from lusfx.studies.frozen import FrozenFeatures, HeadPlan
 from lusfx.studies.head_runs import HeadJob
-from lusfx.studies.initial_weights import InitialWeights
 from lusfx.studies.plan import Run, StudyPlan, runs_of, splits_of
 from lusfx.studies.questions import Question, resolve_questions
 from lusfx.studies.run_store import RunStore
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 class Material:
     """A study's parts, opened. Nothing is encoded or decoded yet.
 
-    :param weights: the encoders, by name.
+    :param encoders: by name.
     :param frozen: features; None where there is no cache yet and none may be made.
     :param stores: where the features of each encoder are, as far as they are known.
     """
@@ -41,7 +42,7 @@ class Material:
     config: StudyConfig
     registry: Registry
     questions: Sequence[Question]
-    weights: Mapping[str, InitialWeights]
+    encoders: Mapping[str, StudyEncoder]
     head_plans: Sequence[HeadPlan]
     tuning_plans: Sequence[TuningPlan]
     frozen: FrozenFeatures | None
@@ -58,7 +59,7 @@ class Material:
         site_key: SiteKey,
         device: Device,
         threads: int,
-        told: Callable[[int, int], None],
+        progress: DecodingListener,
         stop: threading.Event,
     ) -> Material:
         """Settle everything that the config says.
@@ -67,15 +68,17 @@ class Material:
         :raises MissingExtraError: if networks are to be trained without the extra ``timm``.
         """
         questions = resolve_questions(config, registry)
-        weights = {e.name: InitialWeights(e, out, registry, config.seed, device, threads) for e in config.encoders}
+        encoders = {e.name: StudyEncoder(e, out, registry, config.seed, device, threads) for e in config.encoders}
         heads = [HeadPlan.of(q, way, registry) for way in config.ways if isinstance(way, HeadWay) for q in questions]
         tuning = []
         tuned_ways = [way for way in config.ways if isinstance(way, FineTuneWay)]
         if tuned_ways:
             require_timm("a study's fine-tuning")
-            beginnings = {e.name: weights[e.name].beginning() for way in tuned_ways for e in config.encoders_of(way)}
+            initial_weights = {
+                e.name: encoders[e.name].initial_weights() for way in tuned_ways for e in config.encoders_of(way)
+            }
             tuning = [
-                TuningPlan(question, way, entry.name, beginnings[entry.name])
+                TuningPlan(question, way, entry.name, initial_weights[entry.name])
                 for way in tuned_ways
                 for entry in config.encoders_of(way)
                 for question in questions
@@ -83,23 +86,23 @@ class Material:
             for plan in tuning:
                 plan.check()
         frozen = None if cache is None else FrozenFeatures(cache, site_key, heads)
-        framed = Framed(out / FRAMES, registry, site_key, told, stop)
-        return cls(config, registry, questions, weights, heads, tuning, frozen, framed)
+        framed = Framed(out / FRAMES, registry, site_key, progress, stop)
+        return cls(config, registry, questions, encoders, heads, tuning, frozen, framed)
 
     @property
-    def frozen_encoders(self) -> list[InitialWeights]:
+    def frozen_encoders(self) -> list[StudyEncoder]:
         """Those whose features a head takes."""
         ways = [way for way in self.config.ways if isinstance(way, HeadWay)]
         names = {entry.name for way in ways for entry in self.config.encoders_of(way)}
-        return [weights for name, weights in self.weights.items() if name in names]
+        return [encoder for name, encoder in self.encoders.items() if name in names]
 
-    def extract(self, told: Callable[[Progress], None], stop: threading.Event) -> Iterator[ExtractResult]:
+    def extract(self, progress: Callable[[Progress], None], stop: threading.Event) -> Iterator[ExtractResult]:
         """Encode what the cache lacks, encoder by encoder."""
         assert self.frozen is not None
-        for weights in self.frozen_encoders:
-            encoder = weights.open()
-            result = self.frozen.extract(encoder, self.registry, told, stop)
-            self.stores[weights.entry.name] = self.frozen.store(encoder)
+        for encoder in self.frozen_encoders:
+            opened = encoder.open()
+            result = self.frozen.extract(opened, self.registry, progress, stop)
+            self.stores[encoder.entry.name] = self.frozen.store(opened)
             if result is not None:
                 yield result
 

@@ -53,11 +53,11 @@ def _without_paths(value: Any) -> Any:
 
 
 def _encoders(material: Material) -> dict[str, Any]:
-    found: dict[str, Any] = {name: {} for name in material.weights}
+    found: dict[str, Any] = {name: {} for name in material.encoders}
     for name, store in material.stores.items():
         found[name] |= {"fingerprint": store.fingerprint, "weights_sha256": store.spec.encoder.weights_sha256}
     for plan in material.tuning_plans:
-        found[plan.encoder]["begun_with"] = plan.beginning.weights
+        found[plan.encoder]["begun_with"] = plan.initial_weights.origin
     return found
 
 

@@ -47,7 +47,8 @@ class RunsDone:
     of: int
 
 
-Told = Callable[[Progress | DecodingProgress | RunsDone], None]
+StudyListener = Callable[[Progress | DecodingProgress | RunsDone], None]
+"""Called with the progress of a study: of its encoding, its decoding and its trainings."""
 
 
 def study(
@@ -60,7 +61,7 @@ def study(
     device: Device = "auto",
     threads: int = 0,
     site_key: SiteKey | None = None,
-    progress: Told | None = None,
+    progress: StudyListener | None = None,
     stop: threading.Event | None = None,
 ) -> StudyResult:
     """Compare encoders and ways of learning on labelled data, as VanBerlo et al. 2023 do; what is there is not done again.
@@ -80,18 +81,29 @@ def study(
     if workers < 1:
         raise UsageError("a study needs one worker at least")
     settled = checked_config(config, Path.cwd()) if isinstance(config, Mapping) else read_config(Path(config))
-    place, stop, told = Path(out), stop or threading.Event(), progress or (lambda _told: None)
+    place, stop = Path(out), stop or threading.Event()
+    report = progress or (lambda _progress: None)
     registry, key = load_registry(), site_key or SiteKey.load()
     begin_directory(place)
     with held_alone(place), _time_limit(minutes, stop) as over:
         remove_temporaries(place, TEMPORARY_PREFIX)
         opened = Cache.open(place / CACHE if cache is None else Path(cache), create=True)
 
-        def decoded(done: int, of: int) -> None:
-            told(DecodingProgress(done, of))
+        def report_decoding(done: int, of: int) -> None:
+            report(DecodingProgress(done, of))
 
-        material = Material.open(settled, place, opened, registry, key, device, threads, decoded, stop)
-        return _Study(material, place, RunStore(place), workers, device, threads, told, stop, over).do()
+        material = Material.open(settled, place, opened, registry, key, device, threads, report_decoding, stop)
+        return _Study(
+            material=material,
+            out=place,
+            kept=RunStore(place),
+            workers=workers,
+            device=device,
+            threads=threads,
+            progress=report,
+            stop=stop,
+            over=over,
+        ).do()
 
 
 def begin_directory(out: Path) -> None:
@@ -139,7 +151,7 @@ class _Study:
     workers: int
     device: Device
     threads: int
-    told: Told
+    progress: StudyListener
     stop: threading.Event
     over: threading.Event
     warnings: list[str] = field(default_factory=list)
@@ -150,7 +162,7 @@ class _Study:
 
     def do(self) -> StudyResult:
         write_record(self.out, self.config)
-        for extraction in self.material.extract(self.told, self.stop):
+        for extraction in self.material.extract(self.progress, self.stop):
             if extraction.interrupted:
                 raise RunInterruptedError("stopped while clips were encoded: the same command goes on")
             n_bad = extraction.counts["failed"] + extraction.counts["skipped"]
@@ -172,7 +184,14 @@ class _Study:
         self.warnings += [f"{n_refused} draws were left out, as a training was refused: {why}" for why in refused[:1]]
         rows = study_rows(cells, self.config)
         result = StudyResult(
-            plan, self.out, rows, len(plan.runs), n_done, n_done - n_found, n_missing, list(self.warnings)
+            plan=plan,
+            out=self.out,
+            rows=rows,
+            n_runs=len(plan.runs),
+            n_done=n_done,
+            n_new=n_done - n_found,
+            n_cells_missing=n_missing,
+            warnings=list(self.warnings),
         )
         write_record(self.out, self.config, self.material, plan)
         write_outputs(result)
@@ -182,20 +201,20 @@ class _Study:
         """Do what is not there; returns how many runs were, and how many are now."""
         there = {run.digest for run in plan.runs if run in self.kept}
         missing = [run for run in plan.runs if run.digest not in there]
-        self.told(RunsDone(len(plan.runs) - len(missing), len(plan.runs)))
+        self.progress(RunsDone(len(plan.runs) - len(missing), len(plan.runs)))
         n_distinct_done = 0
 
-        def more(n_done: int) -> None:
+        def count_done(n_done: int) -> None:
             nonlocal n_distinct_done
             n_distinct_done += n_done
-            self.told(RunsDone(len(plan.runs) - len(missing) + n_distinct_done, len(plan.runs)))
+            self.progress(RunsDone(len(plan.runs) - len(missing) + n_distinct_done, len(plan.runs)))
 
-        do_jobs(self.material.head_jobs(plan, missing, self.kept), self.workers, self.stop, more)
+        do_jobs(self.material.head_jobs(plan, missing, self.kept), self.workers, self.stop, count_done)
         ways = {tuning.way.name for tuning in self.material.tuning_plans}
         if any(run.way in ways for run in missing) and not self.stop.is_set():
             with processes(self.device) as among, cpu_threads(self.threads):
                 n_workers = self.workers if among.device.type == "cpu" else 1
                 jobs = self.material.tuning_jobs(plan, missing, self.kept, among.device)
-                do_jobs(jobs, n_workers, self.stop, more)
+                do_jobs(jobs, n_workers, self.stop, count_done)
         n_left = sum(run not in self.kept for run in missing)
         return len(plan.runs) - len(missing), len(plan.runs) - n_left

@@ -16,11 +16,13 @@ import numpy as np
 
 from lusfx.engine.samples.samples import Samples
 from lusfx.errors import RunInterruptedError, TrainingRefusedError, UsageError
-from lusfx.fine_tuning.fit import DivergedError, LabelledFrames, fit
-from lusfx.fine_tuning.frame_units import FrameUnits
+from lusfx.fine_tuning.fit import fit
+from lusfx.fine_tuning.frame_units import FrameUnits, LabelledFrames
 from lusfx.fine_tuning.reading import SampleReader, require_pooled_task
 from lusfx.fine_tuning.settings import FineTuningSettings
-from lusfx.networks.beginning import NamedBeginning
+from lusfx.networks.decoded_frames import DecodingListener
+from lusfx.networks.errors import DivergedError
+from lusfx.networks.initial_weights import InitialWeights
 from lusfx.networks.threads import cpu_threads
 from lusfx.plugins import Registry
 from lusfx.site_key import SiteKey
@@ -47,7 +49,7 @@ class TuningPlan:
     question: Question
     way: FineTuneWay
     encoder: str
-    beginning: NamedBeginning
+    initial_weights: InitialWeights
 
     def check(self) -> None:
         """Refuse what cannot be trained, before anything is done.
@@ -55,46 +57,46 @@ class TuningPlan:
         :raises UsageError: saying why.
         """
         require_pooled_task(self.question.task)
-        settings_of(self.way, self.beginning, 0)
+        settings_of(self.way, self.initial_weights, 0)
 
     def facts(self) -> dict[str, Any]:
         """What decides the scores, beside the units and the seed."""
-        network = self.beginning.network
+        network = self.initial_weights.network
         return {
             "beginning": {
                 "architecture": network.architecture,
                 "layer": network.layer,
-                "weights_sha256": self.beginning.weights_sha256,
+                "weights_sha256": self.initial_weights.weights_sha256,
                 "normalisation": network.normalisation,
-                "preprocess": self.beginning.preprocess.model_dump(mode="json"),
+                "preprocess": self.initial_weights.preprocess.model_dump(mode="json"),
             },
             "frames_per_clip": self.way.frames_per_clip,
             "hold_out_one_in": self.way.hold_out_one_in,
-            "settings": settings_of(self.way, self.beginning, 0).model_dump(mode="json", exclude={"seed"}),
+            "settings": settings_of(self.way, self.initial_weights, 0).model_dump(mode="json", exclude={"seed"}),
         }
 
 
-def settings_of(way: FineTuneWay, beginning: NamedBeginning, seed: int) -> FineTuningSettings:
+def settings_of(way: FineTuneWay, initial_weights: InitialWeights, seed: int) -> FineTuningSettings:
     """Settings of a network with this seed.
 
     :raises UsageError: naming the first that makes no sense.
     """
     if "seed" in way.settings:
         raise UsageError(f"way '{way.name}', settings: the seed is the study's")
-    return FineTuningSettings.complete({**way.settings, "seed": seed}, beginning.random)
+    return FineTuningSettings.complete({**way.settings, "seed": seed}, initial_weights.random)
 
 
 @dataclass(slots=True)
 class Framed:
     """Frames of the study's labelled clips, decoded once for each size and kept in the study's directory.
 
-    :param told: told how many clips are gone through, and of how many.
+    :param progress: told how many clips are gone through, and of how many.
     """
 
     directory: Path
     registry: Registry
     site_key: SiteKey
-    told: Callable[[int, int], None]
+    progress: DecodingListener
     stop: threading.Event
     _found: dict[tuple[str, str], Tables] = field(default_factory=dict, init=False)
 
@@ -103,7 +105,7 @@ class Framed:
 
         :raises RunInterruptedError: if the run was stopped meanwhile.
         """
-        preparation = f"{plan.beginning.preprocess.model_dump_json()} {plan.way.frames_per_clip}"
+        preparation = f"{plan.initial_weights.preprocess.model_dump_json()} {plan.way.frames_per_clip}"
         place = plan.question.name, preparation
         if place not in self._found:
             self._found[place] = {name: self._read(plan, path) for name, path in plan.question.tables.items()}
@@ -116,15 +118,15 @@ class Framed:
 
     def _read(self, plan: TuningPlan, table: Path) -> Samples[FrameUnits]:
         reader = SampleReader(
-            plan.question.task,
-            table,
-            self.directory,
-            plan.beginning.preprocess,
-            plan.way.frames_per_clip,
-            self.registry,
-            self.site_key,
-            self.told,
-            self.stop,
+            task=plan.question.task,
+            table=table,
+            directory=self.directory,
+            spec=plan.initial_weights.preprocess,
+            frames_per_clip=plan.way.frames_per_clip,
+            registry=self.registry,
+            site_key=self.site_key,
+            progress=self.progress,
+            stop=self.stop,
         )
         framed = reader.read()
         if framed is None:
@@ -141,7 +143,7 @@ class TuningJob:
     :param units: of each test set, as the run's rows count them.
     """
 
-    beginning: NamedBeginning
+    initial_weights: InitialWeights
     way: FineTuneWay
     samples: Mapping[str, Samples[FrameUnits]]
     outcome: int
@@ -166,7 +168,16 @@ class TuningJob:
         """
         samples = {table: of.take(rows_of(of, units[table])) for table, of in found.items()}
         of_test = {LOCAL: units[TRAIN], **units}
-        return cls(plan.beginning, plan.way, samples, plan.question.outcome, of_test, runs, store, device)
+        return cls(
+            initial_weights=plan.initial_weights,
+            way=plan.way,
+            samples=samples,
+            outcome=plan.question.outcome,
+            units=of_test,
+            runs=runs,
+            store=store,
+            device=device,
+        )
 
     def do(self, run: Run, should_stop: Callable[[], bool]) -> Scores:
         """Train a network on the run's patients and score its test units.
@@ -178,9 +189,9 @@ class TuningJob:
         of_test, refused = {}, None
         try:
             learn, held_out = self._sides(training, run.seed)
-            settings = settings_of(self.way, self.beginning, run.seed)
+            settings = settings_of(self.way, self.initial_weights, run.seed)
             network = fit(
-                self.beginning.network, learn, held_out, settings, device=self.device, should_stop=should_stop
+                self.initial_weights.network, learn, held_out, settings, device=self.device, should_stop=should_stop
             )
             for name, rows in run.split.tests.items():
                 tested = self.samples.get(name, self.samples[TRAIN]).units.take(rows)

@@ -55,8 +55,8 @@ def do_jobs(jobs: Iterable[Job], n_workers: int, stop: threading.Event, done: Ca
                 if stop.is_set():
                     break
                 waiting.add(pool.submit(_work, part))
-                waiting = _settled(waiting, 2 * n_workers, stop, stopped, done)
-            _settled(waiting, 1, stop, stopped, done)
+                waiting = _wait_for_room(waiting, 2 * n_workers, stop, stopped, done)
+            _wait_for_room(waiting, 1, stop, stopped, done)
         except BrokenProcessPool:
             raise StudyError(
                 "a worker process ended, of too little memory perhaps. The same command goes on; give it fewer --workers"
@@ -66,7 +66,7 @@ def do_jobs(jobs: Iterable[Job], n_workers: int, stop: threading.Event, done: Ca
             pool.shutdown(cancel_futures=True)
 
 
-def _settled(
+def _wait_for_room(
     waiting: set[Future[int]], fewer_than: int, stop: threading.Event, stopped: Event, done: Callable[[int], None]
 ) -> set[Future[int]]:
     """Wait until fewer parts than so many are under way; features of those that wait are in memory."""

@@ -244,7 +244,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[np.ndarray, np.ndarray]
 
     def judge(targets: np.ndarray, features: np.ndarray) -> CrossValidation:
         learner = Learner(candidates, None, 1, "platt", {"balanced": Youden()}, 0, lambda text: None)
-        return cross_validate(learner, samples_with(targets, features), 0, 2, 1, lambda text: None)
+        return cross_validate(learner, samples_with(targets, features), 0, 2, 1)
 
     return judge
 

@@ -36,7 +36,8 @@ from lusfx.errors import (  # noqa: E402
     TrainingRefusedError,
     UsageError,
 )
-from lusfx.fine_tuning.run import FineTuningProgress, fine_tune  # noqa: E402
+from lusfx.fine_tuning.progress import FineTuningProgress  # noqa: E402
+from lusfx.fine_tuning.run import fine_tune  # noqa: E402
 from lusfx.heads import lusfx_register_heads  # noqa: E402
 from lusfx.networks.decoded_frames import DecodingProgress  # noqa: E402
 from lusfx.networks.frame_store import FRAMES_FILE  # noqa: E402

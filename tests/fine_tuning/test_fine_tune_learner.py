@@ -12,14 +12,13 @@ from lusfx.contracts import UNKNOWN, MinSensitivity, Youden
 from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.cross_validation import cross_validate_together
 from lusfx.errors import LeakError, TrainingRefusedError
-from lusfx.fine_tuning.fit import LabelledFrames
-from lusfx.fine_tuning.frame_units import FrameUnits
+from lusfx.fine_tuning.frame_units import FrameUnits, LabelledFrames
 from lusfx.fine_tuning.history import EpochRecord
 from lusfx.fine_tuning.learner import FineTuningLearner
 from lusfx.fine_tuning.network import FineTunedNetwork
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.heads.linear import LogisticHeadSpec
-from lusfx.networks.network import Beginning
+from lusfx.networks.network_spec import NetworkSpec
 from lusfx.splits import Fold
 
 N_PATIENTS, CLIPS_EACH = 20, 3
@@ -49,7 +48,7 @@ class FakeFit:
     networks: list[FineTunedNetwork] = field(default_factory=list)
 
     def __call__(
-        self, beginning: Beginning, training: LabelledFrames, held_out: LabelledFrames, settings: Any, **rest: Any
+        self, network_spec: NetworkSpec, training: LabelledFrames, held_out: LabelledFrames, settings: Any, **rest: Any
     ) -> FineTunedNetwork:
         self.calls.append((training, held_out))
         n_outcomes = training.targets.shape[1]
@@ -98,13 +97,13 @@ def samples() -> Samples[FrameUnits]:
 
 def learner(**changed: Any) -> FineTuningLearner:
     facts: dict[str, Any] = {
-        "beginning": Beginning("none", 64),
+        "network_spec": NetworkSpec("none", 64),
         "settings": FineTuningSettings.complete({}, random_weights=True),
         "calibration": "platt",
         "operating_points": {"balanced": Youden(), "screen": MinSensitivity(0.9)},
         "head": LogisticHeadSpec(),
         "device": "cpu",
-        "told": lambda told: None,
+        "progress": lambda name, progress: None,
         "should_stop": lambda: False,
     }
     return FineTuningLearner(**(facts | changed))
@@ -113,8 +112,8 @@ def learner(**changed: Any) -> FineTuningLearner:
 def test_no_patient_of_a_test_side_is_seen_by_the_network_that_is_tested_on_it(
     samples: Samples[FrameUnits], fake_fit: FakeFit
 ) -> None:
-    names: list[str] = []
-    validations = cross_validate_together(learner(), samples, [0, 1], 4, 2, names.append)
+    teacher = learner()
+    validations = cross_validate_together(teacher, samples, [0, 1], 4, 2)
     assert len(fake_fit.calls) == 8  # a network a fold, for both outcomes
     everybody = set(range(N_PATIENTS))
     for call, network in enumerate(fake_fit.networks):
@@ -130,13 +129,13 @@ def test_no_patient_of_a_test_side_is_seen_by_the_network_that_is_tested_on_it(
         fold = validations[0].folds[call // 4]
         patients = np.repeat(np.arange(N_PATIENTS), CLIPS_EACH)
         assert set(patients[fold == call % 4].tolist()) == tested
-    assert names[0] == "repeat 1 of 2, fold 1 of 4"
+    assert [fit.name for fit in teacher.fits[3:5]] == ["repeat 1 of 2, fold 4 of 4", "repeat 2 of 2, fold 1 of 4"]
 
 
 def test_outcomes_share_folds_and_each_is_judged_where_it_is_known(
     samples: Samples[FrameUnits], fake_fit: FakeFit
 ) -> None:
-    first, second = cross_validate_together(learner(), samples, [0, 1], 4, 1, lambda name: None)
+    first, second = cross_validate_together(learner(), samples, [0, 1], 4, 1)
     assert len(first.rows) == len(samples)
     assert second.rows.tolist() == samples.known(1).tolist()
     assert first.folds[:, second.rows].tolist() == second.folds.tolist()
@@ -150,7 +149,7 @@ def test_calibration_and_thresholds_are_those_of_the_patients_held_out(
     from lusfx.calibration import fit_calibration
     from lusfx.metrics import choose_threshold
 
-    tuned = learner().fine_tune(samples, [0, 1])
+    tuned = learner().fine_tune(samples, [0, 1], "all patients")
     held = tuned.fold.test
     for number, outcome in enumerate(tuned.outcomes):
         known = held[samples.targets[held, number] != UNKNOWN]
@@ -166,7 +165,7 @@ def test_calibration_and_thresholds_are_those_of_the_patients_held_out(
 def test_without_calibration_the_heads_score_as_the_network_does(
     samples: Samples[FrameUnits], fake_fit: FakeFit
 ) -> None:
-    tuned = learner(calibration="none").fine_tune(samples, [0, 1])
+    tuned = learner(calibration="none").fine_tune(samples, [0, 1], "all patients")
     both = np.stack([outcome.probabilities(samples.units) for outcome in tuned.outcomes], axis=1)
     np.testing.assert_allclose(both, tuned.network.scores(samples.units), rtol=1e-6)
     assert tuned.outcomes[0].learnt.candidate.settings.model_dump() == {}
@@ -174,7 +173,7 @@ def test_without_calibration_the_heads_score_as_the_network_does(
 
 def test_each_network_leaves_a_record(samples: Samples[FrameUnits], fake_fit: FakeFit) -> None:
     teacher = learner()
-    cross_validate_together(teacher, samples, [0], 2, 1, teacher.go_on_as)
+    cross_validate_together(teacher, samples, [0], 2, 1)
     assert [fit.name for fit in teacher.fits] == ["repeat 1 of 1, fold 1 of 2", "repeat 1 of 1, fold 2 of 2"]
     assert teacher.fits[0].as_dict() == {
         "name": "repeat 1 of 1, fold 1 of 2",
@@ -191,11 +190,11 @@ def test_patients_on_both_sides_of_what_is_held_out_are_a_leak(
     rows = np.arange(len(samples))
     monkeypatch.setattr("lusfx.fine_tuning.learner.held_out_fold", lambda *arguments: Fold(rows[1:], rows[:1]))
     with pytest.raises(LeakError, match="stand on both sides of a split"):
-        learner().fine_tune(samples, [0])
+        learner().fine_tune(samples, [0], "all patients")
     assert fake_fit.calls == []
 
 
 def test_too_few_patients_to_hold_any_out_are_refused(samples: Samples[FrameUnits], fake_fit: FakeFit) -> None:
     few = samples.take(np.flatnonzero(np.isin(samples.groups, ["p-0000", "p-0001", "p-0002"])))
     with pytest.raises(TrainingRefusedError, match="holding out patients needs two of each answer"):
-        learner().fine_tune(few, [0])
+        learner().fine_tune(few, [0], "all patients")

@@ -13,17 +13,19 @@ pytest.importorskip("timm", reason="fine-tuning needs timm")
 
 from lusfx.contracts import UNKNOWN  # noqa: E402 - after the skip
 from lusfx.errors import EncoderError, RunInterruptedError, UsageError  # noqa: E402
-from lusfx.fine_tuning.fit import DivergedError, LabelledFrames, calibrated_loss, fit  # noqa: E402
-from lusfx.fine_tuning.frame_units import FrameUnits  # noqa: E402
-from lusfx.fine_tuning.history import EpochProgress  # noqa: E402
+from lusfx.fine_tuning.fit import fit  # noqa: E402
+from lusfx.fine_tuning.frame_units import FrameUnits, LabelledFrames  # noqa: E402
+from lusfx.fine_tuning.losses import calibrated_loss  # noqa: E402
 from lusfx.fine_tuning.network import FineTunedNetwork, renew_statistics  # noqa: E402
+from lusfx.fine_tuning.progress import EpochProgress  # noqa: E402
 from lusfx.fine_tuning.settings import FineTuningSettings  # noqa: E402
 from lusfx.metrics import roc_auc  # noqa: E402
-from lusfx.networks.network import Beginning  # noqa: E402
+from lusfx.networks.errors import DivergedError  # noqa: E402
+from lusfx.networks.network_spec import NetworkSpec  # noqa: E402
 from lusfx.networks.threads import cpu_threads  # noqa: E402
 
 SIZE, N_FRAMES = 64, 3
-BEGINNING = Beginning("mobilenetv3_small_050", SIZE)
+NETWORK_SPEC = NetworkSpec("mobilenetv3_small_050", SIZE)
 
 
 def striped(n_units: int, seed: int) -> LabelledFrames:
@@ -39,11 +41,11 @@ def striped(n_units: int, seed: int) -> LabelledFrames:
 
 
 def fitted(training: LabelledFrames, held_out: LabelledFrames | None = None, **changed: Any) -> FineTunedNetwork:
-    told, should_stop = changed.pop("told", None), changed.pop("should_stop", lambda: False)
-    beginning = changed.pop("beginning", BEGINNING)
+    progress, should_stop = changed.pop("progress", None), changed.pop("should_stop", lambda: False)
+    network_spec = changed.pop("network_spec", NETWORK_SPEC)
     values = {"epochs": 8, "batch_size": 8, "frames_per_step": 2, "lr": 3e-3, "augmentation": "none"} | changed
     settings = FineTuningSettings.complete(values, random_weights=True)
-    return fit(beginning, training, held_out, settings, told=told, should_stop=should_stop)
+    return fit(network_spec, training, held_out, settings, progress=progress, should_stop=should_stop)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -143,7 +145,7 @@ def test_an_exams_embedding_is_the_mean_over_its_clips(network: FineTunedNetwork
 
 
 def test_statistics_are_those_of_the_frames_given() -> None:
-    backbone = BEGINNING.backbone(0)
+    backbone = NETWORK_SPEC.backbone(0)
     frames = striped(8, 0).units.frames
     first = next(layer for layer in backbone.module.modules() if isinstance(layer, torch.nn.BatchNorm2d))
     seen: list[Any] = []
@@ -159,7 +161,7 @@ def test_statistics_are_those_of_the_frames_given() -> None:
 def test_a_run_is_told_of_and_can_be_stopped() -> None:
     told: list[EpochProgress] = []
     with pytest.raises(RunInterruptedError, match="no task model was written"):
-        fitted(striped(16, 0), told=told.append, should_stop=lambda: len(told) == 3)
+        fitted(striped(16, 0), progress=told.append, should_stop=lambda: len(told) == 3)
     assert [(progress.epoch, progress.step, progress.steps, progress.frames) for progress in told] == [
         (1, 1, 16, 16),
         (1, 2, 16, 32),
@@ -174,7 +176,7 @@ def test_a_loss_that_is_no_number_ends_the_run() -> None:
 
 def test_what_cannot_be_begun_with_is_refused(tmp_path: Any) -> None:
     with pytest.raises(UsageError, match="timm knows no model 'no-such'"):
-        fitted(striped(4, 0), beginning=Beginning("no-such", SIZE))
+        fitted(striped(4, 0), network_spec=NetworkSpec("no-such", SIZE))
     (tmp_path / "weights.safetensors").write_bytes(b"none")
     with pytest.raises(EncoderError, match="no safetensors file"):
-        fitted(striped(4, 0), beginning=Beginning("mobilenetv3_small_050", SIZE, tmp_path / "weights.safetensors"))
+        fitted(striped(4, 0), network_spec=NetworkSpec("mobilenetv3_small_050", SIZE, tmp_path / "weights.safetensors"))

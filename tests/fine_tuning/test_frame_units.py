@@ -21,18 +21,18 @@ def units() -> FrameUnits:
 
 def test_no_frame_is_drawn_twice_unless_its_clip_has_too_few(units: FrameUnits, generator: np.random.Generator) -> None:
     for _ in range(20):
-        drawn = units.drawn(0, 8, generator)
+        drawn = units.draw(0, 8, generator)
         assert len(set(drawn.tolist())) == 8
         assert set(drawn.tolist()) <= set(range(10))
-    assert units.drawn(2, 4, generator).tolist() == [30] * 4
-    assert len(units.drawn(0, 25, generator)) == 25
+    assert units.draw(2, 4, generator).tolist() == [30] * 4
+    assert len(units.draw(0, 25, generator)) == 25
 
 
 def test_each_clip_of_an_exam_gives_as_many_frames(units: FrameUnits, generator: np.random.Generator) -> None:
     """As the mean over the means of clips is served, however long one of them is."""
     for _ in range(20):
-        assert (units.drawn(1, 6, generator) < 12).sum() == 3
-    odd = [int((units.drawn(1, 3, generator) < 12).sum()) for _ in range(50)]
+        assert (units.draw(1, 6, generator) < 12).sum() == 3
+    odd = [int((units.draw(1, 3, generator) < 12).sum()) for _ in range(50)]
     assert set(odd) == {1, 2}
 
 

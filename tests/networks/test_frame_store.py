@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lusfx.errors import LusfxError
-from lusfx.networks.files import NetworkError
+from lusfx.networks.errors import NetworkError
 from lusfx.networks.frame_store import FRAMES_FILE, INDEX_FILE, FrameStore
 
 SIZE = 32

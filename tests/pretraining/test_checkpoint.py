@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="pretraining needs torch")
 
-from lusfx.networks.files import NetworkError  # noqa: E402
+from lusfx.networks.errors import NetworkError  # noqa: E402
 from lusfx.networks.optimisers import make_optimiser  # noqa: E402
 from lusfx.pretraining.checkpoint import (  # noqa: E402 - after the skip
     Snapshot,

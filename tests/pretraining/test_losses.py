@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lusfx.errors import UsageError  # noqa: E402
-from lusfx.pretraining.losses import LOSSES, BarlowTwins, Loss, SimCLR, VICReg, gathered  # noqa: E402
+from lusfx.pretraining.losses import LOSSES, BarlowTwins, Loss, SimCLR, VICReg, gather  # noqa: E402
 
 N, DIM = 7, 5
 EQUAL = np.ones(N)
@@ -133,7 +133,7 @@ def test_what_cannot_be_computed_is_refused() -> None:
 
 def test_alone_nothing_is_gathered() -> None:
     tensor = torch.zeros(2)
-    assert gathered(tensor) is tensor
+    assert gather(tensor) is tensor
 
 
 def _share(rank: int, folder: str) -> None:

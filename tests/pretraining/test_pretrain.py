@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import inspect
 import json
 import stat
 import threading
@@ -21,36 +20,24 @@ from lusfx.engine.extraction.extract import extract
 from lusfx.errors import EncoderError, LusfxError, RunInterruptedError, UsageError
 from lusfx.networks.decoded_frames import DecodingProgress
 from lusfx.networks.frame_store import FRAMES_FILE
+from lusfx.pretraining.progress import TrainingProgress
 from lusfx.pretraining.report import pretraining_page
 from lusfx.pretraining.run import PretrainResult, pretrain
-from lusfx.pretraining.settings import PretrainingSettings
-from lusfx.pretraining.trainer import TrainingProgress
+from lusfx.pretraining.settings import FROM_INITIAL_WEIGHTS, PretrainingSettings
 from lusfx.report import render
 from lusfx.site_key import SECRET_BYTES, SiteKey
 
 KEY = SiteKey(bytes(range(SECRET_BYTES)))
 TINY: dict[str, Any] = {"architecture": "mobilenetv3_small_050", "size": 64, "batch_size": 8, "epochs": 2, "threads": 1}
 
-OF_BEGINNING = ("architecture", "layer", "weights_sha256", "normalisation", "size")
-"""Settings that follow from what a run begins with."""
-
 
 def begin(out: Path, sources: list[Path], **changed: Any) -> PretrainResult:
     return pretrain(sources, out, site_key=KEY, **(TINY | changed))
 
 
-def test_the_function_has_every_setting_with_its_default() -> None:
-    arguments = inspect.signature(pretrain).parameters
-    for name, field in PretrainingSettings.model_fields.items():
-        if name not in OF_BEGINNING:
-            assert arguments[name].default == field.default, name
-    given = {name: arguments[name].default for name in ("encoder", "architecture", "layer", "weights", "size")}
-    assert set(given.values()) == {None}  # what nobody names follows from what it begins with
-
-
 def test_nothing_named_begins_with_the_defaults_of_the_settings(tmp_path: Path, made_archive: Any) -> None:
     result = pretrain([made_archive.labels], tmp_path / "run", site_key=KEY, batch_size=8, threads=1, **stopper(1))
-    for name in OF_BEGINNING:
+    for name in FROM_INITIAL_WEIGHTS:
         assert getattr(result.settings, name) == PretrainingSettings.model_fields[name].default, name
     assert result.beginning == "random weights"
 

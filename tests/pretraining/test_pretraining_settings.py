@@ -33,7 +33,7 @@ def test_a_run_older_than_a_setting_goes_on_with_its_default() -> None:
         ({"architecture": "resnet18"}, "architecture mobilenetv3_small_100, not resnet18"),
     ],
 )
-def test_another_beginning_does_not_go_on_with_it(change: dict[str, Any], said: str) -> None:
+def test_other_initial_weights_do_not_go_on_with_it(change: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=f"--out holds a run with {said}"):
         PretrainingSettings.complete(change).check_same(OLD)
 

@@ -19,12 +19,13 @@ pytest.importorskip("timm", reason="pretraining needs timm")
 
 from safetensors.torch import load_file, save_file  # noqa: E402 - after the skip
 
+from lusfx.networks.errors import DivergedError  # noqa: E402
 from lusfx.networks.network import make_network  # noqa: E402
 from lusfx.networks.processes import Processes  # noqa: E402
 from lusfx.pretraining.losses import LOSSES  # noqa: E402 - after the skip
 from lusfx.pretraining.pairs import ClipFrames  # noqa: E402
 from lusfx.pretraining.settings import PretrainingSettings  # noqa: E402
-from lusfx.pretraining.trainer import DivergedError, Trainer  # noqa: E402
+from lusfx.pretraining.trainer import Trainer  # noqa: E402
 
 SIZE, N_CLIPS, N_FRAMES = 32, 16, 3
 

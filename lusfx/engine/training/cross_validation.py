@@ -34,6 +34,19 @@ class Learnt(Protocol[U_contra]):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class FoldPlace:
+    """Which of a cross-validation's folds is in turn, from 1; as text ``repeat 1 of 5, fold 2 of 5``."""
+
+    repeat: int
+    n_repeats: int
+    fold: int
+    n_folds: int
+
+    def __str__(self) -> str:
+        return f"repeat {self.repeat} of {self.n_repeats}, fold {self.fold} of {self.n_folds}"
+
+
 class Procedure(Protocol[U]):
     """All that is done to learn outcomes from samples; what it holds out for itself, it holds out by patient."""
 
@@ -43,8 +56,11 @@ class Procedure(Protocol[U]):
     @property
     def seed(self) -> int: ...
 
-    def learn_together(self, samples: Samples[U], outcomes: Sequence[int]) -> Sequence[Learnt[U]]:
-        """Learn outcomes, each of which some of the samples answer."""
+    def learn_together(self, samples: Samples[U], outcomes: Sequence[int], place: FoldPlace) -> Sequence[Learnt[U]]:
+        """Learn outcomes, each of which some of the samples answer.
+
+        :param place: the fold whose training side the samples are.
+        """
         ...
 
 
@@ -72,12 +88,13 @@ def cross_validate(
     outcome: int,
     n_folds: int,
     n_repeats: int,
-    progress: Callable[[str], None],
+    progress: Callable[[FoldPlace], None] | None = None,
 ) -> CrossValidation:
     """Judge a procedure on one outcome.
 
     :param samples: of the whole task; those whose answer to the outcome is not known are left out.
     :param n_repeats: times that it is done, each with other folds.
+    :param progress: called when a fold begins.
     """
     (validation,) = cross_validate_together(procedure, samples, [outcome], n_folds, n_repeats, progress)
     return validation
@@ -89,11 +106,12 @@ def cross_validate_together(
     outcomes: Sequence[int],
     n_folds: int,
     n_repeats: int,
-    progress: Callable[[str], None],
+    progress: Callable[[FoldPlace], None] | None = None,
 ) -> list[CrossValidation]:
     """Judge a procedure that learns several outcomes at once: they share the folds.
 
     :param samples: of the whole task; those that answer none of the outcomes are left out.
+    :param progress: called when a fold begins.
     :returns: one an outcome, of the samples that answer it.
     """
     rows = np.flatnonzero((samples.targets[:, outcomes] != UNKNOWN).any(axis=1))
@@ -106,9 +124,11 @@ def cross_validate_together(
         folds = _folds(known, outcomes, n_folds, procedure.seed + FOLD_SEEDS_APART * repeat)
         for number, fold in enumerate(folds):
             check_split(fold, known.groups, known.keys)
-            progress(f"repeat {repeat + 1} of {n_repeats}, fold {number + 1} of {len(folds)}")
+            place = FoldPlace(repeat + 1, n_repeats, number + 1, len(folds))
+            if progress is not None:
+                progress(place)
             numbers[repeat, fold.test] = number
-            learnt = procedure.learn_together(known.take(fold.train), outcomes)
+            learnt = procedure.learn_together(known.take(fold.train), outcomes, place)
             tested = known.units.take(fold.test)
             for position, of_outcome in enumerate(learnt):
                 scores = of_outcome.probabilities(tested)

@@ -100,7 +100,7 @@ def novelty_of(card: TaskCard, samples: Samples[UnitFeatures], folds: Sequence[F
     return fit_novelty(centres, groups), familiar_limit(np.concatenate(distances), card.abstain.familiar)
 
 
-def saved(result: TrainingResult, own_encoder: Path | None = None) -> TrainingResult:
+def save_model(result: TrainingResult, own_encoder: Path | None = None) -> TrainingResult:
     """Write the task model with its evidence and its report.
 
     :param own_encoder: encoder directory that goes into the task model.

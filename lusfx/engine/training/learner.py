@@ -16,6 +16,7 @@ from lusfx.calibration import Calibration, CalibrationMethod, fit_calibration
 from lusfx.contracts import Aggregation, Bags, Head, HeadSettings, HeadSpec, OperatingPoint, TrainingSet
 from lusfx.engine.samples.features import evenly
 from lusfx.engine.samples.samples import Samples
+from lusfx.engine.training.cross_validation import FoldPlace
 from lusfx.errors import MissingExtraError, TrainingRefusedError
 from lusfx.metrics import choose_threshold, pairs, roc_auc, within_folds
 from lusfx.splits import Fold, check_split, inner_folds
@@ -83,8 +84,10 @@ class Learner:
     seed: int
     note: Callable[[str], None]
 
-    def learn_together(self, samples: Samples[UnitFeatures], outcomes: Sequence[int]) -> list[LearntOutcome]:
-        """Learn several outcomes from the same samples, each by itself; see :meth:`learn`."""
+    def learn_together(
+        self, samples: Samples[UnitFeatures], outcomes: Sequence[int], place: FoldPlace
+    ) -> list[LearntOutcome]:
+        """Learn several outcomes from the same samples, each by itself; see :meth:`learn`. Every fold's are learnt alike."""
         return [self.learn(samples, outcome) for outcome in outcomes]
 
     def learn(self, samples: Samples[UnitFeatures], outcome: int) -> LearntOutcome:

@@ -22,7 +22,7 @@ from lusfx.engine.training.judging import (
     judged_outcome,
     novelty_folds,
     novelty_of,
-    saved,
+    save_model,
 )
 from lusfx.engine.training.learner import Candidate, Learner
 from lusfx.engine.training.result import OutcomeResult, TrainingResult
@@ -223,14 +223,14 @@ class Trainer:
             warnings=[*warnings, *samples.warnings(), *labelled.warnings(), *notes],
             seed=self.seed,
         )
-        return saved(result)
+        return save_model(result)
 
     def _outcome(self, card: TaskCard, learner: Learner, samples: Samples[UnitFeatures], number: int) -> OutcomeResult:
         name = card.outcomes[number]
         label = card.name if len(card.outcomes) == 1 else f"{card.name}, {name}"
         n_repeats = self.n_repeats or (N_REPEATS if samples.n_patients < MANY_PATIENTS else 1)
         validation = cross_validate(
-            learner, samples, number, self.n_folds, n_repeats, lambda text: self.progress(f"{label}: {text}")
+            learner, samples, number, self.n_folds, n_repeats, lambda place: self.progress(f"{label}: {place}")
         )
         self.progress(f"{label}: fitting on all patients")
         learnt = learner.learn(samples.take(validation.rows), number)

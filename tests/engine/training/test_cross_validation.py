@@ -11,7 +11,7 @@ import pytest
 
 from lusfx.contracts import UNKNOWN, MinSensitivity, Youden
 from lusfx.engine.samples.samples import Samples
-from lusfx.engine.training.cross_validation import cross_validate, cross_validate_together
+from lusfx.engine.training.cross_validation import FoldPlace, cross_validate, cross_validate_together
 from lusfx.engine.training.learner import Learner
 from lusfx.errors import LeakError
 from lusfx.heads import lusfx_register_heads
@@ -25,10 +25,6 @@ SIGNAL, NOISE = 1, 2
 """Columns of made-up samples."""
 
 
-def silent(text: str) -> None:
-    """Show no progress."""
-
-
 def test_nothing_that_is_chosen_for_a_fold_has_seen_its_patients(
     made_up_samples: MakeSamples, learner_of: MakeLearner, spy: Any
 ) -> None:
@@ -38,7 +34,7 @@ def test_nothing_that_is_chosen_for_a_fold_has_seen_its_patients(
     samples = made_up_samples()
     marks: list[int] = []
     learner = learner_of((spy, {"column": NOISE}), (spy, {"column": SIGNAL}))
-    validation = cross_validate(learner, samples, 0, 4, 2, lambda text: marks.append(len(spy.log)))
+    validation = cross_validate(learner, samples, 0, 4, 2, lambda place: marks.append(len(spy.log)))
     assert len(marks) == 8
     everybody = set(range(20))
     patients = samples.units.features[:, 0].astype(int)  # type: ignore[index]
@@ -59,8 +55,8 @@ def test_every_unit_is_judged_once_a_repeat_and_folds_differ_between_repeats(
     made_up_samples: MakeSamples, learner_of: MakeLearner, spy: Any
 ) -> None:
     samples = made_up_samples()
-    said: list[str] = []
-    validation = cross_validate(learner_of(spy), samples, 0, 5, 3, said.append)
+    begun: list[FoldPlace] = []
+    validation = cross_validate(learner_of(spy), samples, 0, 5, 3, begun.append)
     assert validation.probabilities.shape == validation.folds.shape == (3, 60)
     assert np.isfinite(validation.probabilities).all()
     assert validation.rows.tolist() == list(range(60))
@@ -72,15 +68,15 @@ def test_every_unit_is_judged_once_a_repeat_and_folds_differ_between_repeats(
         frozenset(frozenset(np.flatnonzero(folds == fold).tolist()) for fold in range(5)) for folds in validation.folds
     }
     assert len(partitions) == 3
-    assert said[0] == "repeat 1 of 3, fold 1 of 5"
-    assert said[-1] == "repeat 3 of 3, fold 5 of 5"
+    assert str(begun[0]) == "repeat 1 of 3, fold 1 of 5"
+    assert begun[-1] == FoldPlace(repeat=3, n_repeats=3, fold=5, n_folds=5)
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_seed_other_folds(
     made_up_samples: MakeSamples, learner_of: MakeLearner
 ) -> None:
     samples = made_up_samples()
-    one, same, other = (cross_validate(learner_of(LOGISTIC, seed=seed), samples, 0, 3, 2, silent) for seed in (0, 0, 1))
+    one, same, other = (cross_validate(learner_of(LOGISTIC, seed=seed), samples, 0, 3, 2) for seed in (0, 0, 1))
     assert one.probabilities.tolist() == same.probabilities.tolist()
     assert one.folds.tolist() == same.folds.tolist()
     assert one.folds.tolist() != other.folds.tolist()
@@ -92,7 +88,7 @@ def test_answers_are_by_the_threshold_that_the_fold_s_own_procedure_chose(
     samples = made_up_samples(signal=1.0)
     rules = {"balanced": Youden(), "screen": MinSensitivity(0.9)}
     learner = learner_of(spy, operating_points=rules)
-    validation = cross_validate(learner, samples, 0, 4, 2, silent)
+    validation = cross_validate(learner, samples, 0, 4, 2)
     different = set()
     for repeat in range(2):
         for fold in range(4):
@@ -110,7 +106,7 @@ def test_answers_are_by_the_threshold_that_the_fold_s_own_procedure_chose(
 
 def test_what_each_fold_chose_is_written_down(made_up_samples: MakeSamples, learner_of: MakeLearner, spy: Any) -> None:
     learner = learner_of((spy, {"column": NOISE}), (spy, {"column": SIGNAL}))
-    validation = cross_validate(learner, made_up_samples(signal=3.0), 0, 3, 2, silent)
+    validation = cross_validate(learner, made_up_samples(signal=3.0), 0, 3, 2)
     assert validation.chosen == [["spy"] * 3] * 2
 
 
@@ -120,7 +116,7 @@ def test_units_whose_answer_is_not_known_take_no_part(
     samples = made_up_samples()
     targets = samples.targets.copy()
     targets[::7] = UNKNOWN
-    validation = cross_validate(learner_of(spy), replace(samples, targets=targets), 0, 3, 1, silent)
+    validation = cross_validate(learner_of(spy), replace(samples, targets=targets), 0, 3, 1)
     assert validation.rows.tolist() == [row for row in range(60) if row % 7]
     assert validation.probabilities.shape == (1, len(validation.rows))
 
@@ -135,7 +131,7 @@ def test_outcomes_that_are_judged_together_share_their_folds(
     targets = np.stack([samples.targets[:, 0], second], axis=1)
     targets[50] = UNKNOWN
     samples = replace(samples, targets=targets)
-    one, other = cross_validate_together(learner_of(spy), samples, [0, 1], 4, 2, silent)
+    one, other = cross_validate_together(learner_of(spy), samples, [0, 1], 4, 2)
     assert one.rows.tolist() == samples.known(0).tolist()
     assert other.rows.tolist() == samples.known(1).tolist()
     assert one.folds[:, np.isin(one.rows, other.rows)].tolist() == other.folds.tolist()
@@ -150,8 +146,8 @@ def test_one_outcome_alone_has_the_folds_of_its_own(
 ) -> None:
     """So that what is fine-tuned and what is trained on cached features are judged on the same splits."""
     samples = made_up_samples()
-    (together,) = cross_validate_together(learner_of(spy), samples, [0], 4, 2, silent)
-    alone = cross_validate(learner_of(spy), samples, 0, 4, 2, silent)
+    (together,) = cross_validate_together(learner_of(spy), samples, [0], 4, 2)
+    alone = cross_validate(learner_of(spy), samples, 0, 4, 2)
     assert together.folds.tolist() == alone.folds.tolist()
 
 
@@ -166,10 +162,10 @@ def test_a_patient_or_a_content_on_both_sides_is_a_leak(
         lambda *arguments: [Fold(rows[1:], rows[:1]), Fold(rows[:1], rows[1:])],
     )
     with pytest.raises(LeakError, match="1 patients stand on both sides"):
-        cross_validate(learner_of(spy), samples, 0, 2, 1, silent)
+        cross_validate(learner_of(spy), samples, 0, 2, 1)
     alone = replace(samples, groups=np.array([f"p-{row}" for row in rows]), keys=np.full(60, "same-content"))
     with pytest.raises(LeakError, match="1 clips of the same content stand on both sides"):
-        cross_validate(learner_of(spy), alone, 0, 2, 1, silent)
+        cross_validate(learner_of(spy), alone, 0, 2, 1)
     assert spy.heads == []
 
 
@@ -181,7 +177,7 @@ def test_folds_within_a_training_side_are_checked_for_leaks_too(
         lambda targets, *arguments: [Fold(np.arange(1, len(targets)), np.array([0]))],
     )
     with pytest.raises(LeakError, match="stand on both sides"):
-        cross_validate(learner_of(spy), made_up_samples(), 0, 2, 1, silent)
+        cross_validate(learner_of(spy), made_up_samples(), 0, 2, 1)
     assert spy.heads == []
 
 
@@ -203,7 +199,7 @@ def test_labels_that_mean_nothing_are_not_learnt(made_up_samples: MakeSamples, l
     for draw in range(100):
         samples = made_up_samples(n_patients=30, signal=0.0, dim=12, seed=draw, shuffle=True)
         samples.units.features[:, 0] = 0  # the patient's number, whose parity would tell the answers before the draw
-        validation = cross_validate(learner, samples, 0, 5, 1, silent)
+        validation = cross_validate(learner, samples, 0, 5, 1)
         targets = samples.targets[:, 0]
         within = [within_folds(roc_auc, folds, pairs) for folds in validation.folds]
         interval = patient_bootstrap(
@@ -231,7 +227,7 @@ def test_pooled_over_folds_scores_that_mean_nothing_would_rank_below_chance(
     samples = samples.take(np.flatnonzero(unit < n_units[patient]))
     samples.units.features[:, :] = 0  # type: ignore[index]
     for seed in range(3):
-        validation = cross_validate(learner_of(LOGISTIC, seed=seed), samples, 0, 5, 1, silent)
+        validation = cross_validate(learner_of(LOGISTIC, seed=seed), samples, 0, 5, 1)
         targets, probabilities = samples.targets[:, 0], validation.probabilities[0]
         assert roc_auc(targets, probabilities) < 0.35
         assert within_folds(roc_auc, validation.folds[0], pairs)(targets, probabilities) == pytest.approx(0.5)

@@ -18,8 +18,8 @@ from lusfx.engine.extraction.extract import extract
 from lusfx.errors import UsageError
 from lusfx.networks.decoded_frames import DecodingProgress
 from lusfx.networks.frame_store import FRAMES_FILE
+from lusfx.pretraining.progress import TrainingProgress
 from lusfx.pretraining.run import PretrainResult, pretrain
-from lusfx.pretraining.trainer import TrainingProgress
 from lusfx.site_key import SECRET_BYTES, SiteKey
 
 KEY = SiteKey(bytes(range(SECRET_BYTES)))
@@ -105,7 +105,7 @@ def test_a_run_goes_on_with_what_it_began_with_and_nothing_else(
         ({"size": 600}, "size"),
     ],
 )
-def test_beginnings_that_do_not_go_together_are_refused(
+def test_initial_weights_that_do_not_go_together_are_refused(
     cut_encoder: Path, made_archive: Any, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UsageError, match=said):

@@ -10,7 +10,7 @@ from typing import Any
 
 from lusfx.contracts import Device, Encoder, EncoderRequest
 from lusfx.engine.extraction.opening import open_encoder
-from lusfx.networks.beginning import NamedBeginning, choose_beginning
+from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
 from lusfx.plugins import Registry
 from lusfx.studies.config import EncoderEntry
 
@@ -19,7 +19,7 @@ NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True, slots=True)
-class InitialWeights:
+class StudyEncoder:
     """One of the study's encoders.
 
     :param out: the study's directory, where an encoder directory is made of an architecture's weights.
@@ -55,11 +55,11 @@ class InitialWeights:
             return str(self._directory)
         return self.entry.encoder
 
-    def beginning(self) -> NamedBeginning:
-        """What a network that is fine-tuned begins as; random weights are drawn for each."""
+    def initial_weights(self) -> InitialWeights:
+        """What every network that is fine-tuned starts from; each draws random weights of its own."""
         entry = self.entry
         encoder = None if entry.encoder is None else self.name
-        return choose_beginning(
+        return choose_initial_weights(
             encoder, entry.architecture, entry.weights, entry.size, self.registry, layer=entry.layer
         )
 
@@ -74,23 +74,23 @@ class InitialWeights:
     def _convert(self) -> None:
         from lusfx.encoders.conversion import make_directory
 
-        beginning = self.beginning()
-        network = beginning.network.backbone(self.seed)
+        initial_weights = self.initial_weights()
+        network = initial_weights.network.backbone(self.seed)
         self._directory.parent.mkdir(parents=True, exist_ok=True)
         made = self._directory.with_name(f"{self._directory.name}.new")
         shutil.rmtree(made, ignore_errors=True)
         make_directory(
             made,
             name=self.entry.name,
-            architecture=f"timm/{beginning.network.architecture}",
-            layer=beginning.network.layer,
+            architecture=f"timm/{initial_weights.network.architecture}",
+            layer=initial_weights.network.layer,
             weights=network.backbone_weights(),
             mean=network.mean,
             std=network.std,
-            preprocess=beginning.preprocess,
-            licence=beginning.licence or NOT_STATED,
-            training_data=beginning.weights if beginning.random else NOT_STATED,
-            source=f"lusfx study, of {beginning.weights}",
-            model_card=f"# {self.entry.name}\n\nMade by `lusfx study`. Begun with {beginning.weights}.\n",
+            preprocess=initial_weights.preprocess,
+            licence=initial_weights.licence or NOT_STATED,
+            training_data=initial_weights.origin if initial_weights.random else NOT_STATED,
+            source=f"lusfx study, of {initial_weights.origin}",
+            model_card=f"# {self.entry.name}\n\nMade by `lusfx study`. Begun with {initial_weights.origin}.\n",
         )
         made.rename(self._directory)

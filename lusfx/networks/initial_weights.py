@@ -1,4 +1,4 @@
-"""What a training of an encoder begins with: an encoder, weights of a file, or random ones."""
+"""The initial weights of an encoder that is trained: those of an encoder, those of a file, or random ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lusfx.encoders.card import WEIGHTS, parse_weights, read_file
 from lusfx.encoders.directory import DirectoryEncoder
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.errors import UsageError
-from lusfx.networks.network import Beginning
+from lusfx.networks.network_spec import NetworkSpec
 from lusfx.plugins import Registry
 
 DEFAULT_SIZE = 128
@@ -24,20 +24,20 @@ RANDOM_WEIGHTS = "random weights"
 
 
 @dataclass(frozen=True, slots=True)
-class NamedBeginning:
-    """What every network of a run begins as, and what is known of it.
+class InitialWeights:
+    """What every network of a run starts from, and what is known of it.
 
     :param preprocess: how its frames are prepared.
     :param name: for the new encoder's own name.
-    :param weights: where they come from, in words.
+    :param origin: where they come from, in words.
     :param weights_sha256: digest of the file that holds them; None for random ones.
     :param licence: of the weights; None where nobody says.
     """
 
-    network: Beginning
+    network: NetworkSpec
     preprocess: PreprocessSpec
     name: str
-    weights: str
+    origin: str
     weights_sha256: str | None
     licence: str | None
 
@@ -46,7 +46,7 @@ class NamedBeginning:
         return self.network.weights is None
 
 
-def choose_beginning(
+def choose_initial_weights(
     encoder: str | None,
     architecture: str | None,
     weights: Path | None,
@@ -54,7 +54,7 @@ def choose_beginning(
     registry: Registry,
     *,
     layer: str | None = None,
-) -> NamedBeginning:
+) -> InitialWeights:
     """The encoder that was named, or lusfx's own; or a timm architecture with the weights of a file, or random ones.
 
     :param weights: safetensors file; goes with ``architecture``.
@@ -77,14 +77,21 @@ def choose_beginning(
     return _of_encoder(encoder or DEFAULT_ENCODER, size, registry)
 
 
-def _of_architecture(name: str, layer: str, weights: Path | None, size: int) -> NamedBeginning:
+def _of_architecture(name: str, layer: str, weights: Path | None, size: int) -> InitialWeights:
     digest = None if weights is None else _sha256(weights)
     words = RANDOM_WEIGHTS if digest is None else f"the weights of a file with SHA-256 {digest}"
-    network = Beginning(name, size, weights, layer=layer)
-    return NamedBeginning(network, PreprocessSpec(size=size), name, words, digest, None)
+    network = NetworkSpec(name, size, weights, layer=layer)
+    return InitialWeights(
+        network=network,
+        preprocess=PreprocessSpec(size=size),
+        name=name,
+        origin=words,
+        weights_sha256=digest,
+        licence=None,
+    )
 
 
-def _of_encoder(name: str, size: int | None, registry: Registry) -> NamedBeginning:
+def _of_encoder(name: str, size: int | None, registry: Registry) -> InitialWeights:
     opened = open_encoder(EncoderRequest(name, device="cpu"), registry)
     architecture = opened.identity.architecture
     if (
@@ -99,15 +106,22 @@ def _of_encoder(name: str, size: int | None, registry: Registry) -> NamedBeginni
     card = opened.card
     parse_weights(read_file(opened.directory, card, WEIGHTS), card)
     spec = card.preprocess if size is None else card.preprocess.model_copy(update={"size": size})
-    network = Beginning(
-        architecture.removeprefix(FAMILY),
-        spec.size,
-        opened.directory / WEIGHTS,
-        (card.identity.mean, card.identity.std),
-        card.identity.layer,
+    network = NetworkSpec(
+        architecture=architecture.removeprefix(FAMILY),
+        size=spec.size,
+        weights=opened.directory / WEIGHTS,
+        normalisation=(card.identity.mean, card.identity.std),
+        layer=card.identity.layer,
     )
     words = f"the encoder {card.name} (weights {card.identity.weights_sha256}, trained on {card.training_data})"
-    return NamedBeginning(network, spec, card.name, words, card.files[WEIGHTS], card.licence)
+    return InitialWeights(
+        network=network,
+        preprocess=spec,
+        name=card.name,
+        origin=words,
+        weights_sha256=card.files[WEIGHTS],
+        licence=card.licence,
+    )
 
 
 def _sha256(file: Path) -> str:
