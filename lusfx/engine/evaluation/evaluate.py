@@ -14,9 +14,10 @@ from lusfx.contracts import Task
 from lusfx.engine.evaluation.near_duplicates import NearDuplicate, near_duplicates
 from lusfx.engine.evaluation.report import evaluation_page
 from lusfx.engine.evaluation.result import EvaluationResult, OutcomeEvaluation
-from lusfx.engine.samples.features import FeatureMaker, features_of_clips, store_for
+from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.samples.labels import LabelledUnits, LabelRow, labels_of, read_labels, spellings
 from lusfx.engine.samples.samples import Samples, make_samples
+from lusfx.engine.samples.stores import store_for
 from lusfx.engine.training.task_figures import task_figures
 from lusfx.errors import LeakError, TableError, UsageError
 from lusfx.metrics import performance, summary

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.cache import Store
-from lusfx.engine.samples.features import ReadableFrames
+from lusfx.engine.samples.readable_frames import ReadableFrames
 
 SIMILARITY = 0.9
 FRAMES_COMPARED = 8

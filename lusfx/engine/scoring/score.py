@@ -12,7 +12,7 @@ from lusfx.contracts import Device, EncoderRequest, Runtime
 from lusfx.engine.extraction.decoding.limits import default_workers
 from lusfx.engine.extraction.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
 from lusfx.engine.extraction.opening import open_encoder
-from lusfx.engine.samples.features import store_for
+from lusfx.engine.samples.stores import store_for
 from lusfx.engine.scoring import exam_summary
 from lusfx.engine.scoring.answers import Panel
 from lusfx.engine.scoring.report import score_page

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from lusfx.calibration import Calibration, CalibrationMethod, fit_calibration
 from lusfx.contracts import Aggregation, Bags, Head, HeadSettings, HeadSpec, OperatingPoint, TrainingSet
-from lusfx.engine.samples.features import evenly
 from lusfx.engine.samples.samples import Samples
 from lusfx.errors import MissingExtraError, TrainingRefusedError
 from lusfx.metrics import choose_threshold, pairs, roc_auc, within_folds
+from lusfx.spacing import evenly_spaced
 from lusfx.splits import Fold, check_split, inner_folds
 from lusfx.task_model import UnitFeatures, raw_scores
 
@@ -165,7 +165,7 @@ def fit_head(
     features, weights, groups = samples.units.features, samples.weights, samples.groups
     if aggregation is not None and isinstance(features, Bags):
         # The head learns from single frames that have their clip's label and share its weight.
-        chosen = [start + evenly(size, frames_per_unit) for start, size in _extents(features)]
+        chosen = [start + evenly_spaced(size, frames_per_unit) for start, size in _extents(features)]
         counts = np.array([len(rows) for rows in chosen])
         unit_of_row = np.repeat(np.arange(len(features)), counts)
         features = features.rows[np.concatenate(chosen)].astype(np.float32)

@@ -12,9 +12,11 @@ from lusfx.cache import Cache
 from lusfx.calibration import CalibrationMethod
 from lusfx.config import FeatureSpec
 from lusfx.contracts import Aggregation, HeadSettings, HeadSpec, Pooling, Task, check_task
-from lusfx.engine.samples.features import FeatureMaker, choose_store, features_of_clips, resolve_pooling
+from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.samples.labels import LabelledUnits, labels_of, read_labels
+from lusfx.engine.samples.pooling import resolve_pooling
 from lusfx.engine.samples.samples import Samples, make_samples
+from lusfx.engine.samples.stores import choose_store
 from lusfx.engine.training.cross_validation import cross_validate
 from lusfx.engine.training.judging import (
     check_samples,
