@@ -235,6 +235,12 @@ def _by_clip(
     start = 0
     for name, clip in clips.items():
         rows = slice(start, start + len(clip.source_frame))
-        answers[name] = FrameAnswers(probabilities[rows], said[rows], unfamiliar[rows], clip.source_frame, clip.times_s)
+        answers[name] = FrameAnswers(
+            probabilities=probabilities[rows],
+            said=said[rows],
+            reasons=unfamiliar[rows],
+            frame=clip.source_frame,
+            time_s=clip.times_s,
+        )
         start = rows.stop
     return answers

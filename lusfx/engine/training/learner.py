@@ -104,8 +104,14 @@ class Learner:
         thresholds = {
             name: choose_threshold(rule, targets, probabilities) for name, rule in self.operating_points.items()
         }
-        head = self._fit(candidate, samples, targets)
-        return LearntOutcome(candidate, head, self.aggregation, calibration, thresholds, merits)
+        return LearntOutcome(
+            candidate=candidate,
+            head=fit_head(candidate, samples, targets, self.aggregation, self.frames_per_unit, self.seed),
+            aggregation=self.aggregation,
+            calibration=calibration,
+            thresholds=thresholds,
+            merits=merits,
+        )
 
     def _best(
         self,
@@ -139,12 +145,16 @@ class Learner:
     ) -> NDArray[np.float64]:
         scores = np.full(len(samples), np.nan)
         for fold in folds:
-            head = self._fit(candidate, samples.take(fold.train), targets[fold.train])
+            head = fit_head(
+                candidate,
+                samples.take(fold.train),
+                targets[fold.train],
+                self.aggregation,
+                self.frames_per_unit,
+                self.seed,
+            )
             scores[fold.test] = raw_scores(head, samples.units.take(fold.test), self.aggregation)
         return scores
-
-    def _fit(self, candidate: Candidate, samples: Samples[UnitFeatures], targets: NDArray[np.int64]) -> Head:
-        return fit_head(candidate, samples, targets, self.aggregation, self.frames_per_unit, self.seed)
 
 
 def fit_head(
