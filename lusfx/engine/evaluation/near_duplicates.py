@@ -71,8 +71,8 @@ def _spread(n: int) -> NDArray[np.intp]:
 
 def _frames(store: Store, keys: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Embeddings of each clip's readable frames; clips without any, and damaged ones, are left out."""
-    for key, clip in store.read_all(keys, failed=lambda key, error: None):
-        frames = ReadableFrames(clip)
+    for key, embeddings in store.read_all(keys, failed=lambda key, error: None):
+        frames = ReadableFrames(embeddings)
         if len(frames):
             yield key, frames.rows
 

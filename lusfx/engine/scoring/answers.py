@@ -122,14 +122,14 @@ class Panel:
         ]
 
     def ask(
-        self, clips: Mapping[str, ClipEmbeddings], exams: Mapping[str, Sequence[str]], fingerprint: str
+        self, embeddings: Mapping[str, ClipEmbeddings], exams: Mapping[str, Sequence[str]], fingerprint: str
     ) -> dict[str, Answers]:
         """Answers of every model, by its digest.
 
-        :param clips: by clip key.
+        :param embeddings: by clip key.
         :param exams: clip keys of each exam that is here whole.
         """
-        frames = {key: ReadableFrames(clip) for key, clip in clips.items()}
+        frames = {key: ReadableFrames(each) for key, each in embeddings.items()}
         given: dict[str, Answers] = {}
         made: dict[Hashable, _Made] = {}
         for asker in self._askers:
