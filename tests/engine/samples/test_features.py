@@ -117,7 +117,7 @@ def test_pooling_is_over_the_readable_frames(pooling: Pooling, pooled: object) -
     clip = a_clip()
     features = pooled_of(Effusion(), clip, pooling)
     assert features.vector.dtype == np.float32
-    np.testing.assert_allclose(features.vector, pooled(readable_of(clip)), rtol=1e-5)  # type: ignore[operator]
+    np.testing.assert_allclose(features.vector, pooled(readable_of(clip)), rtol=1e-5)
     np.testing.assert_allclose(features.centre, readable_of(clip).mean(axis=0), rtol=1e-5)
 
 
@@ -167,7 +167,7 @@ def test_pooling_of_the_task_s_own_returns_a_vector_or_is_told(returned: object)
     class Odd(LastLessFirst):
         """Returns something else."""
 
-        def pool(self, embeddings: np.ndarray, times_s: np.ndarray) -> object:  # type: ignore[override]
+        def pool(self, embeddings: np.ndarray, times_s: np.ndarray) -> object:
             return returned
 
     with pytest.raises(PluginError, match="'pool' of task 'effusion'"):
@@ -285,7 +285,7 @@ def test_an_exam_joins_its_clips(pooling: Pooling, join: object) -> None:
     missing = maker.of_clip(a_clip(2, (0, 1)))
     units = maker.of_units([[clips[0], missing, clips[1]], [clips[2]]])
     assert isinstance(units.features, np.ndarray)
-    expected = join([clips[0].vector, clips[1].vector], axis=0)  # type: ignore[operator]
+    expected = join([clips[0].vector, clips[1].vector], axis=0)
     np.testing.assert_allclose(units.features, [expected, clips[2].vector], rtol=1e-6)
     assert units.features.dtype == np.float32
     np.testing.assert_allclose(units.centres[0], np.mean([clips[0].centre, clips[1].centre], axis=0), rtol=1e-6)
@@ -297,7 +297,7 @@ def test_the_frames_of_an_exam_s_clips_are_one_bag() -> None:
     units = maker.of_units([clips[:2], clips[2:]])
     assert isinstance(units.features, Bags)
     assert units.features.sizes.tolist() == [8, 2]
-    np.testing.assert_array_equal(units.features[0], np.concatenate([clips[0].rows, clips[1].rows]))  # type: ignore[list-item]
+    np.testing.assert_array_equal(units.features[0], np.concatenate([clips[0].rows, clips[1].rows]))
     assert units.durations_s is None
 
 
