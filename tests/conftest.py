@@ -133,7 +133,7 @@ def few_resamples() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         for judge in (patient_bootstrap, performance):
-            patch.setitem(judge.__kwdefaults__, "n_resamples", 100)  # type: ignore[attr-defined]
+            patch.setitem(judge.__kwdefaults__, "n_resamples", 100)
         yield
 
 

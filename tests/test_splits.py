@@ -37,7 +37,7 @@ def check(**changes: object) -> None:
         "n_folds": 5,
         "question": QUESTION,
     }
-    check_trainable(**(facts | changes))  # type: ignore[arg-type]
+    check_trainable(**(facts | changes))
 
 
 def require_both_classes(folds: list[Fold], targets: np.ndarray, groups: np.ndarray, n_folds: int) -> None:

@@ -169,12 +169,12 @@ def _check_pack(store: Store, path: Path, count: _Count) -> None:
     """
     pack = store.packs.open(path)
     n_damaged = 0
-    for _, clip in pack.read_all(range(len(pack.keys))):
+    for _, embeddings in pack.read_all(range(len(pack.keys))):
         count.add(1)
-        if isinstance(clip, CorruptRecordError):
+        if isinstance(embeddings, CorruptRecordError):
             n_damaged += 1
-        elif isinstance(clip, CacheError):
-            raise clip
+        elif isinstance(embeddings, CacheError):
+            raise embeddings
     if n_damaged:
         raise CorruptRecordError(f"{n_damaged} of the pack's {len(pack.keys)} clips are damaged")
     pack.verify()

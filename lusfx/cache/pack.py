@@ -108,10 +108,10 @@ class Pack:
         :raises CorruptRecordError: if the clip is not what was written.
         :raises CacheError: if it cannot be read at present.
         """
-        ((_, clip),) = self.read_all([number])
-        if isinstance(clip, CacheError):
-            raise clip
-        return clip
+        ((_, embeddings),) = self.read_all([number])
+        if isinstance(embeddings, CacheError):
+            raise embeddings
+        return embeddings
 
     def read_all(self, numbers: Sequence[int]) -> Iterator[tuple[int, ClipEmbeddings | CacheError]]:
         """Clips by their numbers, each checked; what cannot be read is an error in the place of a clip.
@@ -161,7 +161,7 @@ class Pack:
             if first == last:
                 return [(first, error)]
             # One bad block is no reason to lose its neighbours.
-            return [clip for number in range(first, last + 1) for clip in self._clips(file, number, number)]
+            return [entry for number in range(first, last + 1) for entry in self._clips(file, number, number)]
 
     def _read_run(self, file: _File, first: int, last: int) -> list[tuple[int, ClipEmbeddings | CacheError]]:
         """Clips that lie side by side. Their arrays are views into what was read for all of them."""

@@ -97,8 +97,8 @@ def salvage(store: Store, pack: Pack, pack_bytes: int = PACK_BYTES) -> tuple[set
     :raises FileNotFoundError: if the pack is not there any more.
     :raises CacheError: as :func:`pack` does.
     """
-    clips = [(pack.keys[number], clip) for number, clip in pack.read_all(range(len(pack.keys)))]
-    sound = [(key, clip) for key, clip in clips if not isinstance(clip, CacheError)]
+    clips = [(pack.keys[number], embeddings) for number, embeddings in pack.read_all(range(len(pack.keys)))]
+    sound = [(key, embeddings) for key, embeddings in clips if not isinstance(embeddings, CacheError)]
     written = {write_pack(store, sound)[0]} if sound else set()
     return written, len(clips) - len(sound)
 
@@ -139,9 +139,9 @@ class _Bucket:
     clips: list[tuple[str, ClipEmbeddings]] = field(default_factory=list)
     n_bytes: int = 0
 
-    def add(self, key: str, clip: ClipEmbeddings) -> None:
-        self.clips.append((key, clip))
-        self.n_bytes += clip.embeddings.nbytes
+    def add(self, key: str, embeddings: ClipEmbeddings) -> None:
+        self.clips.append((key, embeddings))
+        self.n_bytes += embeddings.embeddings.nbytes
 
 
 class _Packer:
@@ -168,17 +168,17 @@ class _Packer:
         buckets: dict[str, _Bucket] = {}
         written = set()
         for key in self.keys:
-            clip = self._clip_to_pack(key)
-            if clip is None:
+            embeddings = self._clip_to_pack(key)
+            if embeddings is None:
                 yield 1
                 continue
-            kind = clip.embeddings.dtype.str
+            kind = embeddings.embeddings.dtype.str
             bucket = buckets.setdefault(kind, _Bucket())
-            if bucket.clips and bucket.n_bytes + clip.embeddings.nbytes > self._pack_bytes:
+            if bucket.clips and bucket.n_bytes + embeddings.embeddings.nbytes > self._pack_bytes:
                 written.add(self._write(bucket))
                 yield len(bucket.clips)
                 bucket = buckets[kind] = _Bucket()
-            bucket.add(key, clip)
+            bucket.add(key, embeddings)
         for bucket in buckets.values():
             written.add(self._write(bucket))
             yield len(bucket.clips)
@@ -227,21 +227,24 @@ class _Packer:
 
 
 def _datasets(clips: Sequence[tuple[str, ClipEmbeddings]]) -> dict[str, list[NDArray[Any]]]:
-    facts = [json.dumps(dict(clip.provenance), sort_keys=True, allow_nan=False).encode("ascii") for _, clip in clips]
+    facts = [
+        json.dumps(dict(embeddings.provenance), sort_keys=True, allow_nan=False).encode("ascii")
+        for _, embeddings in clips
+    ]
     checksums = b"".join(
-        checksum_of(clip.embeddings, clip.times_s, clip.source_frame, clip.status, text)
-        for (_, clip), text in zip(clips, facts, strict=True)
+        checksum_of(embeddings.embeddings, embeddings.times_s, embeddings.source_frame, embeddings.status, text)
+        for (_, embeddings), text in zip(clips, facts, strict=True)
     )
     return {
         "clip_key": [np.array([key for key, _ in clips], f"S{KEY_DIGITS}")],
-        "first_frame": [_starts([clip.n_frames for _, clip in clips])],
+        "first_frame": [_starts([embeddings.n_frames for _, embeddings in clips])],
         "first_provenance": [_starts([len(text) for text in facts])],
         "checksum": [np.frombuffer(checksums, np.uint8).reshape(-1, CHECKSUM_BYTES)],
         "provenance": [np.frombuffer(text, np.uint8) for text in facts],
-        "times_s": [clip.times_s for _, clip in clips],
-        "source_frame": [clip.source_frame for _, clip in clips],
-        "status": [clip.status for _, clip in clips],
-        "embeddings": [clip.embeddings for _, clip in clips],
+        "times_s": [embeddings.times_s for _, embeddings in clips],
+        "source_frame": [embeddings.source_frame for _, embeddings in clips],
+        "status": [embeddings.status for _, embeddings in clips],
+        "embeddings": [embeddings.embeddings for _, embeddings in clips],
     }
 
 

@@ -121,9 +121,9 @@ class Packs:
                 wanted[place[0]].append(place[1])
         for pack, numbers in wanted.items():
             with suppress(FileNotFoundError):
-                for number, clip in pack.read_all(sorted(numbers)):
-                    if not isinstance(clip, CacheError):
-                        yield pack.keys[number], clip
+                for number, embeddings in pack.read_all(sorted(numbers)):
+                    if not isinstance(embeddings, CacheError):
+                        yield pack.keys[number], embeddings
 
     def _holders(self, key: str) -> Iterator[tuple[Pack, int]]:
         """Every known pack that holds a clip, and its number there."""

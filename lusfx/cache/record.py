@@ -33,23 +33,25 @@ DTYPES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def check(clip: ClipEmbeddings, dim: int) -> None:
+def check(embeddings: ClipEmbeddings, dim: int) -> None:
     """Refuse what must never be written.
 
     :raises ValueError: if shapes disagree, there is no frame, a row that claims to be OK is not finite, or one that does
         not has values: a reader that forgets to look at the status must get NaN, never a vector.
     """
-    if clip.embeddings.dtype.str not in DTYPES["embeddings"]:
-        raise ValueError(f"embeddings are {clip.embeddings.dtype}, expected float16 or float32")
-    n_frames = len(clip.status)
-    if n_frames == 0 or clip.embeddings.shape != (n_frames, dim):
-        raise ValueError(f"embeddings have shape {clip.embeddings.shape}, expected (n_frames, {dim}) with n_frames > 0")
+    if embeddings.embeddings.dtype.str not in DTYPES["embeddings"]:
+        raise ValueError(f"embeddings are {embeddings.embeddings.dtype}, expected float16 or float32")
+    n_frames = len(embeddings.status)
+    if n_frames == 0 or embeddings.embeddings.shape != (n_frames, dim):
+        raise ValueError(
+            f"embeddings have shape {embeddings.embeddings.shape}, expected (n_frames, {dim}) with n_frames > 0"
+        )
     for name in ("times_s", "source_frame", "status"):
-        if getattr(clip, name).shape != (n_frames,):
-            raise ValueError(f"{name} has shape {getattr(clip, name).shape}, expected ({n_frames},)")
-    if not np.isfinite(clip.embeddings[clip.status == FrameStatus.OK]).all():
+        if getattr(embeddings, name).shape != (n_frames,):
+            raise ValueError(f"{name} has shape {getattr(embeddings, name).shape}, expected ({n_frames},)")
+    if not np.isfinite(embeddings.embeddings[embeddings.status == FrameStatus.OK]).all():
         raise ValueError("a readable frame has an embedding that is not finite")
-    if not np.isnan(clip.embeddings[clip.status != FrameStatus.OK]).all():
+    if not np.isnan(embeddings.embeddings[embeddings.status != FrameStatus.OK]).all():
         raise ValueError("a frame that could not be read has an embedding")
 
 
@@ -63,16 +65,16 @@ def as_stored(embeddings: NDArray[Any], status: NDArray[np.uint8], stored_dtype:
     return embeddings.astype("<f4")
 
 
-def encode(key: str, fingerprint: str, clip: ClipEmbeddings, stored_dtype: str) -> bytes:
+def encode(key: str, fingerprint: str, embeddings: ClipEmbeddings, stored_dtype: str) -> bytes:
     """The HDF5 image of a clip, made in memory."""
     import h5py
 
     with h5py.File(_image_name(), "w", driver="core", backing_store=False, libver="latest") as file:
         arrays = {
-            "embeddings": as_stored(clip.embeddings, clip.status, stored_dtype),
-            "times_s": clip.times_s.astype("<f8"),
-            "source_frame": clip.source_frame.astype("<i8"),
-            "status": clip.status.astype("|u1"),
+            "embeddings": as_stored(embeddings.embeddings, embeddings.status, stored_dtype),
+            "times_s": embeddings.times_s.astype("<f8"),
+            "source_frame": embeddings.source_frame.astype("<i8"),
+            "status": embeddings.status.astype("|u1"),
         }
         for name, array in arrays.items():
             chunks = (min(CHUNK_ROWS, len(array)), *array.shape[1:])
@@ -81,7 +83,7 @@ def encode(key: str, fingerprint: str, clip: ClipEmbeddings, stored_dtype: str) 
         file.attrs["version"] = np.int64(VERSION)
         file.attrs["clip_key"] = np.bytes_(key)
         file.attrs["fingerprint"] = np.bytes_(fingerprint)
-        file.attrs["provenance"] = np.bytes_(json.dumps(dict(clip.provenance), sort_keys=True, allow_nan=False))
+        file.attrs["provenance"] = np.bytes_(json.dumps(dict(embeddings.provenance), sort_keys=True, allow_nan=False))
         file.flush()
         image: bytes = file.id.get_file_image()
     return image
@@ -107,12 +109,14 @@ def decode(image: memoryview, key: str, fingerprint: str, dim: int) -> ClipEmbed
             arrays = {name: _checked_array(file, name, len(image)) for name in DTYPES}
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise CorruptRecordError(f"clip {key[:12]} is not a valid record ({type(error).__name__})") from None
-    clip = ClipEmbeddings(arrays["embeddings"], arrays["times_s"], arrays["source_frame"], arrays["status"], provenance)
+    embeddings = ClipEmbeddings(
+        arrays["embeddings"], arrays["times_s"], arrays["source_frame"], arrays["status"], provenance
+    )
     try:
-        check(clip, dim)
+        check(embeddings, dim)
     except ValueError as error:
         raise CorruptRecordError(f"clip {key[:12]}: {error}") from None
-    return clip
+    return embeddings
 
 
 def _image_name() -> str:

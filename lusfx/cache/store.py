@@ -108,14 +108,14 @@ class Store:
                 if key != name and key.startswith(folder.name) and CLIP_KEY.fullmatch(key):
                     yield folder, key
 
-    def write(self, key: str, clip: ClipEmbeddings) -> None:
+    def write(self, key: str, embeddings: ClipEmbeddings) -> None:
         """Store a clip; durable on return. Writing one that is there replaces it with the same content.
 
         :raises CacheError: if the disk refuses, or the store's directory is gone.
         :raises ValueError: if the arrays do not belong together or a readable frame is not finite.
         """
-        record.check(clip, self.spec.encoder.dim)
-        image = record.encode(key, self.fingerprint, clip, self.spec.stored_dtype)
+        record.check(embeddings, self.spec.encoder.dim)
+        image = record.encode(key, self.fingerprint, embeddings, self.spec.stored_dtype)
         head = sealed.seal(image)
         record.decode(sealed.open_seal(head + image), key, self.fingerprint, self.spec.encoder.dim)
         sealed.write_whole(self.path_of(key), head, image, within=self.directory)
@@ -131,12 +131,12 @@ class Store:
         # Packed since the packs were looked at, a clip has lost its own file: so they are looked at once more.
         for way in (self.packs.read, self._read_file, self._read_from_new_packs):
             try:
-                clip = way(key)
+                embeddings = way(key)
             except CorruptRecordError as error:
                 damage = damage or error
                 continue
-            if clip is not None:
-                return clip
+            if embeddings is not None:
+                return embeddings
         if damage is not None:
             raise damage
         perhaps = " A damaged pack may hold it. See: lusfx cache verify." if self.packs.damaged else ""
@@ -157,9 +157,9 @@ class Store:
         """
         rest = dict.fromkeys(keys)
         self.packs.refresh()
-        for key, clip in self.packs.read_all(list(rest)):
+        for key, embeddings in self.packs.read_all(list(rest)):
             del rest[key]
-            yield key, clip
+            yield key, embeddings
         for key in rest:
             try:
                 yield key, self.read(key)
@@ -173,10 +173,10 @@ class Store:
 
         :raises ClipNotCachedError, CorruptRecordError, CacheError: as :meth:`read` does.
         """
-        clip = self._read_file(key)
-        if clip is None:
+        embeddings = self._read_file(key)
+        if embeddings is None:
             raise ClipNotCachedError(f"clip {key[:12]} has no file of its own")
-        return clip
+        return embeddings
 
     def _read_from_new_packs(self, key: str) -> ClipEmbeddings | None:
         self.packs.refresh()

@@ -21,7 +21,7 @@ VERDICTS = {
 }
 
 
-@click.group(name="cache", short_help="Look into a cache, check it, and tidy it.")
+@click.group(name="cache")
 def command() -> None:
     """Look into a cache, check it, and tidy it."""
 

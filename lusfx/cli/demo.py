@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lusfx.demo import Stage
 
 
-@click.command(name="demo", short_help="Do all of it on synthetic patients, and write a page about it.")
+@click.command(name="demo")
 @click.argument("out", type=terminal.DIRECTORY, default="lusfx-demo")
 @click.option(
     "--patients",

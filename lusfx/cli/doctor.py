@@ -11,7 +11,7 @@ import click
 from lusfx.cli import terminal
 
 
-@click.command(name="doctor", short_help="Check this installation and this machine.")
+@click.command(name="doctor")
 @click.option("--cache", type=terminal.DIRECTORY, help="A cache to look at as well.")
 @terminal.json_option
 def command(cache: Path | None, as_json: bool) -> None:

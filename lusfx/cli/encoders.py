@@ -7,7 +7,7 @@ import click
 from lusfx.cli import terminal
 
 
-@click.command(name="encoders", short_help="List the encoders that can be used by name.")
+@click.command(name="encoders")
 @terminal.json_option
 def command(as_json: bool) -> None:
     """List the encoders that can be used by name.

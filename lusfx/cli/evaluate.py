@@ -9,7 +9,7 @@ import click
 from lusfx.cli import terminal
 
 
-@click.command(name="evaluate", short_help="Judge a task model on labelled clips that it has not seen.")
+@click.command(name="evaluate")
 @click.option("--model", required=True, type=terminal.DIRECTORY, help="Task model.")
 @click.option("--labels", required=True, type=terminal.FILE, help="Label table (CSV or Parquet).")
 @terminal.cache_option

@@ -26,7 +26,7 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     return int(number), int(n)
 
 
-@click.command(name="extract", short_help="Encode what the cache lacks.")
+@click.command(name="extract")
 @click.argument("sources", nargs=-1, required=True, type=terminal.ANY_PATH)
 @terminal.cache_option
 @click.option("--encoder", help="Registered name or encoder directory.  [default: lung-lite0]")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lusfx.networks.decoded_frames import DecodingProgress
 
 
-@click.command(name="fine-tune", short_help="Train an encoder on a task end to end.")
+@click.command(name="fine-tune")
 @click.argument("task")
 @click.option("--labels", required=True, type=terminal.FILE, help="Label table (CSV or Parquet) that names files.")
 @click.option(

@@ -7,7 +7,7 @@ import click
 from lusfx.cli import terminal
 
 
-@click.command(name="heads", short_help="List the kinds of heads.")
+@click.command(name="heads")
 @terminal.json_option
 def command(as_json: bool) -> None:
     """List the kinds of heads, with their settings and defaults."""

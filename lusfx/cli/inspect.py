@@ -9,7 +9,7 @@ import click
 from lusfx.cli import terminal
 
 
-@click.command(name="inspect", short_help="Draw what the encoder sees of a clip.")
+@click.command(name="inspect")
 @click.argument("clip", type=terminal.FILE)
 @click.option("--out", required=True, type=terminal.FILE, help="PNG file to write.")
 @click.option("--encoder", help="Whose preprocessing is shown.  [default: lung-lite0]")

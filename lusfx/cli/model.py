@@ -12,7 +12,7 @@ from lusfx.cli import terminal
 model_argument = click.argument("directory", metavar="MODEL", type=terminal.DIRECTORY)
 
 
-@click.group(name="model", short_help="Show or check a task model.")
+@click.group(name="model")
 def command() -> None:
     """Show or check a task model."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lusfx.contracts import Kind, Unit
 
 
-@click.command(name="new-plugin", short_help="Write a task plugin, with tests and texts, to go on from.")
+@click.command(name="new-plugin")
 @click.argument("name")
 @click.option(
     "--out", type=terminal.DIRECTORY, default=".", show_default=True, help="Folder to write the folder lusfx-NAME into."

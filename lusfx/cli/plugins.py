@@ -7,7 +7,7 @@ import click
 from lusfx.cli import terminal
 
 
-@click.command(name="plugins", short_help="List the plugins, and what is wrong with those that failed.")
+@click.command(name="plugins")
 @terminal.json_option
 def command(as_json: bool) -> None:
     """List the plugins, what each provides, and what is wrong with those that failed."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lusfx.pretraining.progress import TrainingProgress
 
 
-@click.command(name="pretrain", short_help="Pretrain an encoder on clips without labels.")
+@click.command(name="pretrain")
 @click.argument("sources", nargs=-1, required=True, type=terminal.ANY_PATH)
 @click.option(
     "--out", required=True, type=terminal.DIRECTORY, help="Directory of the run; the encoder is in 'encoder' below it."

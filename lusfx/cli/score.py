@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lusfx.contracts import Device, Runtime
 
 
-@click.command(name="score", short_help="Answer tasks for clips, and write a table of scores.")
+@click.command(name="score")
 @click.argument("sources", nargs=-1, type=terminal.ANY_PATH)
 @click.option(
     "--model", "models", required=True, multiple=True, type=terminal.DIRECTORY, help="Task model; may be repeated."

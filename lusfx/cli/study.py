@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lusfx.studies import RunsDone
 
 
-@click.command(name="study", short_help="Compare encoders and ways of learning on labelled clips.")
+@click.command(name="study")
 @click.argument("config", type=terminal.FILE)
 @click.option("--out", required=True, type=terminal.DIRECTORY, help="Directory of the study; a study there goes on.")
 @click.option("--cache", type=terminal.DIRECTORY, help="Cache directory.  [default: OUT/cache]")

@@ -10,7 +10,7 @@ import click
 from lusfx.cli import terminal
 
 
-@click.command(name="synth", short_help="Write an archive of synthetic clips with labels.")
+@click.command(name="synth")
 @click.argument("out", type=terminal.DIRECTORY)
 @click.option("--patients", type=click.IntRange(1, 100_000), default=24, show_default=True, help="Patients.")
 @click.option("--clips", type=click.IntRange(1, 100), default=3, show_default=True, help="Clips of each patient.")

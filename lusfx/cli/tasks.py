@@ -7,7 +7,7 @@ import click
 from lusfx.cli import terminal
 
 
-@click.command(name="tasks", short_help="List the tasks that plugins provide.")
+@click.command(name="tasks")
 @terminal.json_option
 def command(as_json: bool) -> None:
     """List the tasks that plugins provide."""

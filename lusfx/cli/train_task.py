@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lusfx.contracts import Pooling
 
 
-@click.command(name="train-task", short_help="Train a head for a task on cached features.")
+@click.command(name="train-task")
 @click.argument("tasks", nargs=-1, required=True)
 @click.option("--labels", required=True, type=terminal.FILE, help="Label table (CSV or Parquet).")
 @terminal.cache_option

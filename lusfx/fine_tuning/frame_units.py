@@ -11,6 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.spacing import evenly_spaced
+
 Rows = NDArray[np.int64]
 
 
@@ -47,7 +49,8 @@ class FrameUnits:
 
     def thinned(self, frames_per_clip: int) -> Self:
         """The same units with at most so many frames a clip, evenly spaced."""
-        return replace(self, clips=[[evenly(rows, frames_per_clip) for rows in unit] for unit in self.clips])
+        clips = [[rows[evenly_spaced(len(rows), frames_per_clip)] for rows in unit] for unit in self.clips]
+        return replace(self, clips=clips)
 
     def draw(self, unit: int, n: int, generator: np.random.Generator) -> Rows:
         """Draw ``n`` frames of a unit at random: their positions, ``(n,)``; as many from each of its clips as can be.
@@ -78,10 +81,3 @@ class LabelledFrames:
 
 def _mapped(file: Path, shape: tuple[int, ...], clips: Sequence[Sequence[Rows]]) -> FrameUnits:
     return FrameUnits(np.memmap(file, np.uint8, "r", shape=shape), clips)
-
-
-def evenly(rows: Rows, wanted: int) -> Rows:
-    """At most so many of the rows, evenly spaced, the first and the last among them."""
-    if len(rows) <= wanted:
-        return rows
-    return rows[np.unique(np.linspace(0, len(rows) - 1, wanted).round().astype(np.int64))]

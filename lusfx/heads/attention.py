@@ -6,8 +6,7 @@ arXiv 1802.04712, equation 9).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,8 @@ from lusfx.heads.head_file import TENSOR_FILE, read_tensors, tensor_file
 from lusfx.heads.inputs import bags_of, training_bags
 from lusfx.heads.patients import held_out_patients
 from lusfx.heads.standardiser import Standardiser, in_blocks, two_class_probabilities
-from lusfx.heads.torch_training import Network, Part, TorchSettings, require_torch, train
+from lusfx.heads.torch_settings import TorchSettings, require_torch
 from lusfx.tensors import require_shapes
-
-if TYPE_CHECKING:
-    import torch
 
 LAYOUT = "attention/1"
 DIMENSIONS = {
@@ -41,7 +37,7 @@ DIMENSIONS = {
 
 
 class AttentionSettings(TorchSettings):
-    """Settings of the attention head, beside those of :class:`~lusfx.heads.torch_training.TorchSettings`.
+    """Settings of the attention head, beside those of :class:`~lusfx.heads.torch_settings.TorchSettings`.
 
     :param hidden: rectified units that each row is projected to.
     :param attention: units of each of the two branches that say how much a row counts in its bag.
@@ -115,6 +111,9 @@ class AttentionHeadSpec(HeadSpec):
             none could be held out.
         """
         require_torch("training an attention head")
+        from lusfx.heads.torch_networks import bag_inputs, gated_attention
+        from lusfx.heads.torch_training import Part, train
+
         chosen = AttentionSettings.model_validate(settings.model_dump())
         bags = training_bags(training)
         held_out = held_out_patients(training, chosen.hold_out_one_in, seed)
@@ -123,10 +122,17 @@ class AttentionHeadSpec(HeadSpec):
         # A bag's weight is shared by its rows, so that long bags do not set the scale.
         shares = np.repeat(weights / learnt_from.sizes, learnt_from.sizes)
         standardiser = Standardiser.of(learnt_from.rows, shares)
-        learn = Part.of(_inputs(standardiser, learnt_from), training, ~held_out, chosen.class_weight)
-        held_out_bags = bags.take(np.flatnonzero(held_out))
-        stop = Part.of(_inputs(standardiser, held_out_bags), training, held_out, chosen.class_weight)
-        network = train(lambda: _network(bags.rows.shape[1], chosen), learn, stop, chosen, seed)
+        inputs = bag_inputs(_standardised(learnt_from, standardiser))
+        learn = Part.of(inputs, training, ~held_out, chosen.class_weight)
+        held_out_bags = _standardised(bags.take(np.flatnonzero(held_out)), standardiser)
+        stop = Part.of(bag_inputs(held_out_bags), training, held_out, chosen.class_weight)
+        network = train(
+            lambda: gated_attention(bags.rows.shape[1], chosen.hidden, chosen.attention, chosen.dropout),
+            learn,
+            stop,
+            chosen,
+            seed,
+        )
         tensors = {
             f"{layer}_{parameter}": network.array(layer, parameter)
             for layer in ("projection", "tanh", "gate", "output")
@@ -160,39 +166,5 @@ def _softmax(scores: NDArray[np.float64], bags: Bags) -> NDArray[np.float64]:
     return weights
 
 
-def _inputs(standardiser: Standardiser, bags: Bags) -> Callable[[torch.Tensor], tuple[torch.Tensor, ...]]:
-    """Rows of the bags asked for, ``(n_rows, n_features)``, and the bag of each, ``(n_rows,)`` from 0."""
-    import torch
-
-    scaled = Bags(standardiser.to_float32(bags.rows), bags.starts)
-
-    def take(units: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        taken = scaled.take(units.numpy())
-        return torch.from_numpy(taken.rows), torch.from_numpy(np.repeat(np.arange(len(taken)), taken.sizes))
-
-    return take
-
-
-def _network(n_features: int, settings: AttentionSettings) -> Network:
-    import torch
-
-    projection = torch.nn.Linear(n_features, settings.hidden)
-    tanh = torch.nn.Linear(settings.hidden, settings.attention)
-    gate = torch.nn.Linear(settings.hidden, settings.attention)
-    score = torch.nn.Linear(settings.attention, 1, bias=False)  # a softmax forgets what is added to all
-    output = torch.nn.Linear(settings.hidden, 1)
-    dropout = torch.nn.Dropout(settings.dropout)
-    penalised = {"projection": projection, "tanh": tanh, "gate": gate, "score": score}
-    layers = torch.nn.ModuleDict({**penalised, "dropout": dropout, "output": output})
-
-    def logits(rows: torch.Tensor, bag_of_row: torch.Tensor) -> torch.Tensor:
-        hidden = dropout(torch.relu(projection(rows)))
-        scores = score(torch.tanh(tanh(hidden)) * torch.sigmoid(gate(hidden)))[:, 0]
-        n_bags = int(bag_of_row[-1]) + 1
-        highest = torch.full((n_bags,), -torch.inf).scatter_reduce(0, bag_of_row, scores.detach(), "amax")
-        relative = torch.exp(scores - highest[bag_of_row])
-        sums = torch.zeros(n_bags).index_add(0, bag_of_row, relative)
-        claims = torch.zeros(n_bags).index_add(0, bag_of_row, relative * output(hidden)[:, 0])
-        return claims / sums  # the output layer's bias is in each claim, and so in their mean
-
-    return Network(layers, logits, list(penalised.values()), output)
+def _standardised(bags: Bags, standardiser: Standardiser) -> Bags:
+    return Bags(standardiser.to_float32(bags.rows), bags.starts)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,8 @@ from lusfx.heads.head_file import TENSOR_FILE, number_of_tensors, read_tensors, 
 from lusfx.heads.inputs import training_vectors, vectors_of
 from lusfx.heads.patients import held_out_patients
 from lusfx.heads.standardiser import Standardiser, in_blocks, two_class_probabilities
-from lusfx.heads.torch_training import Network, Part, TorchSettings, require_torch, train
+from lusfx.heads.torch_settings import TorchSettings, require_torch
 from lusfx.tensors import require_shapes
-
-if TYPE_CHECKING:
-    import torch
 
 LAYOUT = "mlp/2"
 MAX_LAYERS = 8
@@ -44,7 +41,7 @@ LayerSizes = Annotated[
 
 
 class MlpSettings(TorchSettings):
-    """Settings of the MLP head, beside those of :class:`~lusfx.heads.torch_training.TorchSettings`.
+    """Settings of the MLP head, beside those of :class:`~lusfx.heads.torch_settings.TorchSettings`.
 
     :param hidden: units of each hidden layer, from the features on: a number, several, or text such as ``64,32``. One
         layer of 32 is as in the compact heads of the lung-ultrasound literature.
@@ -110,15 +107,18 @@ class MlpHeadSpec(HeadSpec):
             none could be held out.
         """
         require_torch("training an MLP head")
+        from lusfx.heads.torch_networks import mlp, row_inputs
+        from lusfx.heads.torch_training import Part, train
+
         chosen = MlpSettings.model_validate(settings.model_dump())
         features = training_vectors(training)
         held_out = held_out_patients(training, chosen.hold_out_one_in, seed)
         rows = features[~held_out]
         standardiser = Standardiser.of(rows, None if training.weights is None else training.weights[~held_out])
-        learn = Part.of(_inputs(standardiser.to_float32(rows)), training, ~held_out, chosen.class_weight)
+        learn = Part.of(row_inputs(standardiser.to_float32(rows)), training, ~held_out, chosen.class_weight)
         held_out_rows = standardiser.to_float32(features[held_out])
-        stop = Part.of(_inputs(held_out_rows), training, held_out, chosen.class_weight)
-        network = train(lambda: _network(rows.shape[1], chosen), learn, stop, chosen, seed)
+        stop = Part.of(row_inputs(held_out_rows), training, held_out, chosen.class_weight)
+        network = train(lambda: mlp(rows.shape[1], chosen.hidden, chosen.dropout), learn, stop, chosen, seed)
         numbers = range(len(chosen.hidden))
         layers = [(network.array(f"hidden_{n}", "weight"), network.array(f"hidden_{n}", "bias")) for n in numbers]
         return MlpHead(standardiser, layers, network.array("output", "weight")[:, 0], network.array("output", "bias"))
@@ -146,30 +146,3 @@ class MlpHeadSpec(HeadSpec):
             tensors["output_weight"],
             tensors["output_bias"],
         )
-
-
-def _inputs(rows: NDArray[np.float32]) -> Callable[[torch.Tensor], tuple[torch.Tensor, ...]]:
-    """The rows asked for, ``(n, n_features)``."""
-    import torch
-
-    tensor = torch.from_numpy(rows)
-    return lambda units: (tensor[units],)
-
-
-def _network(n_features: int, settings: MlpSettings) -> Network:
-    import torch
-
-    sizes = zip([n_features, *settings.hidden[:-1]], settings.hidden, strict=True)
-    hidden = [torch.nn.Linear(n_inputs, n_units) for n_inputs, n_units in sizes]
-    output = torch.nn.Linear(settings.hidden[-1], 1)
-    dropout = torch.nn.Dropout(settings.dropout)
-    layers = torch.nn.ModuleDict({f"hidden_{number}": layer for number, layer in enumerate(hidden)})
-    layers.update({"dropout": dropout, "output": output})
-
-    def logits(rows: torch.Tensor) -> torch.Tensor:
-        activations = rows
-        for layer in hidden:
-            activations = dropout(torch.relu(layer(activations)))
-        return output(activations)[:, 0]
-
-    return Network(layers, logits, hidden, output)

@@ -1,67 +1,43 @@
-"""How the heads that learn by gradient are trained: by torch, on one CPU thread, until held-out patients gain no more."""
+"""How the heads that learn by gradient are trained: by torch, on one CPU thread, until held-out patients gain no more.
+
+Imported only where a head is fitted: loading and scoring need no torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from pydantic import Field
 
-from lusfx.contracts import HeadSettings, TrainingSet
-from lusfx.errors import MissingExtraError
+from lusfx.contracts import TrainingSet
 from lusfx.heads.row_weights import ClassWeight, row_weights
+from lusfx.heads.torch_settings import TorchSettings
 
-if TYPE_CHECKING:
-    import torch
-
-
-class TorchSettings(HeadSettings):
-    """Settings that the heads trained by torch share.
-
-    :param activation_variance: variance of a unit's input before any label is seen, for independent inputs of variance 1
-        such as standardised features: the weights of each layer but the last have an L2 penalty that stands for a normal
-        prior of this variance over the number of the layer's inputs, so that one value suits encoders of any width.
-        Smaller shrinks harder. It is the weight decay, in a unit that means the same everywhere.
-    :param dropout: part of the hidden units that each training step leaves out.
-    :param learning_rate: Adam's (Kingma and Ba 2015).
-    :param max_epochs: passes over the training rows at most.
-    :param patience: passes without a lower held-out loss after which training stops.
-    :param hold_out_one_in: one in so many patients is held out for early stopping; more than one where a class has fewer
-        patients than that.
-    :param class_weight: ``balanced`` weighs the classes alike, however rare one is; probabilities then no longer
-        reflect how common the finding was.
-    """
-
-    activation_variance: float = Field(default=3.0, gt=0, le=1e6, allow_inf_nan=False)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    learning_rate: float = Field(default=1e-3, gt=0, le=1)
-    max_epochs: int = Field(default=300, ge=1, le=100_000)
-    patience: int = Field(default=30, ge=1, le=100_000)
-    hold_out_one_in: int = Field(default=5, ge=2, le=100)
-    class_weight: ClassWeight = "none"
+Inputs = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+"""Given the numbers of some units, ``(n,)`` int64, what a network takes for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """Units of a training set, those to train on or those held out.
 
-    :param inputs: given the numbers of some units, ``(n,)`` int64, what the network takes for them.
+    :param inputs: what the network takes for some of the units.
     :param targets: ``(n_units,)`` float32, 0 or 1.
     :param weights: ``(n_units,)`` float32 of mean 1.
     """
 
-    inputs: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+    inputs: Inputs
     targets: torch.Tensor
     weights: torch.Tensor
 
     @classmethod
     def of(
         cls,
-        inputs: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
+        inputs: Inputs,
         training: TrainingSet,
         chosen: NDArray[np.bool_],
         class_weight: ClassWeight,
@@ -70,8 +46,6 @@ class Part:
 
         :param inputs: of the chosen units alone, numbered from 0.
         """
-        import torch
-
         targets = training.targets[chosen]
         weights = row_weights(targets, None if training.weights is None else training.weights[chosen], class_weight)
         return cls(inputs, torch.from_numpy(targets.astype(np.float32)), torch.from_numpy(weights.astype(np.float32)))
@@ -98,18 +72,6 @@ class Network:
         return found
 
 
-def require_torch(what: str) -> None:
-    """Say in words, and before any work, that torch is missing.
-
-    :param what: what needs it, ``training an MLP head`` say.
-    :raises MissingExtraError: if it is not installed.
-    """
-    try:
-        import torch  # noqa: F401 - imported where it is used
-    except ImportError:
-        raise MissingExtraError(what, "train") from None
-
-
 def train(build: Callable[[], Network], learn: Part, stop: Part, settings: TorchSettings, seed: int) -> Network:
     """Train with Adam and keep the weights at the lowest held-out loss, the untrained ones among them.
 
@@ -117,8 +79,6 @@ def train(build: Callable[[], Network], learn: Part, stop: Part, settings: Torch
     :param learn: what is trained on.
     :param stop: the held-out part, which decides when to stop.
     """
-    import torch
-
     n_units = len(learn.targets)
     with _own_torch_state(seed):
         network = build()
@@ -143,8 +103,6 @@ def train(build: Callable[[], Network], learn: Part, stop: Part, settings: Torch
 
 def _loss(network: Network, part: Part, units: torch.Tensor) -> torch.Tensor:
     """Weighted cross-entropy a unit; the weights have mean 1 over the part, so it is not divided by a batch's own sum."""
-    import torch
-
     return torch.nn.functional.binary_cross_entropy_with_logits(
         network.logits(*part.inputs(units)), part.targets[units], weight=part.weights[units]
     )
@@ -152,8 +110,6 @@ def _loss(network: Network, part: Part, units: torch.Tensor) -> torch.Tensor:
 
 def _penalty(network: Network, activation_variance: float, n_units: int) -> torch.Tensor:
     """Minus the log of each layer's normal prior, a unit; a prior's variance is for the layer's inputs together."""
-    import torch
-
     parts = [
         layer.in_features / (2 * activation_variance * n_units) * layer.weight.square().sum()
         for layer in network.penalised
@@ -162,8 +118,6 @@ def _penalty(network: Network, activation_variance: float, n_units: int) -> torc
 
 
 def _held_out_loss(network: Network, stop: Part) -> float:
-    import torch
-
     network.layers.eval()
     with torch.inference_mode():
         return float(_loss(network, stop, torch.arange(len(stop.targets))))
@@ -171,8 +125,6 @@ def _held_out_loss(network: Network, stop: Part) -> float:
 
 def _start_from_the_base_rate(output: torch.nn.Linear, learn: Part) -> None:
     """Where no step lowers the held-out loss, the answer is then the base rate and not the noise of random weights."""
-    import torch
-
     with torch.no_grad():
         output.weight.zero_()
         output.bias.copy_(torch.logit((learn.weights * learn.targets).sum() / learn.weights.sum()))
@@ -191,8 +143,6 @@ def _batch_units(n_units: int) -> int:
 @contextmanager
 def _own_torch_state(seed: int) -> Iterator[None]:
     """Seed torch's generator and use one thread; the caller gets back what it had."""
-    import torch
-
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would also seed the generators of every GPU, which fork_rng does not restore.

@@ -20,6 +20,7 @@ from lusfx.networks.frame_store import FrameStore
 from lusfx.plugins import Registry
 from lusfx.preprocess import prepare
 from lusfx.site_key import SiteKey
+from lusfx.spacing import evenly_spaced
 
 Images = NDArray[np.uint8]
 DecodingListener = Callable[[int, int], None]
@@ -177,7 +178,7 @@ def decode(source: Source, spec: PreprocessSpec, most: int, site_key: SiteKey) -
         raise UnreadableClipError("reader-error", f"the reader failed with {type(error).__name__}") from None
     if not kept:
         raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
-    chosen = np.unique(np.linspace(0, len(kept) - 1, min(most, len(kept))).round().astype(int))
+    chosen = evenly_spaced(len(kept), most)
     return DecodedClip(
         patient_key,
         np.stack([kept[i][1] for i in chosen]),

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.preprocess.resize import resized
+from lusfx.spacing import evenly_spaced
 from lusfx.types import Box, GreyImage
 
 Mask = NDArray[np.bool_]
@@ -163,7 +164,7 @@ def _shrunk(frames: Sequence[GreyImage], box: Box) -> list[GreyImage]:
 
     scale = min(1.0, WORKING_SIDE_PX / max(box.height, box.width))
     size = (max(round(box.width * scale), 1), max(round(box.height * scale), 1))
-    chosen = np.unique(np.linspace(0, len(frames) - 1, min(FRAMES_USED, len(frames))).round().astype(int))
+    chosen = evenly_spaced(len(frames), FRAMES_USED)
     return list(resized((frames[i] for i in chosen), size, Image.Resampling.BOX, box))
 
 
@@ -293,7 +294,7 @@ def _side(rows: NDArray[np.intp], distance: NDArray[np.float64]) -> Line:
     if free.sum() < max(8, 0.08 * len(rows)):
         return 0.0, 0.0
     y, d = rows[free].astype(np.float64), distance[free]
-    sample = np.unique(np.linspace(0, len(y) - 1, 48).round().astype(int))
+    sample = evenly_spaced(len(y), 48)
     a, b = np.triu_indices(len(sample), k=6)
     y0, y1, d0, d1 = y[sample[a]], y[sample[b]], d[sample[a]], d[sample[b]]
     slope = (d1 - d0) / (y1 - y0)

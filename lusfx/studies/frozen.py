@@ -11,8 +11,9 @@ from typing import Any
 from lusfx.cache import Cache, Store
 from lusfx.contracts import Encoder
 from lusfx.engine.extraction.extract import ExtractResult, Progress, extract_with
-from lusfx.engine.samples.features import FeatureMaker, features_of_clips, resolve_pooling
+from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.samples.labels import LabelledUnits, LabelRow, labels_of, read_labels
+from lusfx.engine.samples.pooling import resolve_pooling
 from lusfx.engine.samples.samples import Samples, make_samples
 from lusfx.engine.training.learner import Candidate
 from lusfx.engine.training.train import head_settings

@@ -29,7 +29,7 @@ def test_a_whole_run_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def without_onnx_runtime(self: Chosen, *given: object) -> object:
         if self.library == "onnxruntime":
             raise EncoderError("it is out of order")
-        return load(self, *given)  # type: ignore[arg-type]
+        return load(self, *given)
 
     monkeypatch.setattr(Chosen, "load", without_onnx_runtime)
     found = CliRunner().invoke(main, ["runtimes", "--out", str(tmp_path)], catch_exceptions=False)

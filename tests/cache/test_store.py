@@ -139,7 +139,7 @@ def crafted(build: object) -> bytes:
         file.attrs["clip_key"], file.attrs["provenance"] = np.bytes_(KEY), np.bytes_("{}")
         file["times_s"], file["source_frame"] = np.zeros(3), np.zeros(3, np.int64)
         file["status"] = np.zeros(3, np.uint8)
-        build(file)  # type: ignore[operator]
+        build(file)
     return sealed.seal(stream.getvalue()) + stream.getvalue()
 
 
@@ -180,7 +180,7 @@ def other_type(file: h5py.File) -> None:
 def test_a_validly_sealed_file_with_foreign_content_is_refused(store: Store, build: object) -> None:
     def with_fingerprint(file: h5py.File) -> None:
         file.attrs["fingerprint"] = np.bytes_(store.fingerprint)
-        build(file)  # type: ignore[operator]
+        build(file)
 
     path = store.path_of(KEY)
     path.parent.mkdir(parents=True)

@@ -29,7 +29,7 @@ ZONES = ZoneSummary(("L1", "R1"))
 def made(**attributes: object) -> Task:
     """A sound binary task, but for the given attributes."""
     sound = {"__doc__": "Is it there?", "name": "there", "label_columns": ("there",)}
-    return type("Made", (Task,), sound | attributes)()  # type: ignore[no-any-return]
+    return type("Made", (Task,), sound | attributes)()
 
 
 def pool(self: Task, embeddings: Any, times_s: Any) -> Any:
@@ -119,12 +119,12 @@ SLIPS: dict[str, tuple[dict[str, Any], str]] = {
     "half a frame": ({"frames_per_clip": 0.5}, "'frames_per_clip' must be"),
     "gate text": ({"requires": "view"}, "'requires' must be None or a Gate"),
     "gate of itself": ({"requires": Gate(task="there", is_="yes")}, "'requires' must be a Gate of another task"),
-    "gate of a class": ({"requires": Gate(task=Task, is_="yes")}, "'task' is the name of a task"),  # type: ignore[arg-type]
+    "gate of a class": ({"requires": Gate(task=Task, is_="yes")}, "'task' is the name of a task"),
     "gate of no class": ({"requires": Gate(task="view", is_="")}, "'is_' is a class of that task"),
     "abstain None": ({"abstain": None}, "'abstain' must be an Abstention"),
     "abstain class": ({"abstain": Abstention}, "'abstain' must be an Abstention"),
     "summary tuple": ({"exam_summary": ("L1",)}, "'exam_summary' must be None or a ZoneSummary"),
-    "summary of letters": ({"exam_summary": ZoneSummary("L1")}, "a ZoneSummary of a tuple of strings"),  # type: ignore[arg-type]
+    "summary of letters": ({"exam_summary": ZoneSummary("L1")}, "a ZoneSummary of a tuple of strings"),
     "summary of exams": ({"unit": "exam", "exam_summary": ZONES}, "'exam_summary' must be None unless 'unit'"),
     "summary of classes": (
         {"kind": "multi-class", "classes": THREE, "exam_summary": ZONES},

@@ -78,7 +78,7 @@ class TestFolder:
 def test_too_few_patients_and_a_negative_seed_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     for wanted in ({"n_patients": 23}, {"seed": -1}):
         with pytest.raises(UsageError):
-            run_demo(tmp_path / "out", **wanted)  # type: ignore[arg-type]
+            run_demo(tmp_path / "out", **wanted)
     assert not (tmp_path / "out").exists()
 
 

@@ -122,7 +122,7 @@ def test_no_images_give_no_embeddings(encoder: DirectoryEncoder, images: NDArray
 def test_other_images_are_refused(encoder: DirectoryEncoder, images: NDArray[np.uint8]) -> None:
     for wrong in (images.astype(np.float32), images[:, 1:, 1:]):
         with pytest.raises(ValueError, match="images must be uint8"):
-            encoder.encode(wrong)  # type: ignore[arg-type]
+            encoder.encode(wrong)
 
 
 @pytest.mark.slow

@@ -42,6 +42,6 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_graph_that_names_a_file_is_refused(hostile: Path, runtime: str) -> None:
     if runtime == "openvino":
         pytest.importorskip("openvino", reason="OpenVINO is an extra")
-    request = EncoderRequest(str(hostile), device="cpu", threads=1, runtime=runtime)  # type: ignore[arg-type]
+    request = EncoderRequest(str(hostile), device="cpu", threads=1, runtime=runtime)
     with pytest.raises(EncoderError, match=r"cannot be loaded|do not fit each other"):
         open_directory(hostile, request).encode(images())

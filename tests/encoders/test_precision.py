@@ -233,7 +233,7 @@ def test_too_little_memory_has_an_error_of_its_own(images: NDArray[np.uint8], ra
 def test_any_other_failure_or_answer_is_an_encoder_error(images: NDArray[np.uint8]) -> None:
     card = DirectoryEncoder(PLACE, "cpu").card
     with pytest.raises(EncoderError, match="failed on a batch") as caught:
-        CheckedCompute(lambda given: given[99], card)(images)  # type: ignore[arg-type, return-value]
+        CheckedCompute(lambda given: given[99], card)(images)
     assert not isinstance(caught.value, EncoderMemoryError)
     with pytest.raises(EncoderError, match="expected float32"):
         CheckedCompute(lambda given: np.zeros((len(given), 3), np.float32), card)(images)

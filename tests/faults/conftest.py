@@ -51,7 +51,7 @@ def few_resamples() -> Iterator[None]:
     """Makes intervals of few resamples throughout a module, where their width is not what is tested."""
     with pytest.MonkeyPatch.context() as patch:
         for judge in (patient_bootstrap, performance):
-            patch.setitem(judge.__kwdefaults__, "n_resamples", 50)  # type: ignore[attr-defined]
+            patch.setitem(judge.__kwdefaults__, "n_resamples", 50)
         yield
 
 

@@ -352,7 +352,7 @@ def tell_of_listening(pipe: int) -> None:
             tell(pipe, signal.Signals(number).name, "heard")
         return before
 
-    signal.signal = set_handler  # type: ignore[assignment]
+    signal.signal = set_handler
 
 
 def scheduled(schedule: str) -> list[tuple[str, int]]:

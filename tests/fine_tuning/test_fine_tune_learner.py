@@ -54,13 +54,13 @@ class FakeFit:
         n_outcomes = training.targets.shape[1]
         weight = np.tile([0.0, 2.0], (n_outcomes, 1))
         history = [EpochRecord(0.5, 0.4), EpochRecord(0.4, 0.3)]
-        network = FineTunedNetwork(Backbone(), weight, np.full(n_outcomes, -1.0), history, 2)  # type: ignore[arg-type]
+        network = FineTunedNetwork(Backbone(), weight, np.full(n_outcomes, -1.0), history, 2)
         self.networks.append(network)
         return network
 
     def seen(self, call: int) -> tuple[set[int], set[int]]:
         """Patients trained on and held out."""
-        return tuple(patients_in(part.units) for part in self.calls[call])  # type: ignore[return-value]
+        return tuple(patients_in(part.units) for part in self.calls[call])
 
 
 def patients_in(units: FrameUnits) -> set[int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lusfx.fine_tuning.frame_units import FrameUnits, evenly
+from lusfx.fine_tuning.frame_units import FrameUnits
 
 CLIPS = [[np.arange(0, 10)], [np.arange(10, 12), np.arange(12, 30)], [np.array([30])]]
 
@@ -45,7 +45,6 @@ def test_units_are_taken_in_the_order_given_and_share_their_frames(units: FrameU
 
 def test_thinned_units_keep_the_first_and_the_last_frame(units: FrameUnits) -> None:
     assert [rows.tolist() for rows in units.thinned(3).clips[1]] == [[10, 11], [12, 20, 29]]
-    assert evenly(np.arange(5), 5).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_frames_of_a_file_are_mapped_again_in_another_process(tmp_path: Path, units: FrameUnits) -> None:

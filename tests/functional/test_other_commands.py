@@ -76,10 +76,9 @@ def test_extracting_needs_neither_torch_nor_what_trains(archive: Any) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_and_the_summary_that_is_listed(name: str) -> None:
+def test_every_command_has_its_name_and_help(name: str) -> None:
     command = importlib.import_module(f"lusfx.cli.{name.replace('-', '_')}").command
     assert command.name == name
-    assert command.short_help == COMMANDS[name]
     for item in command.commands.values() if isinstance(command, click.Group) else [command]:
         assert item.help
         for parameter in item.params:

@@ -171,7 +171,7 @@ def write_encoder(directory: Path) -> EncoderCard:
         licence="Apache-2.0",
         training_data="none",
         source="tests/golden/make.py",
-        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},  # type: ignore[misc]
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     )
     directory.mkdir(parents=True)
     (directory / CARD).write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
@@ -211,7 +211,7 @@ def trained(spec: HeadSpec) -> Head:
     vectors = (generator.normal(size=(N_TRAINING, DIM)) + targets[:, None]).astype(np.float32)
     groups = np.array([f"p-{row // 4}" for row in range(N_TRAINING)])
     features = vectors if spec.takes == "vectors" else Bags(vectors, np.arange(N_TRAINING + 1))
-    small: dict[str, object] = {"lightgbm": {"rounds": 12}}.get(spec.name, {})  # type: ignore[assignment]
+    small: dict[str, object] = {"lightgbm": {"rounds": 12}}.get(spec.name, {})
     return spec.fit(TrainingSet(features, targets, groups), spec.settings.model_validate(small), seed=0)
 
 

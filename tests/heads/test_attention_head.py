@@ -11,9 +11,10 @@ import torch
 from lusfx.contracts import Bags, TrainingSet
 from lusfx.errors import TaskModelError
 from lusfx.heads import standardiser, torch_training
-from lusfx.heads.attention import AttentionHead, AttentionHeadSpec, AttentionSettings, _network
+from lusfx.heads.attention import AttentionHead, AttentionHeadSpec, AttentionSettings
 from lusfx.heads.linear import LogisticHeadSpec, LogisticSettings
 from lusfx.heads.standardiser import Standardiser
+from lusfx.heads.torch_networks import gated_attention
 
 SPEC = AttentionHeadSpec()
 N_FEATURES = 12
@@ -110,7 +111,7 @@ def test_serves_what_torch_trained(monkeypatch: pytest.MonkeyPatch) -> None:
         trained.append((original(build, learn, *others), learn))
         return trained[0][0]
 
-    monkeypatch.setattr("lusfx.heads.attention.train", spy)
+    monkeypatch.setattr(torch_training, "train", spy)
     settings = AttentionSettings(max_epochs=20, learning_rate=0.01, dropout=0.2)
     head = SPEC.fit(training, settings, seed=0)
     network, learn = trained[0]
@@ -181,6 +182,6 @@ def test_a_bag_that_is_no_matrix_is_refused(head: AttentionHead) -> None:
 
 
 def test_every_layer_but_the_last_is_penalised_by_its_number_of_inputs() -> None:
-    network = _network(10, AttentionSettings(hidden=6, attention=4))
+    network = gated_attention(10, 6, 4, 0.0)
     assert [layer.in_features for layer in network.penalised] == [10, 6, 6, 4]
     assert network.output not in network.penalised

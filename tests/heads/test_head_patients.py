@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lusfx.contracts import Bags, TrainingSet
+from lusfx.contracts import Bags, HeadSpec, TrainingSet
 from lusfx.errors import TrainingRefusedError
 from lusfx.heads import attention, mlp, torch_training
 from lusfx.heads.patients import held_out_patients, patient_folds, patients_of_rarer_class
@@ -45,12 +44,11 @@ def test_the_draw_depends_on_the_seed_alone(make_training) -> None:
     assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("kind", [mlp, attention])
+@pytest.mark.parametrize("spec", [mlp.MlpHeadSpec(), attention.AttentionHeadSpec()])
 def test_training_stops_early_on_patients_it_never_trains_on(
-    kind: ModuleType, make_training, as_taken, monkeypatch: pytest.MonkeyPatch
+    spec: HeadSpec, make_training, as_taken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Spy on the rows that reach the optimiser and those that decide when to stop."""
-    spec = {mlp: mlp.MlpHeadSpec(), attention: attention.AttentionHeadSpec()}[kind]
     training = make_training(n_rows=200, rows_a_patient=5)
     patient_number = np.unique(training.groups, return_inverse=True)[1].astype(np.float32)
     features = as_taken(spec, training.features)
@@ -66,7 +64,7 @@ def test_training_stops_early_on_patients_it_never_trains_on(
         parts.extend([learn, stop])
         return original(build, learn, stop, *others)
 
-    monkeypatch.setattr(kind, "train", spy)
+    monkeypatch.setattr(torch_training, "train", spy)
     head = spec.fit(replace(training, features=features), spec.settings(max_epochs=2), seed=0)
     scale = head._standardiser
     seen = []

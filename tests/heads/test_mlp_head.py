@@ -11,7 +11,8 @@ from safetensors.numpy import load, save
 from lusfx.errors import TaskModelError
 from lusfx.heads import torch_training
 from lusfx.heads.head_file import TENSOR_FILE
-from lusfx.heads.mlp import LAYOUT, MAX_LAYERS, MlpHeadSpec, MlpSettings, _network
+from lusfx.heads.mlp import LAYOUT, MAX_LAYERS, MlpHeadSpec, MlpSettings
+from lusfx.heads.torch_networks import mlp
 from lusfx.tensors import METADATA_KEY
 
 SPEC = MlpHeadSpec()
@@ -46,7 +47,7 @@ def test_serves_what_torch_trained_at_any_depth(
     training = make_training(n_rows=120, n_features=9)
     trained = []
     original = torch_training.train
-    monkeypatch.setattr("lusfx.heads.mlp.train", lambda *given: trained.append(original(*given)) or trained[0])
+    monkeypatch.setattr(torch_training, "train", lambda *given: trained.append(original(*given)) or trained[0])
     head = SPEC.fit(training, MlpSettings(hidden=hidden, dropout=0.2, max_epochs=5, learning_rate=0.01), seed=0)
     trained[0].layers.eval()
     standardised = torch.from_numpy(head._standardiser.to_float32(training.features))
@@ -63,7 +64,7 @@ def test_two_layers_learn_what_can_be_learnt(make_training, ranked_above) -> Non
 
 
 def test_every_hidden_layer_has_dropout_and_a_penalty_by_its_number_of_inputs() -> None:
-    network = _network(10, MlpSettings(hidden=(6, 4), dropout=0.5))
+    network = mlp(10, (6, 4), 0.5)
     assert [layer.in_features for layer in network.penalised] == [10, 6]
     assert network.output not in network.penalised
     squares = [float(layer.weight.detach().square().sum()) for layer in network.penalised]

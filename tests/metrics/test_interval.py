@@ -92,7 +92,7 @@ def test_a_statistic_is_prepared_once_for_all_resamples() -> None:
     prepared = []
 
     @Statistic
-    def counted(targets: np.ndarray, answers: np.ndarray):  # type: ignore[no-untyped-def]
+    def counted(targets: np.ndarray, answers: np.ndarray):
         prepared.append(len(targets))
         return lambda weights: float(weights.sum())
 

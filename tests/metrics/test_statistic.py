@@ -110,7 +110,7 @@ def test_weights_count_as_repetition(statistic: Statistic, rows: list[tuple[int,
 @given(scored, st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(rows: list[tuple[int, float]], random: object) -> None:
     targets, probabilities = arrays(rows)
-    random.shuffle(rows)  # type: ignore[attr-defined]
+    random.shuffle(rows)
     for statistic in (roc_auc, average_precision):
         assert statistic(*arrays(rows)) == pytest.approx(statistic(targets, probabilities), abs=1e-12)
 

@@ -122,7 +122,7 @@ def test_learning_rate_rises_and_falls() -> None:
 
 def test_what_cannot_be_made_is_refused() -> None:
     with pytest.raises(UsageError, match="lars and adamw"):
-        make_optimiser("sgd", network().parameters(), lr=0.1, weight_decay=0.0)  # type: ignore[arg-type]
+        make_optimiser("sgd", network().parameters(), lr=0.1, weight_decay=0.0)
     frozen = network().requires_grad_(False)
     with pytest.raises(UsageError, match="no parameter"):
         make_optimiser("lars", frozen.parameters(), lr=0.1, weight_decay=0.0)

@@ -15,10 +15,10 @@ from lusfx.preprocess import Beam, BeamShape, FrameTransform, inspection_picture
 from lusfx.types import Box, ClipInfo, Frame, FrameStatus, Note, TimeSource
 
 
-class Pixels(np.ndarray):  # type: ignore[type-arg]
+class Pixels(np.ndarray):
     """An array that can be watched: plain arrays take no weak references in sets."""
 
-    __hash__ = object.__hash__  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
 
 class FakeClip:
@@ -119,7 +119,7 @@ def test_a_clip_of_damage_only_is_refused() -> None:
 
 def test_a_black_clip_is_noted() -> None:
     clip = FakeClip(3)
-    clip.frames = lambda: iter([Frame(0, 0.0, np.zeros((90, 120), np.uint8))])  # type: ignore[method-assign]
+    clip.frames = lambda: iter([Frame(0, 0.0, np.zeros((90, 120), np.uint8))])
     assert prepare(clip, PreprocessSpec()).notes == {Note.BEAM_NOT_FOUND}
 
 
@@ -139,7 +139,7 @@ def test_beam_off_keeps_the_whole_frame_where_no_region_is_declared() -> None:
 def test_a_beam_that_was_not_fitted_is_noted_whatever_confidence_is_asked(min_confidence: float) -> None:
     clip = FakeClip(3)
     black = [Frame(index, index / 25, np.zeros((90, 120), np.uint8)) for index in range(3)]
-    clip.frames = lambda: iter(black)  # type: ignore[method-assign]
+    clip.frames = lambda: iter(black)
     prepared = prepare(clip, PreprocessSpec(beam_min_confidence=min_confidence))
     assert prepared.notes == {Note.BEAM_NOT_FOUND}
     assert prepared.beam.mask.all()
@@ -149,7 +149,7 @@ def test_a_beam_of_low_confidence_is_noted() -> None:
     clip = FakeClip(1)
     cross = np.zeros((90, 120), np.uint8)
     cross[5:85, 50:70] = cross[35:55, 5:115] = 200
-    clip.frames = lambda: iter([Frame(0, 0.0, cross)])  # type: ignore[method-assign]
+    clip.frames = lambda: iter([Frame(0, 0.0, cross)])
     prepared = prepare(clip, PreprocessSpec(beam_min_confidence=1.0))
     assert prepared.notes == {Note.BEAM_NOT_FOUND}
     assert 0 < prepared.beam.confidence < 1
@@ -168,11 +168,11 @@ def test_the_same_clip_gives_the_same_bytes_and_its_frames_are_left_alone() -> N
     pixels = [frame.pixels for frame in FakeClip(6).frames()]
     before = [np.array(image) for image in pixels]
     clip = FakeClip(6)
-    clip.frames = lambda: iter([Frame(i, i / 25, image) for i, image in enumerate(pixels)])  # type: ignore[method-assign]
+    clip.frames = lambda: iter([Frame(i, i / 25, image) for i, image in enumerate(pixels)])
     one = [frame.image for frame in prepare(clip, PreprocessSpec(size=48)).frames()]
     other = [frame.image for frame in prepare(FakeClip(6), PreprocessSpec(size=48)).frames()]
-    np.testing.assert_array_equal(np.stack(one), np.stack(other))  # type: ignore[arg-type]
-    np.testing.assert_array_equal(np.stack(before), np.stack(pixels))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.stack(one), np.stack(other))
+    np.testing.assert_array_equal(np.stack(before), np.stack(pixels))
 
 
 @pytest.mark.parametrize("resample", ["bilinear", "box", "bicubic"])

@@ -178,7 +178,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(tmp_pat
     settings = settings_of()
     trainer_of(tmp_path, settings).run(after(1))
     trainer = trainer_of(tmp_path, settings)
-    trainer._loss = lambda z_a, _z_b, _weights: z_a.sum() * float("nan")  # type: ignore[assignment]
+    trainer._loss = lambda z_a, _z_b, _weights: z_a.sum() * float("nan")
     with pytest.raises(DivergedError, match="Lower --lr"):
         trainer.run(never)
     assert trainer_of(tmp_path, settings).state.step == 1

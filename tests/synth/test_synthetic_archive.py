@@ -98,7 +98,7 @@ def test_the_clips_can_be_read(written: Path, labels: list[Row], site_key: SiteK
 def test_video_holds_what_was_drawn(tmp_path: Path, convex: PatientLook) -> None:
     clip = simulate(convex, Findings(a_lines=2, b_lines=2), seed=1, n_frames=6)
     for codec in ("mpeg4", "libx264"):
-        write_video(tmp_path / "clip.mp4", clip.frames, 20, codec)  # type: ignore[arg-type]
+        write_video(tmp_path / "clip.mp4", clip.frames, 20, codec)
         error = np.abs(decoded(tmp_path / "clip.mp4").astype(int) - clip.frames)
         assert error.mean() < 3, codec
         assert np.percentile(error, 99) < 16, codec
@@ -175,7 +175,7 @@ def test_the_command_writes_an_archive(tmp_path: Path) -> None:
 
 def test_the_command_offers_every_site() -> None:
     option = next(parameter for parameter in command.params if parameter.name == "site")
-    assert list(option.type.choices) == list(SITES)  # type: ignore[attr-defined]
+    assert list(option.type.choices) == list(SITES)
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])

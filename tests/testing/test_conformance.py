@@ -188,5 +188,5 @@ def test_a_subclass_has_its_own_expectations() -> None:
 
     assert (marks(Inherits, "one"), marks(Mended, "one"), marks(First, "one")) == (["xfail"], [], ["xfail"])
     assert marks(Other, "one") == ["xfail"]
-    (mark,) = Other.test_one.pytestmark  # type: ignore[attr-defined]
+    (mark,) = Other.test_one.pytestmark
     assert mark.kwargs == {"reason": "another reason", "strict": True}

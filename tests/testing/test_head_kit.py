@@ -110,14 +110,14 @@ class Stamped(Difference):
         head: Any = super().fit(training, settings, seed)
         head.stamp = np.random.default_rng().bytes(16)  # from the system's own entropy
         head.stamp += head.stamp
-        return head  # type: ignore[no-any-return]
+        return head
 
     def load(self, files: Mapping[str, bytes]) -> Head:
         head: Any = super().load(files)
         head.stamp = files.get("stamp", b"")
         if len(head.stamp) != 32 or head.stamp[:16] != head.stamp[16:]:
             raise TaskModelError("stamp is missing or altered")
-        return head  # type: ignore[no-any-return]
+        return head
 
 
 class WeightsByScale(Difference):
@@ -138,7 +138,7 @@ class CentresInPlace(Difference):
         head: Any = super().fit(training, settings, seed)
         features: Any = training.features
         features -= features.mean(axis=0)
-        return head  # type: ignore[no-any-return]
+        return head
 
 
 class SeedsGlobally(Difference):
@@ -312,4 +312,4 @@ def test_settings_are_what_the_checks_train_with() -> None:
             return super().fit(training, settings, seed)
 
     kit = type("Kit", (HeadConformance,), {"spec": Deep(), "settings": {"depth": 7}})
-    assert kit.fit()[0].files()  # type: ignore[attr-defined]
+    assert kit.fit()[0].files()

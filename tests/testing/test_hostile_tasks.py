@@ -154,7 +154,7 @@ def test_the_kit_catches_it(judge: Callable[..., Any], active: Callable[[], None
 def innocents(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallCache, list[TaskModel]]:
     """A small cache, and a pooled and an aggregated task that were trained on it."""
     trained = [
-        type("Kit", (TaskConformance,), {"task": task}).train(tmp_path_factory.mktemp(task.name))  # type: ignore[attr-defined]
+        type("Kit", (TaskConformance,), {"task": task}).train(tmp_path_factory.mktemp(task.name))
         for task in (Innocent(), InnocentFrames())
     ]
     return trained[0][0], [model for _, model, _ in trained]
@@ -202,7 +202,7 @@ def test_it_harms_no_task_that_is_asked_beside_it(
 ) -> None:
     """One pass is refused whole with a word for what is wrong, or the others' scores are what they are without it."""
     small, models = innocents
-    _, hostile, _ = type("Kit", (TaskConformance,), {"task": task}).train(tmp_path)  # type: ignore[attr-defined]
+    _, hostile, _ = type("Kit", (TaskConformance,), {"task": task}).train(tmp_path)
     alone, on_disk = ask(models, small), state_of(small.cache)
     active()
     together = [hostile, *models] if first else [*models, hostile]

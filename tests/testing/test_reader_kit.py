@@ -77,7 +77,7 @@ class NamedPatient(Raw):
     def clip_of(self, stream: IO[bytes], path: Path) -> Clip:
         clip: Any = super().clip_of(stream, path)
         clip.info = replace(clip.info, patient_key="patient-7")
-        return clip  # type: ignore[no-any-return]
+        return clip
 
 
 class FloatClip(RawClip):

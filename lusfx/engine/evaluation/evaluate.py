@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.cache import Cache
+from lusfx.cache import Cache, Store
 from lusfx.contracts import Task
 from lusfx.engine.evaluation.near_duplicates import NearDuplicate, near_duplicates
 from lusfx.engine.evaluation.report import evaluation_page
 from lusfx.engine.evaluation.result import EvaluationResult, OutcomeEvaluation
-from lusfx.engine.samples.features import FeatureMaker, features_of_clips, store_for
+from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.samples.labels import LabelledUnits, LabelRow, labels_of, read_labels, spellings
 from lusfx.engine.samples.samples import Samples, make_samples
+from lusfx.engine.samples.stores import store_for
 from lusfx.engine.training.task_figures import task_figures
 from lusfx.errors import LeakError, TableError, UsageError
-from lusfx.metrics import performance, summary
+from lusfx.metrics import Interval, performance, summary
 from lusfx.plugins import load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
@@ -46,49 +47,28 @@ def evaluate(
         training clips the result warns.
     :raises TableError: if units have no patient, so that no interval could be given, or none can be assessed.
     """
-    registry = load_registry()
-    tasks = registry.tasks.as_mapping() if task is None else {task.name: task}
-    loaded = load_task_model(Path(model), registry.heads.as_mapping(), tasks)
-    card = loaded.card.task
-    if task is None:
-        task = registry.task(card.name)
-    elif task.name != card.name:
-        raise UsageError(f"{loaded.name} answers '{card.name}', and the task given is '{task.name}'")
+    loaded, task = _load_model(Path(model), task)
     opened = Cache.open(Path(cache))
     store = store_for(opened, loaded)
     site_key = site_key or SiteKey.load()
     rows = read_labels(Path(labels), opened, store, site_key)
-    labelled = labels_of(task, rows)
-    n_without = int((labelled.groups == "").sum())
-    if n_without:
-        raise TableError(f"{n_without} {labelled.unit}s have no patient. Give the label table a column patient_id")
+    labelled = _units_of_patients(task, rows)
     _check_unseen(loaded, labelled, _patients_spelt_otherwise(labelled, rows, site_key))
-    maker = FeatureMaker(card, loaded.task)
     keys = sorted({key for clips in labelled.clips for key in clips})
-    samples = make_samples(labelled, features_of_clips(store, keys, {card.name: maker})[card.name], maker)
-    samples = _familiar(loaded, samples)
+    samples = _answered_samples(loaded, labelled, store, keys)
     probabilities = loaded.score(samples.units, store.fingerprint)
     outcomes = [
         _outcome(stated, samples, number, probabilities[:, number], seed)
         for number, stated in enumerate(loaded.card.outcomes)
     ]
-    thresholds = np.array([stated.operating_points[stated.decides].threshold for stated in loaded.card.outcomes])
     result = EvaluationResult(
-        loaded,
-        samples,
-        outcomes,
-        task_figures(
-            card,
-            samples.targets,
-            samples.classes,
-            probabilities[None],
-            (probabilities >= thresholds)[None],
-            samples.groups,
-            seed=seed,
-        ),
-        labelled.n_not_known,
-        len(labelled.rows_not_cached),
-        [
+        model=loaded,
+        samples=samples,
+        outcomes=outcomes,
+        figures=_figures(loaded, samples, probabilities, seed),
+        n_not_known=labelled.n_not_known,
+        n_not_cached=len(labelled.rows_not_cached),
+        warnings=[
             *_warnings(loaded, task, outcomes),
             *_looks_seen(near_duplicates(store, loaded.evidence["clips"], keys)),
             *samples.warnings(),
@@ -100,17 +80,75 @@ def evaluate(
     return result
 
 
+def _load_model(directory: Path, task: Task | None) -> tuple[TaskModel, Task]:
+    """A task model and the task by which labels are read.
+
+    :param task: None for the one that a plugin provides.
+    :raises UsageError: if the model answers another task.
+    """
+    registry = load_registry()
+    tasks = registry.tasks.as_mapping() if task is None else {task.name: task}
+    model = load_task_model(directory, registry.heads.as_mapping(), tasks)
+    name = model.card.task.name
+    if task is None:
+        task = registry.task(name)
+    elif task.name != name:
+        raise UsageError(f"{model.name} answers '{name}', and the task given is '{task.name}'")
+    return model, task
+
+
+def _units_of_patients(task: Task, rows: list[LabelRow]) -> LabelledUnits:
+    """The labelled units.
+
+    :raises TableError: if one has no patient.
+    """
+    labelled = labels_of(task, rows)
+    n_without = int((labelled.groups == "").sum())
+    if n_without:
+        raise TableError(f"{n_without} {labelled.unit}s have no patient. Give the label table a column patient_id")
+    return labelled
+
+
+def _answered_samples(
+    model: TaskModel, labelled: LabelledUnits, store: Store, keys: Sequence[str]
+) -> Samples[UnitFeatures]:
+    """The units that the model answers, with their features.
+
+    :param keys: of all their clips.
+    """
+    maker = FeatureMaker(model.card.task, model.task)
+    name = model.card.task.name
+    clips = features_of_clips(store, keys, {name: maker})[name]
+    return _familiar(model, make_samples(labelled, clips, maker))
+
+
+def _figures(
+    model: TaskModel, samples: Samples[UnitFeatures], probabilities: NDArray[np.float64], seed: int
+) -> dict[str, Interval]:
+    """Figures of the task as a whole, at the thresholds that decide."""
+    thresholds = np.array([stated.operating_points[stated.decides].threshold for stated in model.card.outcomes])
+    return task_figures(
+        model.card.task,
+        samples.targets,
+        samples.classes,
+        probabilities[None],
+        (probabilities >= thresholds)[None],
+        samples.groups,
+        seed=seed,
+    )
+
+
 def _outcome(
     stated: OutcomeCard, samples: Samples[UnitFeatures], number: int, probabilities: NDArray[np.float64], seed: int
 ) -> OutcomeEvaluation:
     rows = samples.known(number)
     targets, groups, known = samples.targets[rows, number], samples.groups[rows], probabilities[rows]
     return OutcomeEvaluation(
-        stated.name,
-        targets,
-        known,
-        summary(targets, known, groups, seed=seed),
-        {
+        name=stated.name,
+        targets=targets,
+        probabilities=known,
+        metrics=summary(targets, known, groups, seed=seed),
+        performances={
             name: performance(targets, known >= point.threshold, groups, seed=seed)
             for name, point in stated.operating_points.items()
         },

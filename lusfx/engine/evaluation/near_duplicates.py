@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.cache import Store
-from lusfx.engine.samples.features import ReadableFrames
+from lusfx.engine.samples.readable_frames import ReadableFrames
 
 SIMILARITY = 0.9
 FRAMES_COMPARED = 8
@@ -71,8 +71,8 @@ def _spread(n: int) -> NDArray[np.intp]:
 
 def _frames(store: Store, keys: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Embeddings of each clip's readable frames; clips without any, and damaged ones, are left out."""
-    for key, clip in store.read_all(keys, failed=lambda key, error: None):
-        frames = ReadableFrames(clip)
+    for key, embeddings in store.read_all(keys, failed=lambda key, error: None):
+        frames = ReadableFrames(embeddings)
         if len(frames):
             yield key, frames.rows
 

@@ -14,13 +14,13 @@ def evaluation_page(result: EvaluationResult) -> Page:
     card = result.model.card
     views = [
         OutcomeView(
-            outcome.name,
-            outcome.targets,
-            outcome.probabilities[None],
-            np.zeros((1, len(outcome.targets)), np.int64),
-            {name: point.threshold for name, point in card_of_outcome.operating_points.items()},
-            outcome.metrics,
-            outcome.performances,
+            name=outcome.name,
+            targets=outcome.targets,
+            probabilities=outcome.probabilities[None],
+            folds=np.zeros((1, len(outcome.targets)), np.int64),
+            thresholds={name: point.threshold for name, point in card_of_outcome.operating_points.items()},
+            metrics=outcome.metrics,
+            performances=outcome.performances,
         )
         for outcome, card_of_outcome in zip(result.outcomes, card.outcomes, strict=True)
     ]

@@ -55,7 +55,7 @@ def decoded_label_row(
             key = clip_key(place)
     patient = site_key.patient(row["patient_id"]) if row["patient_id"] else patient_of.get(key or "")
     exam = site_key.exam(row["exam_id"]) if row["exam_id"] else None
-    return LabelRow(row, key, patient, exam, key in patient_of)
+    return LabelRow(row=row, key=key, patient_key=patient, exam_key=exam, cached=key in patient_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,9 @@ def read_labels(table: Path, cache: Cache, store: Store, site_key: SiteKey) -> l
             member = members.get(key) if key is not None else None
             patient = site_key.patient(row["patient_id"]) if row["patient_id"] else member and member.patient
             exam = site_key.exam(row["exam_id"]) if row["exam_id"] else member and member.exam
-            labelled.append(LabelRow(row, key, patient or None, exam or None, key in held))
+            labelled.append(
+                LabelRow(row=row, key=key, patient_key=patient or None, exam_key=exam or None, cached=key in held)
+            )
     return labelled
 
 

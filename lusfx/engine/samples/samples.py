@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.contracts import UNKNOWN
-from lusfx.engine.samples.features import ClipFeatures, FeatureMaker, evenly
+from lusfx.engine.samples.features import ClipFeatures, FeatureMaker, FrameRows
 from lusfx.engine.samples.labels import LabelledUnits
 from lusfx.errors import TrainingRefusedError
+from lusfx.spacing import evenly_spaced
 from lusfx.task_model import UnitFeatures
+from lusfx.types import NotAssessable
 
 
 class Units(Protocol):
@@ -66,30 +68,28 @@ class Samples(Generic[U]):
 
     def take(self, rows: NDArray[np.intp]) -> Self:
         """The named units, in the order given."""
-        return type(self)(
-            self.keys[rows],
-            self.groups[rows],
-            self.targets[rows],
-            self.classes[rows],
-            self.weights[rows],
-            self.units.take(rows),
-            self.clips,
-            self.reasons,
-            self.weak_labels,
+        return replace(
+            self,
+            keys=self.keys[rows],
+            groups=self.groups[rows],
+            targets=self.targets[rows],
+            classes=self.classes[rows],
+            weights=self.weights[rows],
+            units=self.units.take(rows),
         )
 
     def with_units(self, units: V) -> Samples[V]:
         """The same labels of units of which something else is known."""
         return Samples(
-            self.keys,
-            self.groups,
-            self.targets,
-            self.classes,
-            self.weights,
-            units,
-            self.clips,
-            self.reasons,
-            self.weak_labels,
+            keys=self.keys,
+            groups=self.groups,
+            targets=self.targets,
+            classes=self.classes,
+            weights=self.weights,
+            units=units,
+            clips=self.clips,
+            reasons=self.reasons,
+            weak_labels=self.weak_labels,
         )
 
     def known(self, outcome: int) -> NDArray[np.intp]:
@@ -121,7 +121,7 @@ def make_samples(
     reasons: Counter[str] = Counter()
     kept = []
     for number, members in enumerate(labelled.clips):
-        missing = [reason for reason in (clips[key].reason for key in members) if reason is not None]
+        missing = [clip for clip in (clips[key] for key in members) if isinstance(clip, NotAssessable)]
         if len(missing) == len(members):
             reasons[missing[0].code] += 1
         else:
@@ -129,26 +129,27 @@ def make_samples(
     if not kept:
         raise TrainingRefusedError(f"none of the {len(labelled)} labelled units is assessable: {next(iter(reasons))}")
     if maker.card.unit == "frame":
-        return _frame_samples(labelled, kept, clips, maker, reasons)
+        frames = {key: clip for key, clip in clips.items() if isinstance(clip, FrameRows)}
+        return _frame_samples(labelled, kept, frames, maker.card.frames_per_clip, reasons)
     rows = np.array(kept)
     units = maker.of_units([[clips[key] for key in labelled.clips[number]] for number in kept])
     return Samples(
-        labelled.keys[rows],
-        labelled.groups[rows],
-        labelled.targets[rows],
-        labelled.classes[rows],
-        np.ones(len(rows)),
-        units,
-        sorted({key for number in kept for key in labelled.clips[number]}),
-        reasons,
+        keys=labelled.keys[rows],
+        groups=labelled.groups[rows],
+        targets=labelled.targets[rows],
+        classes=labelled.classes[rows],
+        weights=np.ones(len(rows)),
+        units=units,
+        clips=sorted({key for number in kept for key in labelled.clips[number]}),
+        reasons=reasons,
     )
 
 
 def _frame_samples(
     labelled: LabelledUnits,
     kept: Sequence[int],
-    clips: Mapping[str, ClipFeatures],
-    maker: FeatureMaker,
+    clips: Mapping[str, FrameRows],
+    frames_per_clip: int,
     reasons: Mapping[str, int],
 ) -> Samples[UnitFeatures]:
     """A unit a frame: the labelled ones, or of clips with weak labels some that are evenly spaced."""
@@ -157,10 +158,8 @@ def _frame_samples(
     for number in kept:
         (key,) = labelled.clips[number]
         clip = clips[key]
-        if clip.rows is None or clip.source_frame is None:
-            raise TypeError("these clip features were made for another form of task")
         if weak:
-            chosen = evenly(len(clip.rows), maker.card.frames_per_clip)
+            chosen = evenly_spaced(len(clip.rows), frames_per_clip)
         else:
             chosen = np.flatnonzero(clip.source_frame == labelled.frames[number])
             if not len(chosen):
@@ -174,13 +173,13 @@ def _frame_samples(
     owner, features = np.array(owners), np.concatenate(rows)
     _, clip_of, count = np.unique([name.partition("#")[0] for name in names], return_inverse=True, return_counts=True)
     return Samples(
-        np.array(names),
-        labelled.groups[owner],
-        labelled.targets[owner],
-        labelled.classes[owner],
-        1.0 / count[clip_of],
-        UnitFeatures(features, features),
-        sorted({labelled.clips[number][0] for number in kept}),
-        reasons,
-        weak,
+        keys=np.array(names),
+        groups=labelled.groups[owner],
+        targets=labelled.targets[owner],
+        classes=labelled.classes[owner],
+        weights=1.0 / count[clip_of],
+        units=UnitFeatures(features, features),
+        clips=sorted({labelled.clips[number][0] for number in kept}),
+        reasons=reasons,
+        weak_labels=weak,
     )

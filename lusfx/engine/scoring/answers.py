@@ -10,7 +10,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.engine.samples.features import ClipFeatures, FeatureMaker, ReadableFrames
+from lusfx.engine.samples.features import ClipFeatures, FeatureMaker, FrameRows
+from lusfx.engine.samples.readable_frames import ReadableFrames
 from lusfx.errors import UsageError
 from lusfx.task_model import TaskModel, UnitFeatures
 from lusfx.types import ClipEmbeddings, NotAssessable
@@ -68,7 +69,7 @@ class FrameAnswers(Sequence[Answer]):
         frame, time_s, reason = int(self.frame[number]), float(self.time_s[number]), self.reasons[number]
         if reason is not None:
             return Answer(reason=reason, frame=frame, time_s=time_s)
-        return Answer(self.probabilities[number], self.said[number], None, frame, time_s)
+        return Answer(self.probabilities[number], self.said[number], frame=frame, time_s=time_s)
 
 
 Answers = Mapping[str, Sequence[Answer]]
@@ -121,14 +122,14 @@ class Panel:
         ]
 
     def ask(
-        self, clips: Mapping[str, ClipEmbeddings], exams: Mapping[str, Sequence[str]], fingerprint: str
+        self, embeddings: Mapping[str, ClipEmbeddings], exams: Mapping[str, Sequence[str]], fingerprint: str
     ) -> dict[str, Answers]:
         """Answers of every model, by its digest.
 
-        :param clips: by clip key.
+        :param embeddings: by clip key.
         :param exams: clip keys of each exam that is here whole.
         """
-        frames = {key: ReadableFrames(clip) for key, clip in clips.items()}
+        frames = {key: ReadableFrames(each) for key, each in embeddings.items()}
         given: dict[str, Answers] = {}
         made: dict[Hashable, _Made] = {}
         for asker in self._askers:
@@ -186,25 +187,26 @@ def _make(
     refused: dict[str, Sequence[Answer]] = {}
     whole: dict[str, Sequence[ClipFeatures]] = {}
     for name, parts in units.items():
-        if all(part.reason is not None for part in parts):
-            refused[name] = [Answer(reason=parts[0].reason)]
+        reasons = [part for part in parts if isinstance(part, NotAssessable)]
+        if len(reasons) == len(parts):
+            refused[name] = [Answer(reason=reasons[0])]
         else:
             whole[name] = parts
     return _Made(whole, asker.maker.of_units(list(whole.values())) if whole else None, refused)
 
 
-def _closed(model: TaskModel, gate: tuple[TaskModel, Answers] | None, key: str) -> ClipFeatures | None:
-    """What a clip gives where the model's gate is closed to it; None where it is open."""
+def _closed(model: TaskModel, gate: tuple[TaskModel, Answers] | None, key: str) -> NotAssessable | None:
+    """Why a clip gives nothing where the model's gate is closed to it; None where it is open."""
     wanted = model.card.task.requires
     if gate is None or wanted is None:
         return None
     (answer,) = gate[1][key]
     if answer.probabilities is None:
         why = "" if answer.reason is None else f": {answer.reason.detail}"
-        return ClipFeatures(reason=NotAssessable("gate", f"{wanted.task} is not assessable{why}"))
+        return NotAssessable("gate", f"{wanted.task} is not assessable{why}")
     if answer.said == wanted.is_:
         return None
-    return ClipFeatures(reason=NotAssessable("gate", f"{wanted.task} is {answer.said}, not {wanted.is_}"))
+    return NotAssessable("gate", f"{wanted.task} is {answer.said}, not {wanted.is_}")
 
 
 def _answers(model: TaskModel, made: _Made, fingerprint: str) -> Answers:
@@ -215,14 +217,15 @@ def _answers(model: TaskModel, made: _Made, fingerprint: str) -> Answers:
     probabilities = model.score(made.features, fingerprint)
     said, unfamiliar = model.answers(probabilities), model.unfamiliar(made.features)
     if model.card.task.unit == "frame":
-        return answers | _by_clip(made.units, probabilities, said, unfamiliar)
+        frames = {name: clip for name, (clip,) in made.units.items() if isinstance(clip, FrameRows)}
+        return answers | _by_clip(frames, probabilities, said, unfamiliar)
     for name, each, answer, reason in zip(made.units, probabilities, said, unfamiliar, strict=True):
         answers[name] = [Answer(each, answer) if reason is None else Answer(reason=reason)]
     return answers
 
 
 def _by_clip(
-    clips: Mapping[str, Sequence[ClipFeatures]],
+    clips: Mapping[str, FrameRows],
     probabilities: NDArray[np.float64],
     said: Sequence[str],
     unfamiliar: Sequence[NotAssessable | None],
@@ -230,10 +233,14 @@ def _by_clip(
     """An answer a readable frame, clip by clip as the rows of the features are."""
     answers: dict[str, Sequence[Answer]] = {}
     start = 0
-    for name, (clip,) in clips.items():
-        if clip.source_frame is None or clip.times_s is None:
-            raise TypeError("these clip features were made for another form of task")
+    for name, clip in clips.items():
         rows = slice(start, start + len(clip.source_frame))
-        answers[name] = FrameAnswers(probabilities[rows], said[rows], unfamiliar[rows], clip.source_frame, clip.times_s)
+        answers[name] = FrameAnswers(
+            probabilities=probabilities[rows],
+            said=said[rows],
+            reasons=unfamiliar[rows],
+            frame=clip.source_frame,
+            time_s=clip.times_s,
+        )
         start = rows.stop
     return answers

@@ -7,19 +7,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lusfx.cache import Cache, Membership
-from lusfx.contracts import Device, EncoderRequest, Runtime
+from lusfx.cache import Cache, Membership, Store
+from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
 from lusfx.engine.extraction.decoding.limits import default_workers
 from lusfx.engine.extraction.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
 from lusfx.engine.extraction.opening import open_encoder
-from lusfx.engine.samples.features import store_for
+from lusfx.engine.samples.stores import store_for
 from lusfx.engine.scoring import exam_summary
 from lusfx.engine.scoring.answers import Panel
 from lusfx.engine.scoring.report import score_page
 from lusfx.engine.scoring.result import ScoreResult, ScoreTally
 from lusfx.engine.scoring.table import Place, ScoreTable, columns_of
 from lusfx.errors import RunInterruptedError, UsageError
-from lusfx.plugins import load_registry
+from lusfx.plugins import Registry, load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
 from lusfx.tables import Cell, check_table_name, write_table
@@ -66,20 +66,17 @@ def score(
     out = Path(out)
     check_table_name(out)
     registry = load_registry()
-    found = [load_task_model(Path(model), registry.heads.as_mapping(), registry.tasks.as_mapping()) for model in models]
-    loaded = list({model.digest: model for model in found}.values())
-    encoder_of_models = _encoder_of(loaded)
+    loaded = _load_models(models, registry)
     panel = Panel(loaded, with_gates)
     if sources:
-        # Models of one fingerprint were all trained on features of one precision.
-        precision = loaded[0].card.features.precision
-        name = encoder or encoder_of_models
-        request = EncoderRequest(name, None, device, threads, precision, runtime)
-        workers = default_workers() if workers is None else workers
-        opened = open_encoder(request, registry)
-        spec = opened.feature_spec
-        for model in loaded:
-            model.require_fingerprint(spec.fingerprint, opened.name)
+        request = EncoderRequest(
+            name=encoder or _encoder_of(loaded),
+            device=device,
+            threads=threads,
+            precision=loaded[0].card.features.precision,  # models of one fingerprint were all trained on one
+            runtime=runtime,
+        )
+        opened = _open_encoder_of(loaded, request, registry)
         holder = Cache.open(Path(cache), create=True)
         extraction = extract_with(
             opened,
@@ -88,34 +85,68 @@ def score(
             registry,
             site_key or SiteKey.load(),
             batch_size=batch_size,
-            workers=workers,
+            workers=default_workers() if workers is None else workers,
             progress=progress,
             stop=stop,
         )
-        store = holder.store(spec)
-        places = _places(extraction, holder.memberships(), show_paths)
+        store = holder.store(opened.feature_spec)
+        places = _places_of_run(extraction, holder.memberships(), show_paths)
     else:
         holder, extraction = Cache.open(Path(cache)), None
         store = store_for(holder, loaded[0])
-        members = holder.memberships()
-        places = [Place(key, members.get(key, Membership())) for key in sorted(store.keys())]
+        places = _places_of_cache(store, holder.memberships())
     started = time.monotonic()
     table, tally = ScoreTable(places, panel, store), ScoreTally(loaded)
     # Stopped while it encoded, a run scores what it has; stopped from here on, it leaves no table.
     rows = table.rows() if stop is None or stop.is_set() else _until(stop, table.rows())
     write_table(out, columns_of(loaded, show_paths), tally.count_rows(rows))
-    exams = None
-    if any(model.card.task.exam_summary is not None for model in loaded):
-        exams = out.with_name(f"{out.stem}-exams{out.suffix}")
-        write_table(exams, exam_summary.COLUMNS, table.exam_rows)
+    exams = _write_exams(out, table, loaded)
     problems = registry.scores_written(out)
-    result = ScoreResult(out, exams, extraction, tally, problems)
+    result = ScoreResult(out=out, exams=exams, extraction=extraction, tally=tally, problems=problems)
     if report is not None:
         write_page(score_page(result, table.exam_rows, time.monotonic() - started), report)
     return result
 
 
-def _places(extraction: ExtractResult, members: Mapping[str, Membership], show_paths: bool) -> list[Place]:
+def _load_models(directories: Sequence[Path | str], registry: Registry) -> list[TaskModel]:
+    """The models, each once.
+
+    :raises UsageError: if there is none, or they are bound to different features.
+    """
+    heads, tasks = registry.heads.as_mapping(), registry.tasks.as_mapping()
+    loaded = [load_task_model(Path(directory), heads, tasks) for directory in directories]
+    models = list({model.digest: model for model in loaded}.values())
+    if not models:
+        raise UsageError("name at least one task model")
+    if len({model.card.features.fingerprint for model in models}) > 1:
+        held = ", ".join(f"{model.name} needs {model.card.features.fingerprint[:12]}" for model in models)
+        raise UsageError(f"the models are bound to different features: {held}. Score them in separate runs")
+    return models
+
+
+def _encoder_of(models: Sequence[TaskModel]) -> str:
+    """The encoder of models that all take the same features: one that a model brings along, or the first one's name for it."""
+    brought = [str(model.own_encoder) for model in models if model.own_encoder is not None]
+    return (*brought, models[0].card.features.encoder)[0]
+
+
+def _open_encoder_of(models: Sequence[TaskModel], request: EncoderRequest, registry: Registry) -> Encoder:
+    """Open the encoder whose features the models take.
+
+    :raises FingerprintMismatchError: if its features are not those that a model was trained on.
+    """
+    opened = open_encoder(request, registry)
+    for model in models:
+        model.require_fingerprint(opened.feature_spec.fingerprint, opened.name)
+    return opened
+
+
+def _places_of_cache(store: Store, members: Mapping[str, Membership]) -> list[Place]:
+    """Every clip that the cache holds."""
+    return [Place(key, members.get(key, Membership())) for key in sorted(store.keys())]
+
+
+def _places_of_run(extraction: ExtractResult, members: Mapping[str, Membership], show_paths: bool) -> list[Place]:
     """Every source of a run, in its order."""
     troubles = {trouble.path: trouble for trouble in extraction.troubles}
     places = []
@@ -127,16 +158,13 @@ def _places(extraction: ExtractResult, members: Mapping[str, Membership], show_p
     return places
 
 
-def _encoder_of(models: Sequence[TaskModel]) -> str:
-    """The encoder of models that all take the same features: one that a model brings along, or the first one's name for it."""
-    if not models:
-        raise UsageError("name at least one task model")
-    fingerprints = {model.card.features.fingerprint for model in models}
-    if len(fingerprints) > 1:
-        held = ", ".join(f"{model.name} needs {model.card.features.fingerprint[:12]}" for model in models)
-        raise UsageError(f"the models are bound to different features: {held}. Score them in separate runs")
-    brought = [str(model.own_encoder) for model in models if model.own_encoder is not None]
-    return (*brought, models[0].card.features.encoder)[0]
+def _write_exams(out: Path, table: ScoreTable, models: Sequence[TaskModel]) -> Path | None:
+    """Write the exams of a table whose rows are written; None where no model summarises exams."""
+    if all(model.card.task.exam_summary is None for model in models):
+        return None
+    exams = out.with_name(f"{out.stem}-exams{out.suffix}")
+    write_table(exams, exam_summary.COLUMNS, table.exam_rows)
+    return exams
 
 
 def _until(stop: threading.Event, rows: Iterator[dict[str, Cell]]) -> Iterator[dict[str, Cell]]:

@@ -94,21 +94,21 @@ class ScoreTable:
         """
         for portion in self._portions():
             places = [place for group in portion for place in group]
-            clips, damaged = self._read(places)
-            given = self.panel.ask(clips, _exams(places, clips), self.store.fingerprint)
+            embeddings, damaged = self._read(places)
+            given = self.panel.ask(embeddings, _exams(places, embeddings), self.store.fingerprint)
             for group in portion:
                 for place in group:
-                    yield from self._place(place, clips, given, damaged)
+                    yield from self._place(place, embeddings, given, damaged)
                 exam = group[0].member.exam
                 if exam is not None:
                     yield from self._exam(exam, group, given, damaged)
 
     def _place(
-        self, place: Place, clips: Mapping[str, ClipEmbeddings], given: Mapping[str, Answers], damaged: set[str]
+        self, place: Place, embeddings: Mapping[str, ClipEmbeddings], given: Mapping[str, Answers], damaged: set[str]
     ) -> Iterator[dict[str, Cell]]:
         """Rows of the tasks that are asked of a clip or its frames, and of all tasks where it has no embeddings."""
         for model in self.panel.models:
-            if place.key is None or place.key not in clips:
+            if place.key is None or place.key not in embeddings:
                 yield self._row(model, place, _why_absent(place, damaged))
             elif model.card.task.unit != "exam":
                 for answer in given[model.digest][place.key]:
@@ -215,10 +215,10 @@ def _absent(place: Place, damaged: set[str]) -> Answer:
     return Answer(reason=NotAssessable(str(why.get("code", status)), str(why.get("reason", status))))
 
 
-def _exams(places: Sequence[Place], clips: Mapping[str, ClipEmbeddings]) -> dict[str, list[str]]:
+def _exams(places: Sequence[Place], embeddings: Mapping[str, ClipEmbeddings]) -> dict[str, list[str]]:
     """Clip keys of each exam that has embeddings, each once."""
     exams: dict[str, dict[str, None]] = {}
     for place in places:
-        if place.member.exam is not None and place.key is not None and place.key in clips:
+        if place.member.exam is not None and place.key is not None and place.key in embeddings:
             exams.setdefault(place.member.exam, {})[place.key] = None
     return {exam: list(keys) for exam, keys in exams.items()}

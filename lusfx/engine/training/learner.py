@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from lusfx.calibration import Calibration, CalibrationMethod, fit_calibration
 from lusfx.contracts import Aggregation, Bags, Head, HeadSettings, HeadSpec, OperatingPoint, TrainingSet
-from lusfx.engine.samples.features import evenly
 from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.cross_validation import FoldPlace
 from lusfx.errors import MissingExtraError, TrainingRefusedError
 from lusfx.metrics import choose_threshold, pairs, roc_auc, within_folds
+from lusfx.spacing import evenly_spaced
 from lusfx.splits import Fold, check_split, inner_folds
 from lusfx.task_model import UnitFeatures, raw_scores
 
@@ -107,8 +107,14 @@ class Learner:
         thresholds = {
             name: choose_threshold(rule, targets, probabilities) for name, rule in self.operating_points.items()
         }
-        head = self._fit(candidate, samples, targets)
-        return LearntOutcome(candidate, head, self.aggregation, calibration, thresholds, merits)
+        return LearntOutcome(
+            candidate=candidate,
+            head=fit_head(candidate, samples, targets, self.aggregation, self.frames_per_unit, self.seed),
+            aggregation=self.aggregation,
+            calibration=calibration,
+            thresholds=thresholds,
+            merits=merits,
+        )
 
     def _best(
         self,
@@ -142,12 +148,16 @@ class Learner:
     ) -> NDArray[np.float64]:
         scores = np.full(len(samples), np.nan)
         for fold in folds:
-            head = self._fit(candidate, samples.take(fold.train), targets[fold.train])
+            head = fit_head(
+                candidate,
+                samples.take(fold.train),
+                targets[fold.train],
+                self.aggregation,
+                self.frames_per_unit,
+                self.seed,
+            )
             scores[fold.test] = raw_scores(head, samples.units.take(fold.test), self.aggregation)
         return scores
-
-    def _fit(self, candidate: Candidate, samples: Samples[UnitFeatures], targets: NDArray[np.int64]) -> Head:
-        return fit_head(candidate, samples, targets, self.aggregation, self.frames_per_unit, self.seed)
 
 
 def fit_head(
@@ -168,7 +178,7 @@ def fit_head(
     features, weights, groups = samples.units.features, samples.weights, samples.groups
     if aggregation is not None and isinstance(features, Bags):
         # The head learns from single frames that have their clip's label and share its weight.
-        chosen = [start + evenly(size, frames_per_unit) for start, size in _extents(features)]
+        chosen = [start + evenly_spaced(size, frames_per_unit) for start, size in _extents(features)]
         counts = np.array([len(rows) for rows in chosen])
         unit_of_row = np.repeat(np.arange(len(features)), counts)
         features = features.rows[np.concatenate(chosen)].astype(np.float32)

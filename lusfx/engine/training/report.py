@@ -72,13 +72,13 @@ def training_page(result: TrainingResult) -> Page:
     what = "an AUC" if card.kind == "binary" else f"a mean AUC over {len(card.outcomes)} outcomes"
     views = [
         OutcomeView(
-            o.name,
-            o.targets,
-            o.validation.probabilities,
-            o.validation.folds,
-            o.learnt.thresholds,
-            o.metrics,
-            o.performances,
+            name=o.name,
+            targets=o.targets,
+            probabilities=o.validation.probabilities,
+            folds=o.validation.folds,
+            thresholds=o.learnt.thresholds,
+            metrics=o.metrics,
+            performances=o.performances,
         )
         for o in result.outcomes
     ]

@@ -12,9 +12,11 @@ from lusfx.cache import Cache
 from lusfx.calibration import CalibrationMethod
 from lusfx.config import FeatureSpec
 from lusfx.contracts import Aggregation, HeadSettings, HeadSpec, Pooling, Task, check_task
-from lusfx.engine.samples.features import FeatureMaker, choose_store, features_of_clips, resolve_pooling
+from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.samples.labels import LabelledUnits, labels_of, read_labels
+from lusfx.engine.samples.pooling import resolve_pooling
 from lusfx.engine.samples.samples import Samples, make_samples
+from lusfx.engine.samples.stores import choose_store
 from lusfx.engine.training.cross_validation import cross_validate
 from lusfx.engine.training.judging import (
     check_samples,
@@ -122,7 +124,13 @@ def train_task(
     keys = sorted({key for units in labelled for clips in units.clips for key in clips})
     features = features_of_clips(store, keys, {plan.card.name: plan.maker for plan in plans})
     encoder = opened.encoder_name(store.fingerprint)
-    trainer = Trainer(calibration, n_folds, n_repeats, seed, progress or (lambda text: None))
+    trainer = Trainer(
+        calibration=calibration,
+        n_folds=n_folds,
+        n_repeats=n_repeats,
+        seed=seed,
+        progress=progress or (lambda text: None),
+    )
     results = []
     for plan, units in zip(plans, labelled, strict=True):
         samples = make_samples(units, features.pop(plan.card.name), plan.maker)
@@ -195,13 +203,13 @@ class Trainer:
         """Check, cross-validate, fit on everything, save."""
         notes: dict[str, None] = {}
         learner = Learner(
-            plan.candidates,
-            plan.aggregation,
-            plan.card.frames_per_clip,
-            self.calibration,
-            plan.task.operating_points,
-            self.seed,
-            lambda text: notes.update({text: None}),
+            candidates=plan.candidates,
+            aggregation=plan.aggregation,
+            frames_per_unit=plan.card.frames_per_clip,
+            calibration=self.calibration,
+            operating_points=plan.task.operating_points,
+            seed=self.seed,
+            note=lambda text: notes.update({text: None}),
         )
         warnings = check_samples(plan.card, samples, self.n_folds)
         outcomes = [self._outcome(plan.card, learner, samples, number) for number in range(len(plan.card.outcomes))]

@@ -10,7 +10,7 @@ from lusfx.engine.extraction.decoding.jobs import Job
 
 
 def clip() -> ClipInHand:
-    return ClipInHand(Job(None, "", None))  # type: ignore[arg-type] # of no source
+    return ClipInHand(Job(None, "", None))  # of no source
 
 
 def test_a_clip_keeps_no_images() -> None:

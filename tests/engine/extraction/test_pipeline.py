@@ -96,10 +96,10 @@ def run(
         encoder,
         SiteKey(bytes(32)),
         lambda key: key in written,
-        options.get("write", written.__setitem__),  # type: ignore[arg-type]
-        options.get("stop", threading.Event()),  # type: ignore[arg-type]
-        batch_size=options.get("batch_size", 4),  # type: ignore[arg-type]
-        workers=options.get("workers", 0),  # type: ignore[arg-type]
+        options.get("write", written.__setitem__),
+        options.get("stop", threading.Event()),
+        batch_size=options.get("batch_size", 4),
+        workers=options.get("workers", 0),
     )
     return list(pipeline.run(sources))
 
@@ -107,7 +107,7 @@ def run(
 def test_every_frame_gets_the_embedding_of_its_own_image(make_sources: object) -> None:
     contents = ["1 2 3", "9", "20 21 22 23 24 25 26", "x 5 x 6"]
     encoder, written = MeanEncoder(), {}
-    outcomes = run(make_sources(*contents), encoder, written)  # type: ignore[operator]
+    outcomes = run(make_sources(*contents), encoder, written)
     assert [outcome.outcome for outcome in outcomes] == ["encoded"] * 4
     for outcome, content in zip(sorted(outcomes, key=lambda o: o.source.where), contents, strict=True):
         clip = written[outcome.key]
@@ -119,39 +119,39 @@ def test_every_frame_gets_the_embedding_of_its_own_image(make_sources: object) -
 
 def test_batches_are_filled_across_clips(make_sources: object) -> None:
     encoder = MeanEncoder()
-    run(make_sources("1 2 3", "4", "5 6", "7 8 9"), encoder, {})  # type: ignore[operator]
+    run(make_sources("1 2 3", "4", "5 6", "7 8 9"), encoder, {})
     assert encoder.batches == [4, 4, 1]
 
 
 def test_a_clip_that_fails_half_way_leaves_the_others_right(make_sources: object) -> None:
     written: dict[str, ClipEmbeddings] = {}
-    outcomes = run(make_sources("1 2", "3 -2 4", "5 -1", "6 7 8"), MeanEncoder(), written)  # type: ignore[operator]
+    outcomes = run(make_sources("1 2", "3 -2 4", "5 -1", "6 7 8"), MeanEncoder(), written)
     by_file = {outcome.source.where: outcome for outcome in outcomes}
     assert [by_file[f"file {n}"].outcome for n in (1, 2, 3, 4)] == ["encoded", "failed", "skipped", "encoded"]
     assert by_file["file 2"].code == "reader-error"
     assert "SECRET" not in str(by_file["file 2"].detail)
-    np.testing.assert_array_equal(written[by_file["file 4"].key].embeddings[:, 0], [6, 7, 8])  # type: ignore[index]
+    np.testing.assert_array_equal(written[by_file["file 4"].key].embeddings[:, 0], [6, 7, 8])
     assert len(written) == 2
 
 
 def test_the_same_content_is_encoded_once(make_sources: object) -> None:
-    outcomes = run(make_sources("1 2", "1 2"), MeanEncoder(), {})  # type: ignore[operator]
+    outcomes = run(make_sources("1 2", "1 2"), MeanEncoder(), {})
     assert sorted(outcome.outcome for outcome in outcomes) == ["cached", "encoded"]
 
 
 def test_a_clip_that_is_too_long_fails(make_sources: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_FRAMES", 5)
-    outcomes = run(make_sources("1 2 3 4 5", "1 2 3 4 5 6"), MeanEncoder(), {})  # type: ignore[operator]
+    outcomes = run(make_sources("1 2 3 4 5", "1 2 3 4 5 6"), MeanEncoder(), {})
     assert {outcome.code for outcome in outcomes} == {None, "too-long"}
 
 
 def test_a_clip_without_a_readable_frame_fails(make_sources: object) -> None:
-    (outcome,) = run(make_sources("x x x"), MeanEncoder(), {})  # type: ignore[operator]
+    (outcome,) = run(make_sources("x x x"), MeanEncoder(), {})
     assert (outcome.outcome, outcome.code) == ("failed", "no-frames")
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_stored(make_sources: object) -> None:
-    sources = make_sources("1 2 3", "4 5 6")  # type: ignore[operator]
+    sources = make_sources("1 2 3", "4 5 6")
 
     class Changing(FakeReader):
         @contextmanager
@@ -177,7 +177,7 @@ def test_when_writing_fails_the_run_ends_with_its_error(make_sources: object) ->
         raise CacheError("No space left on device")
 
     with pytest.raises(CacheError, match="No space left"):
-        run(make_sources(*(f"{n} {n}" for n in range(40))), MeanEncoder(), {}, write=write)  # type: ignore[operator]
+        run(make_sources(*(f"{n} {n}" for n in range(40))), MeanEncoder(), {}, write=write)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("lusfx-")]
 
 
@@ -187,7 +187,7 @@ def test_when_encoding_fails_the_run_ends_with_its_error(make_sources: object) -
             raise EncoderError("the graph failed")
 
     with pytest.raises(EncoderError):
-        run(make_sources("1 2 3 4 5 6 7 8 9"), Broken(), {})  # type: ignore[operator]
+        run(make_sources("1 2 3 4 5 6 7 8 9"), Broken(), {})
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("lusfx-")]
 
 
@@ -199,14 +199,14 @@ def test_a_run_that_is_asked_to_stop_drops_the_clip_in_hand(make_sources: object
         stop.set()
 
     contents = [" ".join(str(n % 200) for _ in range(30)) for n in range(60)]
-    outcomes = run(make_sources(*contents), MeanEncoder(), written, write=write, stop=stop)  # type: ignore[operator]
+    outcomes = run(make_sources(*contents), MeanEncoder(), written, write=write, stop=stop)
     assert 1 <= len(outcomes) < 60
     assert {outcome.key for outcome in outcomes if outcome.outcome == "encoded"} == set(written)
     assert all(clip.n_frames == 30 for clip in written.values())
 
 
 def test_a_copy_of_a_clip_that_fails_is_tried_itself(make_sources: object) -> None:
-    sources = make_sources("1 2", "1 2", "1 2", "3")  # type: ignore[operator]
+    sources = make_sources("1 2", "1 2", "1 2", "3")
 
     class Failing(FakeReader):
         @contextmanager
@@ -238,7 +238,7 @@ class SmallMemory(MeanEncoder):
 def test_an_encoder_that_is_out_of_memory_is_given_half(make_sources: object, error: Exception) -> None:
     encoder, written = SmallMemory(1, error), {}
     contents = ["1 2 3 4 5 6 7", "8 9 10"]
-    outcomes = run(make_sources(*contents), encoder, written)  # type: ignore[operator]
+    outcomes = run(make_sources(*contents), encoder, written)
     assert encoder.batches == [1] * 10
     for outcome in outcomes:
         levels = [float(word) for word in contents[int(outcome.source.where[-1]) - 1].split()]
@@ -254,18 +254,18 @@ def test_a_batch_is_halved_once_and_not_each_time_anew(make_sources: object) -> 
             return super().encode(images)
 
     encoder = Counting(2, EncoderMemoryError("x"))
-    run(make_sources(" ".join(map(str, range(16)))), encoder, {})  # type: ignore[operator]
+    run(make_sources(" ".join(map(str, range(16)))), encoder, {})
     assert (encoder.refused, encoder.batches) == (1, [2] * 8)
 
 
 def test_too_little_memory_for_one_frame_ends_the_run(make_sources: object) -> None:
     with pytest.raises(EncoderMemoryError, match="a single frame"):
-        run(make_sources("1 2 3"), SmallMemory(0, EncoderMemoryError("x")), {})  # type: ignore[operator]
+        run(make_sources("1 2 3"), SmallMemory(0, EncoderMemoryError("x")), {})
 
 
 def test_another_failure_of_the_encoder_is_not_taken_for_want_of_memory(make_sources: object) -> None:
     with pytest.raises(RuntimeError, match="shape"):
-        run(make_sources("1 2 3"), SmallMemory(0, RuntimeError("shape")), {})  # type: ignore[operator]
+        run(make_sources("1 2 3"), SmallMemory(0, RuntimeError("shape")), {})
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +324,7 @@ def test_stages_are_timed(make_sources: object) -> None:
         threading.Event(),
         4,
     )
-    list(pipeline.run(make_sources("1 2 3", "4 5")))  # type: ignore[operator]
+    list(pipeline.run(make_sources("1 2 3", "4 5")))
     seconds = pipeline.profile.seconds
     assert all(seconds[stage] > 0 for stage in seconds if stage != "ledger")
     facts = pipeline.profile.as_dict(sum(seconds.values()), 5, 2)

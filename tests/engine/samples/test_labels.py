@@ -91,7 +91,7 @@ def rows_of(
 def said(task: Task, *words: str, **facts: object) -> LabelledUnits:
     """What the words in the task's only column say."""
     (column,) = task.label_columns
-    return labels_of(task, rows_of([{column: word} for word in words], **facts))  # type: ignore[arg-type]
+    return labels_of(task, rows_of([{column: word} for word in words], **facts))
 
 
 # ---- what cells say ---------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_numpy_s_whole_numbers_are_labels_like_any_other() -> None:
         """How severe it is, from a measurement."""
 
         def label(self, cell: str) -> int | None:
-            return np.searchsorted([0.5, 1.5], float(cell))  # type: ignore[return-value]
+            return np.searchsorted([0.5, 1.5], float(cell))
 
     units = labels_of(Binned(), rows_of([{"grade": word} for word in ("0.1", "1", "7", "7.0")], clips="0122"))
     assert units.targets.tolist() == [[0, 0], [1, 0], [1, 1]]

@@ -37,7 +37,7 @@ def test_nothing_that_is_chosen_for_a_fold_has_seen_its_patients(
     validation = cross_validate(learner, samples, 0, 4, 2, lambda place: marks.append(len(spy.log)))
     assert len(marks) == 8
     everybody = set(range(20))
-    patients = samples.units.features[:, 0].astype(int)  # type: ignore[index]
+    patients = samples.units.features[:, 0].astype(int)
     for phase, (start, end) in enumerate(zip(marks, [*marks[1:], len(spy.log)], strict=True)):
         repeat, fold = divmod(phase, 4)
         tested = set(patients[validation.folds[repeat] == fold].tolist())
@@ -225,7 +225,7 @@ def test_pooled_over_folds_scores_that_mean_nothing_would_rank_below_chance(
     n_units = np.where(np.arange(40) % 2, 0, 4)  # twenty patients with no
     n_units[[1, 3, 5, 7, 9]] = 1, 2, 4, 8, 16
     samples = samples.take(np.flatnonzero(unit < n_units[patient]))
-    samples.units.features[:, :] = 0  # type: ignore[index]
+    samples.units.features[:, :] = 0
     for seed in range(3):
         validation = cross_validate(learner_of(LOGISTIC, seed=seed), samples, 0, 5, 1)
         targets, probabilities = samples.targets[:, 0], validation.probabilities[0]

@@ -86,7 +86,7 @@ def test_calibration_and_thresholds_are_those_of_the_out_of_fold_scores(
     rules = {"balanced": Youden(), "screen": MinSensitivity(0.9)}
     learnt = learner_of(spy, operating_points=rules).learn(samples, 0)
     targets = samples.targets[:, 0]
-    scores = 1 / (1 + np.exp(-samples.units.features[:, SIGNAL].astype(np.float64)))  # type: ignore[index]
+    scores = 1 / (1 + np.exp(-samples.units.features[:, SIGNAL].astype(np.float64)))
     fold_of = np.zeros(len(samples), np.int64)
     for number, fold in enumerate(inner_folds(targets, samples.groups, 5, 0)):
         fold_of[fold.test] = number
@@ -157,7 +157,7 @@ def test_a_search_takes_the_candidate_that_ranks_best_within_folds(
     learner = learner_of((spy, {"column": NOISE}), (spy, {"column": SIGNAL}), (spy, {"column": SIGNAL, "sign": -1}))
     learnt = learner.learn(samples, 0)
     assert str(learnt.candidate) == "spy"
-    assert learnt.head.settings.column == SIGNAL  # type: ignore[attr-defined]
+    assert learnt.head.settings.column == SIGNAL
     assert list(learnt.merits) == ["spy column=2", "spy", "spy sign=-1.0"]
     targets = samples.targets[:, 0]
     fold_of = np.zeros(len(samples), np.int64)
@@ -165,7 +165,7 @@ def test_a_search_takes_the_candidate_that_ranks_best_within_folds(
         fold_of[fold.test] = number
     within = within_folds(roc_auc, fold_of, pairs)
     for name, column, sign in (("spy column=2", NOISE, 1), ("spy", SIGNAL, 1), ("spy sign=-1.0", SIGNAL, -1)):
-        expected = within(targets, sign * samples.units.features[:, column])  # type: ignore[index]
+        expected = within(targets, sign * samples.units.features[:, column])
         assert learnt.merits[name] == pytest.approx(expected)
 
 
@@ -239,7 +239,7 @@ def test_an_aggregation_lets_heads_learn_from_frames_that_share_their_clip_s_wei
     assert np.bincount(unit_of_row, training.weights) == pytest.approx(weights)
     # Scores are the aggregation's over all frames, not the sampled ones alone.
     assert learnt.aggregation is not None
-    row = samples.units.features[2]  # type: ignore[index]
+    row = samples.units.features[2]
     p = learnt.head.predict_proba(row)[:, 1]
     assert isinstance(learnt.calibration, PlattCalibration)
     raw = np.array([NoisyOr()(p, np.full(40, 0.1))])
@@ -249,7 +249,7 @@ def test_an_aggregation_lets_heads_learn_from_frames_that_share_their_clip_s_wei
 def test_heads_that_take_bags_get_them_whole(made_up_samples: MakeSamples, learner_of: MakeLearner, spy: Any) -> None:
     samples = in_bags(made_up_samples(), [1, 5])
 
-    class Whole(type(spy)):  # type: ignore[misc]
+    class Whole(type(spy)):
         takes = "bags"
 
         def fit(self, training: TrainingSet, settings: HeadSettings, seed: int) -> Head:

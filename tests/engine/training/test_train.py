@@ -323,7 +323,7 @@ def test_a_task_that_is_not_sound_is_told_of_before_anything_is_read(train: Trai
     class Unsound(Plain):
         """Effusion, one answer an organ."""
 
-        unit = "organ"  # type: ignore[assignment]
+        unit = "organ"
 
     with pytest.raises(PluginError, match="task 'plain': 'unit' must be"):
         train(Unsound(), small_cache_of(Plain(), n_patients=18, signal=4.0))

@@ -163,7 +163,7 @@ def decode_all(make_sources: Callable[..., list[Source]], site_key: Any) -> Call
     """Decodes scripts in processes; returns each one's events."""
 
     def run(*scripts: str, n_workers: int = 1, **limits: float) -> dict[str, list[Event]]:
-        decoders = ProcessDecoders(SPEC, site_key, n_workers, Limits(**limits))  # type: ignore[arg-type]
+        decoders = ProcessDecoders(SPEC, site_key, n_workers, Limits(**limits))
         return events_of(decoders, dict(zip(scripts, make_sources(*scripts), strict=True)))
 
     return run

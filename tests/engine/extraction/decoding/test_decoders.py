@@ -80,7 +80,7 @@ def test_a_file_that_misbehaves_costs_itself_only(decode_all: DecodeAll) -> None
     for deed, (code, detail) in DEEDS.items():
         found = events[f"3 {deed} 4"]
         assert refusal(found) == ("failed", code), deed
-        assert detail == found[-1].detail  # type: ignore[union-attr]
+        assert detail == found[-1].detail
     assert all(levels(events[script]) == [int(word) for word in script.split()] for script in sound)
     assert all(isinstance(events[script][-1], Ending) for script in sound)
 
@@ -97,7 +97,7 @@ def test_a_file_that_goes_on_for_ever_is_given_up(decode_all: DecodeAll, deed: s
     scripts = [f"1 {deed}", "2"]
     events = decode_all(*scripts, clip_s=0.5)
     assert refusal(events[scripts[0]]) == ("failed", "timed-out")
-    assert events[scripts[0]][-1].detail == "decoding it takes more than 0.5 s in all"  # type: ignore[union-attr]
+    assert events[scripts[0]][-1].detail == "decoding it takes more than 0.5 s in all"
     assert levels(events[scripts[1]]) == [2]
 
 
@@ -220,7 +220,7 @@ def test_a_process_has_limits_and_no_file_of_the_run(
         limits = Path(f"/proc/{pid}/limits").read_text()
         opened = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
         maps = Path(f"/proc/{pid}/maps").read_text()
-    run.close()  # type: ignore[attr-defined]
+    run.close()
     rows = {line[:25].strip(): line[25:].split()[0] for line in limits.splitlines()[1:]}
     assert (rows["Max core file size"], rows["Max file size"]) == ("0", "0")
     assert rows["Max address space"] != "unlimited"
