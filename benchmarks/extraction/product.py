@@ -16,6 +16,7 @@ from lusfx.contracts import Encoder
 from lusfx.engine.extraction.decoding.clip import Portion
 from lusfx.engine.extraction.decoding.decoders import ThreadDecoder
 from lusfx.engine.extraction.decoding.jobs import Job, Jobs
+from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.extract import extract_with
 from lusfx.engine.extraction.pipeline import Pipeline
 from lusfx.engine.extraction.sources import Source
@@ -73,7 +74,7 @@ def decode_only(encoder: Encoder, sources: Sequence[Source]) -> list[NDArray[np.
         jobs.put(Job(source, str(number), None), lambda: False)
     jobs.put(None, lambda: False)
     kept: list[NDArray[np.uint8]] = []
-    decoder = ThreadDecoder(encoder.preprocess, site_key())
+    decoder = ThreadDecoder(encoder.preprocess, site_key(), Limits())
     for _, event in decoder.run(jobs, stopping=lambda: False, hungry=lambda: True):
         if isinstance(event, Portion) and len(kept) < 16:
             kept.append(event.images)

@@ -14,7 +14,8 @@ from lusfx.cache import OUTCOMES, Cache, LedgerEntry, Membership, RunLedger, Sta
 from lusfx.config import Precision
 from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
 from lusfx.encoders import DEFAULT_ENCODER
-from lusfx.engine.extraction.decoding.limits import Limits, default_workers
+from lusfx.engine.extraction.decoding.decoders import workers_for
+from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.intake import Outcome
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.extraction.pipeline import Pipeline
@@ -169,7 +170,6 @@ def extract(
     :raises LusfxError: where the run as a whole cannot go on. A bad source never raises: the result and the ledger have it.
     """
     registry = load_registry()
-    workers = default_workers() if workers is None else workers
     request = EncoderRequest(encoder, weights, device, threads, precision, runtime)
     opened = open_encoder(request, registry)
     return extract_with(
@@ -205,13 +205,13 @@ def extract_with(
     """
     started = time.monotonic()
     stop = stop or threading.Event()
+    n_workers, limits = workers_for(registry, workers), Limits.of_environment()
     spec = encoder.feature_spec
     store = cache.store(spec)
     with cache.stat_index(site_key) as index, cache.start_run(spec.fingerprint, encoder.name) as ledger:
         found = discover(places, registry, site_key, known=lambda path: index.lookup(path) is not None)
         sources = [source for source in found.sources if shard is None or shard.holds(source.path)]
         keys = store.keys()
-        n_workers = default_workers() if workers is None else workers
         pipeline = Pipeline(
             spec,
             encoder,
@@ -220,9 +220,8 @@ def extract_with(
             _writer(store),
             stop,
             batch_size,
-            # A decoding process finds readers as this environment's plugins register them.
-            workers=n_workers if registry is load_registry() else 0,
-            limits=Limits.of_environment(),
+            workers=n_workers,
+            limits=limits,
         )
         result = ExtractResult(
             spec.fingerprint,

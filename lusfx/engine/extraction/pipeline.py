@@ -17,7 +17,7 @@ from lusfx.config import FeatureSpec
 from lusfx.contracts import Encoder
 from lusfx.engine.extraction.clip_in_hand import Batch, ClipInHand, Filler
 from lusfx.engine.extraction.decoding.clip import Ending, Event, Portion, Refusal
-from lusfx.engine.extraction.decoding.decoders import Decoders, ProcessDecoders, ThreadDecoder
+from lusfx.engine.extraction.decoding.decoders import Decoders, make_decoders
 from lusfx.engine.extraction.decoding.jobs import POLL_S, Job, Jobs
 from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.encoding import Encoded, EncodingStreams
@@ -128,9 +128,7 @@ class Pipeline:
         yield from self._settled([])
 
     def _decoders(self, n_sources: int) -> Decoders:
-        if self.workers == 0:
-            return ThreadDecoder(self.spec.preprocess, self.site_key)
-        return ProcessDecoders(self.spec.preprocess, self.site_key, min(self.workers, n_sources), self.limits)
+        return make_decoders(self.spec.preprocess, self.site_key, min(self.workers, n_sources), self.limits)
 
     def _stopping(self) -> bool:
         return self.stop.is_set() or self._quit.is_set()
@@ -253,6 +251,7 @@ class Pipeline:
             clip.add(event)
             filler.add(event.images, clip)
             return
+        assert isinstance(event, Ending | Refusal)  # no picture was asked for
         del in_hand[job]
         self.profile.add_clip(event.seconds)
         if isinstance(event, Ending) and not is_unchanged(job):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from lusfx.cache import Cache, Membership
 from lusfx.contracts import Device, EncoderRequest, Runtime
-from lusfx.engine.extraction.decoding.limits import default_workers
 from lusfx.engine.extraction.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.samples.features import store_for
@@ -75,7 +74,6 @@ def score(
         precision = loaded[0].card.features.precision
         name = encoder or encoder_of_models
         request = EncoderRequest(name, None, device, threads, precision, runtime)
-        workers = default_workers() if workers is None else workers
         opened = open_encoder(request, registry)
         spec = opened.feature_spec
         for model in loaded:

@@ -18,7 +18,7 @@ from lusfx.contracts import Encoder, Reader
 from lusfx.encoders import BUNDLED, DEFAULT_ENCODER
 from lusfx.encoders.directory import DirectoryEncoder
 from lusfx.encoders.torch_runtime import load_torch
-from lusfx.engine.extraction.decoding import clip as module
+from lusfx.engine.extraction.decoding.limits import MAX_FRAMES, Limits
 from lusfx.engine.extraction.intake import Outcome
 from lusfx.engine.extraction.pipeline import Pipeline
 from lusfx.engine.extraction.sources import Source
@@ -100,6 +100,7 @@ def run(
         options.get("stop", threading.Event()),  # type: ignore[arg-type]
         batch_size=options.get("batch_size", 4),  # type: ignore[arg-type]
         workers=options.get("workers", 0),  # type: ignore[arg-type]
+        limits=Limits(max_frames=options.get("max_frames", MAX_FRAMES)),  # type: ignore[arg-type]
     )
     return list(pipeline.run(sources))
 
@@ -139,9 +140,8 @@ def test_the_same_content_is_encoded_once(make_sources: object) -> None:
     assert sorted(outcome.outcome for outcome in outcomes) == ["cached", "encoded"]
 
 
-def test_a_clip_that_is_too_long_fails(make_sources: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_FRAMES", 5)
-    outcomes = run(make_sources("1 2 3 4 5", "1 2 3 4 5 6"), MeanEncoder(), {})  # type: ignore[operator]
+def test_a_clip_that_is_too_long_fails(make_sources: object) -> None:
+    outcomes = run(make_sources("1 2 3 4 5", "1 2 3 4 5 6"), MeanEncoder(), {}, max_frames=5)  # type: ignore[operator]
     assert {outcome.code for outcome in outcomes} == {None, "too-long"}
 
 

@@ -19,11 +19,13 @@ class Job:
 
     :param key: of its content.
     :param stamp: size and times of the file before its content was hashed.
+    :param drawn_frame: the frame, from 0, that is to be drawn for a person; None where the clip is to be decoded.
     """
 
     source: Source
     key: str
     stamp: Stamp | None
+    drawn_frame: int | None = None
 
 
 class Jobs:

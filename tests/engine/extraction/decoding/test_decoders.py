@@ -43,7 +43,7 @@ def test_processes_and_a_thread_decode_the_same(
 ) -> None:
     scripts = ["1 2 x 3", " ".join(map(str, range(30))), "x x", "7 raise", "skip", "9"]
     apart = decode_all(*scripts, n_workers=2)
-    here = events_of(ThreadDecoder(SPEC, site_key), dict(zip(scripts, make_sources(*scripts), strict=True)))
+    here = events_of(ThreadDecoder(SPEC, site_key, Limits()), dict(zip(scripts, make_sources(*scripts), strict=True)))
     for script in scripts:
         assert len(apart[script]) == len(here[script])
         for one, other in zip(apart[script], here[script], strict=True):
@@ -52,11 +52,8 @@ def test_processes_and_a_thread_decode_the_same(
                 for name in ("source_frame", "times_s", "status", "images"):
                     np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
             elif isinstance(one, Ending) and isinstance(other, Ending):
-                assert (one.patient_key, one.notes, one.provenance) == (
-                    other.patient_key,
-                    other.notes,
-                    other.provenance,
-                )
+                for name in ("patient_key", "notes", "provenance", "beam_confidence"):
+                    assert getattr(one, name) == getattr(other, name)
             else:
                 assert refusal([one]) == refusal([other])
 
@@ -220,7 +217,7 @@ def test_a_process_has_limits_and_no_file_of_the_run(
         limits = Path(f"/proc/{pid}/limits").read_text()
         opened = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
         maps = Path(f"/proc/{pid}/maps").read_text()
-    run.close()  # type: ignore[attr-defined]
+    run.close()
     rows = {line[:25].strip(): line[25:].split()[0] for line in limits.splitlines()[1:]}
     assert (rows["Max core file size"], rows["Max file size"]) == ("0", "0")
     assert rows["Max address space"] != "unlimited"
