@@ -72,7 +72,7 @@ def decode_only(encoder: Encoder, sources: Sequence[Source]) -> list[NDArray[np.
     jobs = Jobs(len(sources) + 1, copy=lambda job: None)
     for number, source in enumerate(sources):
         jobs.put(Job(source, str(number), None), lambda: False)
-    jobs.put(None, lambda: False)
+    jobs.close()
     kept: list[NDArray[np.uint8]] = []
     decoder = ThreadDecoder(encoder.preprocess, site_key(), Limits())
     for _, event in decoder.run(jobs, stopping=lambda: False, hungry=lambda: True):

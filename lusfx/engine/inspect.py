@@ -88,9 +88,9 @@ def _drawn(decoders: Decoders, source: Source, frame: int) -> Picture:
 
     :raises ClipError: if there is none.
     """
-    jobs = Jobs(2, copy=lambda _job: None)
-    for job in (Job(source, key="", stamp=None, drawn_frame=frame), None):
-        jobs.put(job, stopping=lambda: False)
+    jobs = Jobs(1, copy=lambda _job: None)
+    jobs.put(Job(source, key="", stamp=None, drawn_frame=frame), stopping=lambda: False)
+    jobs.close()
     ((_, event),) = decoders.run(jobs, stopping=lambda: False, hungry=lambda: False)
     if isinstance(event, Refusal):
         raise event.as_error()

@@ -63,7 +63,7 @@ class Intake:
                 self.settle(found)
             elif not self.jobs.put(found, self.stopping):
                 return
-        self.jobs.put(None, self.stopping)
+        self.jobs.close()
 
     def _take_in(self, source: Source) -> Job | Outcome:
         try:

@@ -18,12 +18,13 @@ from lusfx.contracts import Encoder
 from lusfx.engine.extraction.clip_in_hand import Batch, ClipInHand, Filler
 from lusfx.engine.extraction.decoding.clip import Ending, Event, Portion, Refusal
 from lusfx.engine.extraction.decoding.decoders import Decoders, make_decoders
-from lusfx.engine.extraction.decoding.jobs import POLL_S, Job, Jobs
+from lusfx.engine.extraction.decoding.jobs import Job, Jobs
 from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.encoding import Encoded, EncodingStreams
 from lusfx.engine.extraction.intake import Intake, Outcome, is_unchanged, refused
 from lusfx.engine.extraction.profile import Profile
 from lusfx.engine.extraction.sources import Source
+from lusfx.engine.extraction.stoppable_queue import StoppableQueue
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipEmbeddings
 
@@ -44,9 +45,9 @@ class _BatchDone:
     """A batch was encoded."""
 
 
-Message = Batch | _Ended | Job | Outcome | _BatchDone | None
+Message = Batch | _Ended | Job | Outcome | _BatchDone
 """What the caller's thread is sent: images; a clip that has ended; a copy of a clip that is encoded in this run; a source
-that is settled already; that there is an encoded batch to fetch; None for the end."""
+that is settled already; that there is an encoded batch to fetch."""
 
 
 class _StopRequested(Exception):  # noqa: N818 - not an error
@@ -89,8 +90,8 @@ class Pipeline:
         self.batch_size = batch_size
         self.profile = Profile(streams=encoder.streams)
         self._quit = threading.Event()
-        self._messages: queue.Queue[Message] = queue.Queue(maxsize=MESSAGES_AHEAD)
-        self._to_write: queue.Queue[ClipInHand | None] = queue.Queue(maxsize=CLIPS_TO_WRITE)
+        self._messages: StoppableQueue[Message] = StoppableQueue(MESSAGES_AHEAD)
+        self._to_write: StoppableQueue[ClipInHand] = StoppableQueue(CLIPS_TO_WRITE)
         self._outcomes: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
         self._jobs = Jobs(JOBS_AHEAD + workers, copy=self._send)
         self._intake = Intake(self._jobs, is_cached, self._send, self.profile, self._stopping)
@@ -122,7 +123,8 @@ class Pipeline:
         finally:
             self._quit.set()  # on any end but the normal one the decoders are still at work, and must not go on unseen
             self.streams.close()
-            self._finish_writing(threads["write"])
+            self._to_write.close()
+            threads["write"].join()  # what was handed over is written
             for thread in threads.values():
                 thread.join(timeout=2)
         yield from self._settled([])
@@ -133,22 +135,17 @@ class Pipeline:
     def _stopping(self) -> bool:
         return self.stop.is_set() or self._quit.is_set()
 
-    def _next_message(self) -> Message:
+    def _next_message(self) -> Message | None:
         with self.profile.stage("waiting") if self.streams.hungry else contextlib.nullcontext():
-            while not self._stopping():
-                try:
-                    return self._messages.get(timeout=POLL_S)
-                except queue.Empty:
-                    continue
-            return None
+            return self._messages.get(self._stopping)
 
     def _hungry(self) -> bool:
         """Whether the encoder has too little to do."""
-        return self._messages.empty() and self.streams.hungry
+        return self._messages.empty and self.streams.hungry
 
     # The caller's thread
 
-    def _handle(self, message: Batch | _Ended | Job | Outcome | _BatchDone) -> list[Outcome]:
+    def _handle(self, message: Message) -> list[Outcome]:
         """Do what a message asks for; returns what it settles at once."""
         self._take(self.streams.done())
         if isinstance(message, Outcome):
@@ -162,7 +159,7 @@ class Pipeline:
         elif isinstance(message, _Ended):
             message.clip.ending = message.ending
             if message.clip.complete:
-                self._hand_over(message.clip)
+                self._to_write.put(message.clip, self._stopping)
         return []
 
     def _take(self, batches: Iterable[Encoded]) -> None:
@@ -174,15 +171,7 @@ class Pipeline:
                 clip.rows.append(encoded.embeddings[share].copy())
                 clip.n_encoded += share.stop - share.start
                 if clip.complete:
-                    self._hand_over(clip)
-
-    def _hand_over(self, clip: ClipInHand) -> None:
-        while not self._stopping():
-            try:
-                self._to_write.put(clip, timeout=POLL_S)
-                return
-            except queue.Full:
-                continue
+                    self._to_write.put(clip, self._stopping)
 
     def _settled(self, outcomes: list[Outcome]) -> Iterator[Outcome]:
         """These outcomes and those of other threads; with a clip that was encoded go its copies."""
@@ -210,21 +199,11 @@ class Pipeline:
                 return
             self._outcomes.put(_encoded(clip))
 
-    def _finish_writing(self, writer: threading.Thread) -> None:
-        while writer.is_alive():
-            try:
-                self._to_write.put(None, timeout=POLL_S)
-                break
-            except queue.Full:
-                continue
-        writer.join()
-
     # The encoder's threads
 
     def _tell_of_batch(self) -> None:
         """Where there are other messages, whoever reads them looks for encoded batches anyway."""
-        with contextlib.suppress(queue.Full):
-            self._messages.put_nowait(_BatchDone())
+        self._messages.offer(_BatchDone())
 
     # The hashing thread
 
@@ -242,7 +221,7 @@ class Pipeline:
                 self._collect(job, event, in_hand, filler)
             self.profile.decoders = decoders.n_used
             filler.flush()
-            self._send(None)
+            self._messages.close()
 
     def _collect(self, job: Job, event: Event, in_hand: dict[Job, ClipInHand], filler: Filler) -> None:
         """Put a clip's frames into batches, and tell of its end."""
@@ -278,12 +257,8 @@ class Pipeline:
             self._quit.set()
 
     def _send(self, message: Message) -> None:
-        while not self._stopping():
-            try:
-                return self._messages.put(message, timeout=POLL_S)
-            except queue.Full:
-                continue
-        raise _StopRequested
+        if not self._messages.put(message, self._stopping):
+            raise _StopRequested
 
 
 def _encoded(clip: ClipInHand) -> Outcome:

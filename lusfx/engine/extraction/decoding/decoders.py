@@ -9,9 +9,10 @@ from typing import Protocol
 
 from lusfx.config import PreprocessSpec
 from lusfx.engine.extraction.decoding.clip import OUT_OF_MEMORY, Event, Portion, Refusal, decode, draw
-from lusfx.engine.extraction.decoding.jobs import POLL_S, Job, Jobs
+from lusfx.engine.extraction.decoding.jobs import Job, Jobs
 from lusfx.engine.extraction.decoding.limits import Limits, default_workers, takes_too_long
 from lusfx.engine.extraction.decoding.process import WorkerDiedError, WorkerProcess
+from lusfx.engine.extraction.stoppable_queue import POLL_S
 from lusfx.errors import DecoderError
 from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey

@@ -195,7 +195,7 @@ def events_of(who: Decoders, sources: dict[str, Source]) -> dict[str, list[Event
         job = Job(source, f"{number:064}", None)
         names[job] = name
         jobs.put(job, lambda: False)
-    jobs.put(None, lambda: False)
+    jobs.close()
     events: dict[str, list[Event]] = {name: [] for name in sources}
     for job, event in who.run(jobs, lambda: False, lambda: True):
         events[names[job]].append(event)
