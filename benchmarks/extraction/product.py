@@ -35,8 +35,8 @@ def pipeline(encoder: Encoder, sources: list[Source], workers: int, batch_size: 
         batch_size,
         workers,
     )
-    for outcome in run.run(sources):
-        assert outcome.outcome == "encoded", outcome.code
+    for settlement in run.run(sources):
+        assert settlement.status == "encoded", settlement.code
 
 
 class Extraction:

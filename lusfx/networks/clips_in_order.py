@@ -36,18 +36,18 @@ class ClipInTurn:
     :param key: of its content.
     :param frames: that are kept of it so far.
     :param ending: what the decoder said at its end; None before.
-    :param outcome: what the counts call it, where that is known without its frames.
+    :param counted_as: what the counts call it, where that is known without its frames.
     """
 
     source: Source
     frames: SpreadFrames
     key: str = ""
     ending: Ending | None = None
-    outcome: str | None = None
+    counted_as: str | None = None
 
     @property
     def settled(self) -> bool:
-        return self.ending is not None or self.outcome is not None
+        return self.ending is not None or self.counted_as is not None
 
 
 class ClipsInOrder:
@@ -104,12 +104,12 @@ class ClipsInOrder:
                 raise UnreadableClipError(source.problem or "unknown-format", "no reader claims this kind of file")
             clip.key = clip_key(source.path)
         except ClipError as error:
-            clip.outcome = f"failed: {error.code}"
+            clip.counted_as = f"failed: {error.code}"
             return
         if clip.key in self._seen:
-            clip.outcome = "the same content again"
+            clip.counted_as = "the same content again"
         elif clip.key in self._held:
-            clip.outcome = TAKEN
+            clip.counted_as = TAKEN
         else:
             job = Job(source, clip.key, None)
             self._in_hand[job] = clip
@@ -126,6 +126,6 @@ class ClipsInOrder:
         if isinstance(event, Ending):
             clip.ending = event
         elif isinstance(event, Refusal):
-            clip.outcome = f"{event.outcome}: {event.code}"
+            clip.counted_as = f"{event.status}: {event.code}"
         del self._in_hand[job]
         self._jobs.ended(job, decoded=clip.ending is not None)

@@ -123,8 +123,8 @@ def fill_store(
 def _keep(store: FrameStore, clip: ClipInTurn, bounds: FrameBounds, refusal: Exclusion) -> str:
     """Put one source's frames into the store, and say what became of it."""
     if clip.ending is None:
-        assert clip.outcome is not None
-        return clip.outcome
+        assert clip.counted_as is not None
+        return clip.counted_as
     frames, times_s = clip.frames.chosen(min(bounds.frames_per_clip, bounds.max_frames - store.n_frames))
     patient_key = clip.source.patient_key or clip.ending.patient_key
     decoded = DecodedClip(patient_key, frames, times_s, clip.frames.n_added, clip.ending.beam_confidence)

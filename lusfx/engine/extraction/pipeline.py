@@ -21,7 +21,7 @@ from lusfx.engine.extraction.decoding.decoders import Decoders, make_decoders
 from lusfx.engine.extraction.decoding.jobs import Job, Jobs
 from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.encoding import Encoded, EncodingStreams
-from lusfx.engine.extraction.intake import Intake, Outcome, is_unchanged, refused
+from lusfx.engine.extraction.intake import Intake, Settlement, is_unchanged, refused
 from lusfx.engine.extraction.profile import Profile
 from lusfx.engine.extraction.sources import Source
 from lusfx.engine.extraction.stoppable_queue import StoppableQueue
@@ -45,7 +45,7 @@ class _BatchDone:
     """A batch was encoded."""
 
 
-Message = Batch | _Ended | Job | Outcome | _BatchDone
+Message = Batch | _Ended | Job | Settlement | _BatchDone
 """What the caller's thread is sent: images; a clip that has ended; a copy of a clip that is encoded in this run; a source
 that is settled already; that there is an encoded batch to fetch."""
 
@@ -55,7 +55,7 @@ class _StopRequested(Exception):  # noqa: N818 - not an error
 
 
 class Pipeline:
-    """Encodes sources and hands each outcome on.
+    """Encodes sources and hands on what becomes of each.
 
     :param spec: how frames are prepared.
     :param encoder: what encodes them.
@@ -92,14 +92,14 @@ class Pipeline:
         self._quit = threading.Event()
         self._messages: StoppableQueue[Message] = StoppableQueue(MESSAGES_AHEAD)
         self._to_write: StoppableQueue[ClipInHand] = StoppableQueue(CLIPS_TO_WRITE)
-        self._outcomes: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
+        self._settlements: queue.SimpleQueue[Settlement | BaseException] = queue.SimpleQueue()
         self._jobs = Jobs(JOBS_AHEAD + workers, copy=self._send)
         self._intake = Intake(self._jobs, is_cached, self._send, self.profile, self._stopping)
         self._copies: dict[str, list[Job]] = {}
         self._encoded: set[str] = set()
 
-    def run(self, sources: list[Source]) -> Iterator[Outcome]:
-        """Yield one outcome a source, in the order in which they are settled; fewer if stopped.
+    def run(self, sources: list[Source]) -> Iterator[Settlement]:
+        """Yield one settlement a source, in the order in which they are settled; fewer if stopped.
 
         :raises CacheError, EncoderError, DecoderError: when the run cannot go on; what was yielded before stays true.
         """
@@ -145,10 +145,10 @@ class Pipeline:
 
     # The caller's thread
 
-    def _handle(self, message: Message) -> list[Outcome]:
+    def _handle(self, message: Message) -> list[Settlement]:
         """Do what a message asks for; returns what it settles at once."""
         self._take(self.streams.done())
-        if isinstance(message, Outcome):
+        if isinstance(message, Settlement):
             return [message]
         if isinstance(message, Job):
             if message.key in self._encoded:
@@ -173,17 +173,17 @@ class Pipeline:
                 if clip.complete:
                     self._to_write.put(clip, self._stopping)
 
-    def _settled(self, outcomes: list[Outcome]) -> Iterator[Outcome]:
-        """These outcomes and those of other threads; with a clip that was encoded go its copies."""
-        yield from outcomes
-        while not self._outcomes.empty():
-            outcome = self._outcomes.get()
-            if isinstance(outcome, BaseException):
-                raise outcome
-            yield outcome
-            if outcome.outcome == "encoded" and outcome.key is not None:
-                self._encoded.add(outcome.key)
-                yield from map(_copy, self._copies.pop(outcome.key, []))
+    def _settled(self, settlements: list[Settlement]) -> Iterator[Settlement]:
+        """These settlements and those of other threads; with a clip that was encoded go its copies."""
+        yield from settlements
+        while not self._settlements.empty():
+            settlement = self._settlements.get()
+            if isinstance(settlement, BaseException):
+                raise settlement
+            yield settlement
+            if settlement.status == "encoded" and settlement.key is not None:
+                self._encoded.add(settlement.key)
+                yield from map(_copy, self._copies.pop(settlement.key, []))
 
     # The writing thread
 
@@ -194,10 +194,10 @@ class Pipeline:
                 with self.profile.stage("writing"):
                     self.write(clip.job.key, clip.embeddings(dim, runtime))
             except BaseException as error:
-                self._outcomes.put(error)
+                self._settlements.put(error)
                 self._quit.set()
                 return
-            self._outcomes.put(_encoded(clip))
+            self._settlements.put(_encoded(clip))
 
     # The encoder's threads
 
@@ -253,7 +253,7 @@ class Pipeline:
         except _StopRequested:
             pass
         except BaseException as error:
-            self._outcomes.put(error)
+            self._settlements.put(error)
             self._quit.set()
 
     def _send(self, message: Message) -> None:
@@ -261,10 +261,10 @@ class Pipeline:
             raise _StopRequested
 
 
-def _encoded(clip: ClipInHand) -> Outcome:
+def _encoded(clip: ClipInHand) -> Settlement:
     ending, source = clip.ending, clip.job.source
     assert ending is not None
-    return Outcome(
+    return Settlement(
         source,
         "encoded",
         clip.job.key,
@@ -276,6 +276,6 @@ def _encoded(clip: ClipInHand) -> Outcome:
     )
 
 
-def _copy(job: Job) -> Outcome:
+def _copy(job: Job) -> Settlement:
     """A source whose content another source of this run has, which is encoded."""
-    return Outcome(job.source, "cached", job.key, job.stamp, job.source.patient_key, job.source.exam_key)
+    return Settlement(job.source, "cached", job.key, job.stamp, job.source.patient_key, job.source.exam_key)

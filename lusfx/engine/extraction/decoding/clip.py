@@ -96,12 +96,12 @@ class Picture:
 class Refusal:
     """A clip that comes to nothing.
 
-    :param outcome: ``failed`` or ``skipped``.
+    :param status: ``failed`` or ``skipped``.
     :param code: stable; what the ledger records.
     :param detail: what a person reads; free of patient data, names and paths.
     """
 
-    outcome: str
+    status: str
     code: str
     detail: str
     patient_key: str | None = None
@@ -110,7 +110,7 @@ class Refusal:
 
     def as_error(self) -> ClipError:
         """The error that was raised where the clip was decoded, or that stands for what was."""
-        kind = SkippedClipError if self.outcome == "skipped" else UnreadableClipError
+        kind = SkippedClipError if self.status == "skipped" else UnreadableClipError
         return kind(self.code, self.detail)
 
 
@@ -213,7 +213,7 @@ class _Decoding:
             yield _portion(held, self.spec.size)
 
     def refusal(self, error: Exception) -> Refusal:
-        outcome = "skipped" if isinstance(error, SkippedClipError) else "failed"
+        status = "skipped" if isinstance(error, SkippedClipError) else "failed"
         if isinstance(error, ClipError):
             code, detail = error.code, error.detail
         elif isinstance(error, MemoryError):
@@ -221,7 +221,7 @@ class _Decoding:
         else:
             # Whatever a decoder or a plugin's reader raises may quote the file; its type says enough.
             code, detail = "reader-error", f"the reader failed with {type(error).__name__}"
-        return Refusal(outcome, code, detail, self.patient_key, self.exam_key, self.seconds)
+        return Refusal(status, code, detail, self.patient_key, self.exam_key, self.seconds)
 
 
 class _TimedClip:

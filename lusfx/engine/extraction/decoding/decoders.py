@@ -135,23 +135,23 @@ class ProcessDecoders:
             worker.clip_s += listened_s
             if worker.begun and worker.job is not None and worker.clip_s > self.limits.clip_s:
                 # It counts its own time and gives up before, unless the file has made something else of it.
-                yield from self._buried(worker, jobs, selector, "timed-out", takes_too_long(self.limits.clip_s))
+                yield from self._handle_death(worker, jobs, selector, "timed-out", takes_too_long(self.limits.clip_s))
             elif worker in heard:
-                yield from self._heard(worker, jobs, selector)
+                yield from self._handle_message(worker, jobs, selector)
             elif worker.job is not None or not worker.ready:
                 worker.silent_s += listened_s
                 if worker.silent_s > (self.limits.silence_s if worker.ready else START_S):
                     detail = f"no frame was decoded for {self.limits.silence_s:g} s"
-                    yield from self._buried(worker, jobs, selector, "timed-out", detail)
+                    yield from self._handle_death(worker, jobs, selector, "timed-out", detail)
 
-    def _heard(
+    def _handle_message(
         self, worker: WorkerProcess, jobs: Jobs, selector: selectors.BaseSelector
     ) -> Iterator[tuple[Job, Event]]:
         try:
             event = worker.receive()
         except WorkerDiedError:
-            detail = f"the decoding process {worker.epitaph()} on this file"
-            yield from self._buried(worker, jobs, selector, "decoder-died", detail)
+            detail = f"the decoding process {worker.exit_reason()} on this file"
+            yield from self._handle_death(worker, jobs, selector, "decoder-died", detail)
             return
         if worker.begun:
             self._starts_failed = 0
@@ -164,7 +164,7 @@ class ProcessDecoders:
             self._end(worker, selector)  # what is left of its memory is in pieces
         yield job, event
 
-    def _buried(
+    def _handle_death(
         self, worker: WorkerProcess, jobs: Jobs, selector: selectors.BaseSelector, code: str, detail: str
     ) -> Iterator[tuple[Job, Event]]:
         """End a decoder; what it was decoding has failed."""

@@ -107,7 +107,7 @@ class WorkerProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):  # the kernel may hold it: a network disk that is gone
             self._process.wait(timeout=END_S)
 
-    def epitaph(self) -> str:
+    def exit_reason(self) -> str:
         """How it ended, in words for a ledger."""
         try:
             code = self._process.wait(timeout=1)

@@ -196,7 +196,7 @@ class _Picture(_Head):
 
 
 class _Refusal(_Head):
-    outcome: Literal["failed", "skipped"]
+    status: Literal["failed", "skipped"]
     code: Text
     detail: Text
     patient_key: Key
@@ -204,4 +204,4 @@ class _Refusal(_Head):
     seconds: _Seconds
 
     def event(self) -> Refusal:
-        return Refusal(self.outcome, self.code, self.detail, self.patient_key, self.exam_key, self.seconds.value())
+        return Refusal(self.status, self.code, self.detail, self.patient_key, self.exam_key, self.seconds.value())

@@ -35,7 +35,7 @@ def levels(events: list[Event]) -> list[int]:
 def refusal(events: list[Event]) -> tuple[str, str]:
     (last,) = [event for event in events if not isinstance(event, Portion)]
     assert isinstance(last, Refusal), last
-    return last.outcome, last.code
+    return last.status, last.code
 
 
 def test_processes_and_a_thread_decode_the_same(

@@ -94,7 +94,7 @@ INFO = {"reader": "x", "height": 1, "width": 1, "n_frames_declared": None, "time
 }
 PICTURE = {"info": INFO, "beam_shape": "sector", "beam_confidence": 0.5, "notes": []}
 PIXELS = bytes(math.prod(SHEET_SHAPE))
-REFUSAL = {"outcome": "failed", "code": "c", "detail": "d", "patient_key": None, "exam_key": None} | {
+REFUSAL = {"status": "failed", "code": "c", "detail": "d", "patient_key": None, "exam_key": None} | {
     "seconds": ENDING["seconds"]
 }
 
@@ -126,7 +126,7 @@ REFUSAL = {"outcome": "failed", "code": "c", "detail": "d", "patient_key": None,
         (wire.PICTURE, PICTURE | {"info": INFO | {"time_source": "tea"}}, PIXELS),
         (wire.PICTURE, PICTURE | {"info": INFO | {"region": [1, 2, 3, 4]}}, PIXELS),
         (wire.PICTURE, {}, PIXELS),
-        (wire.REFUSAL, REFUSAL | {"outcome": "encoded"}, b""),
+        (wire.REFUSAL, REFUSAL | {"status": "encoded"}, b""),
         (wire.REFUSAL, REFUSAL | {"code": 7}, b""),
         (wire.JOB, {}, b""),
         (99, {}, b""),
