@@ -16,6 +16,7 @@ from lusfx.contracts import Encoder
 from lusfx.engine.extraction.decoding.clip import Portion
 from lusfx.engine.extraction.decoding.decoders import ThreadDecoder
 from lusfx.engine.extraction.decoding.jobs import Job, Jobs
+from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.extract import extract_with
 from lusfx.engine.extraction.pipeline import Pipeline
 from lusfx.engine.extraction.sources import Source
@@ -34,8 +35,8 @@ def pipeline(encoder: Encoder, sources: list[Source], workers: int, batch_size: 
         batch_size,
         workers,
     )
-    for outcome in run.run(sources):
-        assert outcome.outcome == "encoded", outcome.code
+    for settlement in run.run(sources):
+        assert settlement.status == "encoded", settlement.code
 
 
 class Extraction:
@@ -71,9 +72,9 @@ def decode_only(encoder: Encoder, sources: Sequence[Source]) -> list[NDArray[np.
     jobs = Jobs(len(sources) + 1, copy=lambda job: None)
     for number, source in enumerate(sources):
         jobs.put(Job(source, str(number), None), lambda: False)
-    jobs.put(None, lambda: False)
+    jobs.close()
     kept: list[NDArray[np.uint8]] = []
-    decoder = ThreadDecoder(encoder.preprocess, site_key())
+    decoder = ThreadDecoder(encoder.preprocess, site_key(), Limits())
     for _, event in decoder.run(jobs, stopping=lambda: False, hungry=lambda: True):
         if isinstance(event, Portion) and len(kept) < 16:
             kept.append(event.images)

@@ -80,8 +80,8 @@ def measure_cached(
             threading.Event(),
             plan.batch_size,
         )
-        for outcome in pipeline.run(sources):
-            assert outcome.outcome == "encoded", outcome.code
+        for settlement in pipeline.run(sources):
+            assert settlement.status == "encoded", settlement.code
 
     encode()
     cache = Cache.open(folder / "cache", create=True)

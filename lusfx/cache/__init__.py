@@ -1,14 +1,14 @@
 """The cache of embeddings: the only code that touches HDF5. ``docs/cache-format.md`` is its specification."""
 
 from lusfx.cache.keys import clip_key
-from lusfx.cache.ledger import OUTCOMES, LedgerEntry, Membership, RunLedger, read_ledger
+from lusfx.cache.ledger import STATUSES, LedgerEntry, Membership, RunLedger, read_ledger
 from lusfx.cache.maintenance import Explanation, explain, gc, info, repair, spec_difference, verify
 from lusfx.cache.packing import Packing, pack
 from lusfx.cache.stat_index import Stamp, StatIndex
 from lusfx.cache.store import Cache, Store
 
 __all__ = [
-    "OUTCOMES",
+    "STATUSES",
     "Cache",
     "Explanation",
     "LedgerEntry",

@@ -31,9 +31,9 @@ TIME_FORMAT = "%Y%m%dT%H%M%S.%fZ"
 """Of the beginning of a ledger's name."""
 CHECK_DIGITS = 16
 LINES_A_SYNC = 256
-OUTCOMES = ("encoded", "cached", "failed", "skipped")
+STATUSES = ("encoded", "cached", "failed", "skipped")
 HEADER = ("format", "version", "run", "fingerprint", "encoder", "lusfx")
-TOTALS = ("discovered", *OUTCOMES, "not_reached")
+TOTALS = ("discovered", *STATUSES, "not_reached")
 TOTALS_BYTES = 4096
 """The last line of a ledger is shorter than this."""
 
@@ -58,14 +58,14 @@ class LedgerEntry:
     """What became of one source.
 
     :param source: pseudonym of its place on disk.
-    :param outcome: one of :data:`OUTCOMES`.
+    :param status: one of :data:`STATUSES`; the ledger's lines call it ``outcome``.
     :param clip: its clip key, where it could be read.
     :param code: stable reason of a failure or a skip, with ``detail`` for a person.
     :param notes: what the reader had to tell.
     """
 
     source: str
-    outcome: str
+    status: str
     clip: str | None = None
     membership: Membership = Membership()
     code: str | None = None
@@ -76,7 +76,7 @@ class LedgerEntry:
     def as_dict(self) -> dict[str, Any]:
         return {
             "source": self.source,
-            "outcome": self.outcome,
+            "outcome": self.status,
             "clip": self.clip,
             "patient": self.membership.patient,
             "exam": self.membership.exam,
@@ -89,9 +89,9 @@ class LedgerEntry:
 
     @classmethod
     def from_dict(cls, facts: dict[str, Any]) -> LedgerEntry:
-        rest = {name: facts[name] for name in ("source", "outcome", "clip", "code", "detail", "n_frames")}
+        rest = {name: facts[name] for name in ("source", "clip", "code", "detail", "n_frames")}
         membership = Membership(facts["patient"], facts["exam"], facts["zone"])
-        return cls(membership=membership, notes=tuple(facts["notes"]), **rest)
+        return cls(status=facts["outcome"], membership=membership, notes=tuple(facts["notes"]), **rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ class LedgerContent:
     @property
     def adds_up(self) -> bool:
         """Whether the entries are those that the totals count: a line that is missing whole shows only here."""
-        counts = Counter(entry.outcome for entry in self.entries)
-        return self.totals is None or all(self.totals[outcome] == counts[outcome] for outcome in OUTCOMES)
+        counts = Counter(entry.status for entry in self.entries)
+        return self.totals is None or all(self.totals[status] == counts[status] for status in STATUSES)
 
 
 class RunLedger:
@@ -157,16 +157,16 @@ class RunLedger:
     def record(self, entry: LedgerEntry) -> None:
         """Append an entry. Of an encoded clip, only once its file is durable.
 
-        :raises ValueError: if the outcome is not one of :data:`OUTCOMES`: the totals would not add up.
+        :raises ValueError: if the status is not one of :data:`STATUSES`: the totals would not add up.
         """
-        if entry.outcome not in OUTCOMES:
-            raise ValueError(f"an outcome is one of {', '.join(OUTCOMES)}")
-        self._counts[entry.outcome] += 1
+        if entry.status not in STATUSES:
+            raise ValueError(f"a status is one of {', '.join(STATUSES)}")
+        self._counts[entry.status] += 1
         self._write(entry.as_dict())
 
     def finish(self, not_reached: int) -> None:
         """Append the totals: discovered = encoded + cached + failed + skipped + not_reached."""
-        counts = {outcome: self._counts[outcome] for outcome in OUTCOMES}
+        counts = {status: self._counts[status] for status in STATUSES}
         discovered = sum(counts.values()) + not_reached
         self._write({"totals": {"discovered": discovered, **counts, "not_reached": not_reached}})
 

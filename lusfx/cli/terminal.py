@@ -144,7 +144,7 @@ def report_extraction(result: ExtractResult, show_paths: bool) -> None:
     """Print the line that adds up, after what there is to say of single sources."""
     for trouble in result.troubles:
         place = str(trouble.path) if show_paths else f"{trouble.where} ({trouble.source_key})"
-        click.echo(f"{trouble.outcome}: {place}: {trouble.detail} [{trouble.code}]", err=True)
+        click.echo(f"{trouble.status}: {place}: {trouble.detail} [{trouble.code}]", err=True)
     if result.troubles and not show_paths:
         click.echo("(run again with --show-paths to see these files' names)", err=True)
     for note, count in sorted(result.notes.items()):

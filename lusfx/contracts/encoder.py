@@ -39,6 +39,12 @@ class Encoder(ABC):
         :returns: ``(n, dim)``; row *i* depends on image *i* alone.
         """
 
+    def warm_up(self) -> None:  # noqa: B027 - most encoders have nothing to do here
+        """Load what the first batch would have to load. A run calls it once while the first clip is being decoded.
+
+        :meth:`encode` must work without it, since other callers do not.
+        """
+
     @property
     def feature_spec(self) -> FeatureSpec:
         """Everything that decides the value of its embeddings."""

@@ -5,19 +5,24 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lusfx.config import PreprocessSpec
 from lusfx.contracts import EncoderRequest
 from lusfx.durable import write_whole
 from lusfx.encoders import DEFAULT_ENCODER
+from lusfx.engine.extraction.decoding.clip import Picture, Refusal
+from lusfx.engine.extraction.decoding.decoders import Decoders, make_decoders, workers_for
+from lusfx.engine.extraction.decoding.jobs import Job, Jobs
+from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.opening import open_encoder
-from lusfx.engine.extraction.sources import reader_of
+from lusfx.engine.extraction.sources import Source, reader_of
 from lusfx.errors import UnreadableClipError, UsageError
 from lusfx.plugins import load_registry
-from lusfx.preprocess import inspection_picture, prepare
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipInfo
 
@@ -57,12 +62,13 @@ def inspect(
 ) -> Inspection:
     """Draw a frame, the beam, the crop and the encoder's input side by side.
 
-    :param clip: one source file.
+    :param clip: one source file. It is decoded in a limited process, as by extraction.
     :param out: PNG file to write, readable by its owner only: it shows a patient's images.
     :param encoder: whose preprocessing is shown.
     :param frame: which frame, from 0.
     :raises ClipError: if the file cannot be read, or has no such frame.
     :raises UsageError: if the picture cannot be written there.
+    :raises DecoderError: if no decoding process can be started.
     """
     path = Path(clip)
     registry = load_registry()
@@ -70,16 +76,34 @@ def inspect(
     reader = reader_of(path, registry)
     if reader is None:
         raise UnreadableClipError("unknown-format", "no reader claims this kind of file")
-    with reader.open(path, site_key or SiteKey.load()) as opened:
-        prepared = prepare(opened, spec)
-        shown = next(islice(prepared.source_frames(), frame, None), None)
-        if shown is None or shown.pixels is None:
-            raise UnreadableClipError("no-frames", f"the clip has no readable frame {frame}")
-        picture = io.BytesIO()
-        inspection_picture(shown.pixels, prepared.beam, prepared.transform).save(picture, format="PNG")
-        _write(Path(out), picture.getvalue())
-        notes = tuple(sorted(opened.notes | prepared.notes))
-        return Inspection(opened.info, str(prepared.beam.shape), prepared.beam.confidence, notes)
+    n_workers, limits = min(workers_for(registry), 1), Limits.of_environment()
+    decoders = make_decoders(spec, site_key or SiteKey.load(), n_workers, limits)
+    picture = _drawn(decoders, Source(path, "the clip", reader), frame)
+    _write(Path(out), _as_png(picture.pixels))
+    return Inspection(picture.info, str(picture.beam_shape), picture.beam_confidence, picture.notes)
+
+
+def _drawn(decoders: Decoders, source: Source, frame: int) -> Picture:
+    """The picture of a frame.
+
+    :raises ClipError: if there is none.
+    """
+    jobs = Jobs(1, copy=lambda _job: None)
+    jobs.put(Job(source, key="", stamp=None, drawn_frame=frame), stopping=lambda: False)
+    jobs.close()
+    ((_, event),) = decoders.run(jobs, stopping=lambda: False, hungry=lambda: False)
+    if isinstance(event, Refusal):
+        raise event.as_error()
+    assert isinstance(event, Picture)
+    return event
+
+
+def _as_png(pixels: NDArray[np.uint8]) -> bytes:
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, format="PNG")
+    return content.getvalue()
 
 
 def _write(out: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,17 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.cache import clip_key
 from lusfx.config import PreprocessSpec
 from lusfx.engine.extraction.sources import Source, discover
-from lusfx.errors import ClipError, SkippedClipError, UnreadableClipError
+from lusfx.networks.clips_in_order import TAKEN, ClipInTurn, ClipsInOrder
 from lusfx.networks.frame_store import FrameStore
+from lusfx.networks.spread_frames import Images
 from lusfx.plugins import Registry
-from lusfx.preprocess import prepare
 from lusfx.site_key import SiteKey
-from lusfx.spacing import evenly_spaced
 
-Images = NDArray[np.uint8]
 DecodingListener = Callable[[int, int], None]
 """Told how many sources are gone through, and of how many."""
 NOT_ASSESSABLE = "not assessable: "
@@ -69,7 +67,7 @@ class DecodedClip:
     beam_confidence: float
 
 
-Refusal = Callable[[DecodedClip], str | None]
+Exclusion = Callable[[DecodedClip], str | None]
 """Why a decoded clip is to be left out, as a code; None where it is not."""
 
 
@@ -83,7 +81,7 @@ def fill_store(
     *,
     seed: int,
     wanted: Callable[[Source], bool] = lambda _source: True,
-    refusal: Refusal = lambda _clip: None,
+    refusal: Exclusion = lambda _clip: None,
     told: DecodingListener | None = None,
     stop: threading.Event,
 ) -> bool:
@@ -101,91 +99,40 @@ def fill_store(
     sources = [source for source in found.sources if wanted(source)]
     order = np.random.default_rng([seed, len(sources)]).permutation(len(sources))
     counts: Counter[str] = Counter()
-    seen: set[str] = set()
-    held = store.keys()
-    for position, number in enumerate(order):
-        if stop.is_set():
-            store.commit()
-            return False
-        if store.n_frames >= bounds.max_frames:
-            counts["beyond the bound"] = len(order) - position
-            break
-        outcome = _take(store, sources[number], spec, bounds, refusal, site_key, seen, held)
-        counts[outcome] += 1
-        if told is not None:
-            told(position + 1, len(order))
+    in_order = ClipsInOrder(spec, registry, site_key, bounds.frames_per_clip, store.keys(), stop)
+    with contextlib.closing(in_order.run([sources[number] for number in order])) as clips:
+        for position in range(len(order)):
+            if stop.is_set():
+                break
+            if store.n_frames >= bounds.max_frames:
+                counts["beyond the bound"] = len(order) - position
+                break
+            clip = next(clips, None)
+            if clip is None:
+                break
+            counts[_keep(store, clip, bounds, refusal)] += 1
+            if told is not None:
+                told(position + 1, len(order))
     store.commit()
+    if counts.total() < len(order):  # it was stopped
+        return False
     store.finish(_report(store, len(order), found.not_clips, counts))
     return True
 
 
-def _take(
-    store: FrameStore,
-    source: Source,
-    spec: PreprocessSpec,
-    bounds: FrameBounds,
-    refusal: Refusal,
-    site_key: SiteKey,
-    seen: set[str],
-    held: set[str],
-) -> str:
+def _keep(store: FrameStore, clip: ClipInTurn, bounds: FrameBounds, refusal: Exclusion) -> str:
     """Put one source's frames into the store, and say what became of it."""
-    try:
-        if source.reader is None:
-            raise UnreadableClipError(source.problem or "unknown-format", "no reader claims this kind of file")
-        key = clip_key(source.path)
-        if key in seen:
-            return "the same content again"
-        seen.add(key)
-        if key not in held:
-            clip = decode(source, spec, min(bounds.frames_per_clip, bounds.max_frames - store.n_frames), site_key)
-            code = refusal(clip)
-            if code is not None:
-                return f"{NOT_ASSESSABLE}{code}"
-            store.add(key, clip.patient_key, clip.frames, clip.times_s)
-    except SkippedClipError as error:
-        return f"skipped: {error.code}"
-    except ClipError as error:
-        return f"failed: {error.code}"
-    return "taken"
-
-
-def decode(source: Source, spec: PreprocessSpec, most: int, site_key: SiteKey) -> DecodedClip:
-    """Prepare at most so many frames of a clip, evenly spaced.
-
-    How long a clip is shows at its end only. So every frame is kept at first, every second one once there are four times too
-    many, and so on: memory does not grow with the clip.
-
-    :raises ClipError: if there is no frame to be had; whatever a reader raises becomes one.
-    """
-    assert source.reader is not None
-    kept: list[tuple[float, Images]] = []
-    stride, n_readable = 1, 0
-    try:
-        with source.reader.open(source.path, site_key) as opened:
-            prepared = prepare(opened, spec)
-            for number, frame in enumerate(f for f in prepared.source_frames() if f.pixels is not None):
-                n_readable = number + 1
-                if number % stride == 0 and frame.pixels is not None:
-                    kept.append((frame.time_s, prepared.transform(frame.pixels)))
-                    if len(kept) == 4 * most:
-                        kept, stride = kept[::2], 2 * stride
-            patient_key = source.patient_key or opened.info.patient_key
-    except ClipError:
-        raise
-    except Exception as error:
-        # Whatever a decoder or a plugin's reader raises may quote the file; its type says enough.
-        raise UnreadableClipError("reader-error", f"the reader failed with {type(error).__name__}") from None
-    if not kept:
-        raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
-    chosen = evenly_spaced(len(kept), most)
-    return DecodedClip(
-        patient_key,
-        np.stack([kept[i][1] for i in chosen]),
-        np.array([kept[i][0] for i in chosen], np.float64),
-        n_readable,
-        prepared.beam.confidence,
-    )
+    if clip.ending is None:
+        assert clip.counted_as is not None
+        return clip.counted_as
+    frames, times_s = clip.frames.chosen(min(bounds.frames_per_clip, bounds.max_frames - store.n_frames))
+    patient_key = clip.source.patient_key or clip.ending.patient_key
+    decoded = DecodedClip(patient_key, frames, times_s, clip.frames.n_added, clip.ending.beam_confidence)
+    code = refusal(decoded)
+    if code is not None:
+        return f"{NOT_ASSESSABLE}{code}"
+    store.add(clip.key, patient_key, frames, times_s)
+    return TAKEN
 
 
 def _report(store: FrameStore, found: int, not_clips: int, counts: Counter[str]) -> dict[str, Any]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 PANEL_PX = 360
 CAPTION_PX = 26
+N_PANELS = 4
+SHEET_SHAPE = (PANEL_PX + CAPTION_PX, N_PANELS * PANEL_PX, 3)
+"""Height, width and colours of every picture, whatever the size of the frame."""
 OUTSIDE_TINT = np.array([150, 20, 30], np.float32)
 BOX_COLOUR = (255, 210, 0)
 
@@ -38,7 +41,8 @@ def inspection_picture(frame: GreyImage, beam: Beam, transform: FrameTransform) 
         (np.repeat(crop[..., None], 3, axis=2), f"crop {box.width} x {box.height}, padded to a square"),
         (np.repeat(model_input[..., None], 3, axis=2), f"encoder input {len(model_input)} x {len(model_input)}"),
     ]
-    sheet = Image.new("RGB", (len(panels) * PANEL_PX, PANEL_PX + CAPTION_PX))
+    assert len(panels) == N_PANELS
+    sheet = Image.new("RGB", (SHEET_SHAPE[1], SHEET_SHAPE[0]))
     draw = ImageDraw.Draw(sheet)
     for position, (pixels, caption) in enumerate(panels):
         panel = Image.fromarray(pixels)

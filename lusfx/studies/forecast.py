@@ -163,12 +163,12 @@ def _clips(table: Path) -> list[Path]:
 
 def _refused(cache: Cache, fingerprint: str) -> set[str]:
     """Sources that a run for these features found to be no clip: another run will not find otherwise."""
-    outcome_of: dict[str, str] = {}
+    status_of: dict[str, str] = {}
     for path in cache.ledgers():
         ledger = read_ledger(path)
         if ledger.header is not None and ledger.header["fingerprint"] == fingerprint:
-            outcome_of |= {entry.source: entry.outcome for entry in ledger.entries}
-    return {source for source, outcome in outcome_of.items() if outcome in ("failed", "skipped")}
+            status_of |= {entry.source: entry.status for entry in ledger.entries}
+    return {source for source, status in status_of.items() if status in ("failed", "skipped")}
 
 
 def _encoding_s(material: Material, encoder: StudyEncoder, clips: Sequence[Path], site_key: SiteKey) -> float | None:

@@ -14,8 +14,8 @@ from lusfx.cache import Cache, LedgerEntry, Membership, RunLedger, read_ledger, 
 from lusfx.errors import CacheError
 
 
-def entry(number: int, outcome: str = "encoded", patient: str | None = "p-1", zone: str | None = None) -> LedgerEntry:
-    return LedgerEntry(f"s-{number}", outcome, f"{number:064x}", Membership(patient, None, zone), n_frames=3)
+def entry(number: int, status: str = "encoded", patient: str | None = "p-1", zone: str | None = None) -> LedgerEntry:
+    return LedgerEntry(f"s-{number}", status, f"{number:064x}", Membership(patient, None, zone), n_frames=3)
 
 
 @pytest.fixture
@@ -112,10 +112,10 @@ def test_a_line_that_proves_itself_but_says_something_else_is_damaged(ledger_fil
     assert len(content.entries) == 6
 
 
-def test_an_outcome_that_no_total_would_count_is_refused(tmp_path: Path) -> None:
+def test_a_status_that_no_total_would_count_is_refused(tmp_path: Path) -> None:
     with (
         RunLedger.start(tmp_path, "ab" * 32, "test") as ledger,
-        pytest.raises(ValueError, match="an outcome is one of"),
+        pytest.raises(ValueError, match="a status is one of"),
     ):
         ledger.record(entry(0, "vanished"))
 

@@ -273,7 +273,7 @@ class Bench:
             problems.append(f"damaged: {torn}")
         entries = [entry for path in opened.ledgers() for entry in read_ledger(path).entries]
         clips = self.read_all(cache)
-        recorded = {entry.clip for entry in entries if entry.outcome == "encoded"}
+        recorded = {entry.clip for entry in entries if entry.status == "encoded"}
         if not recorded <= clips.keys():
             problems.append("a clip is recorded and not there")
         if cache != self.clean and len(entries) < n_acknowledged:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lusfx.engine.extraction.decoding.clip import MAX_FRAMES
+from lusfx.engine.extraction.decoding.limits import MAX_FRAMES
 from tests.engine.extraction.decoding.conftest import install_script_reader
 from tests.faults import memory
 from tests.faults.archive import lusfx, plain_encoder, write_site_key

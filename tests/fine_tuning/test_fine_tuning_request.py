@@ -48,6 +48,6 @@ def test_the_command_gives_every_parameter_its_default() -> None:
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(changed: dict[str, int], said: str) -> None:
-    request = FineTuningRequest("task", "labels.csv", "model", **changed)  # type: ignore[arg-type]
+    request = FineTuningRequest("task", "labels.csv", "model", **changed)
     with pytest.raises(UsageError, match=said):
         request.check()

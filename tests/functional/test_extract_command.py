@@ -65,7 +65,7 @@ def test_a_bad_file_never_stops_the_others(lusfx: Lusfx, mixed: Path, tmp_path: 
     content = read_ledger(ledger)
     assert content.totals is not None
     assert content.totals["discovered"] == 9
-    failed = {entry.source: entry.code for entry in content.entries if entry.outcome == "failed"}
+    failed = {entry.source: entry.code for entry in content.entries if entry.status == "failed"}
     assert failed == {trouble["source"]: trouble["code"] for trouble in facts["troubles"]}
 
 

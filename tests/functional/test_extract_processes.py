@@ -36,7 +36,7 @@ def exams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     site = tmp_path / "site"
     site.mkdir()
     install_script_reader(site)
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
     (tmp_path / "exams").mkdir()
     return tmp_path / "exams"
 
@@ -190,3 +190,14 @@ def test_the_profile_says_where_the_time_went(lusfx_here: Lusfx, exams: Path) ->
     facts = lusfx_here("extract", "exams", "--cache", "other", "--profile", "--json").json["profile"]
     assert facts["bottleneck"] in facts["busy"]
     assert "profile" not in lusfx_here("extract", "exams", "--cache", "other", "--json").json
+
+
+@pytest.mark.slow
+def test_a_file_that_kills_the_decoder_of_inspect_is_one_line(lusfx: Lusfx, exams: Path, tmp_path: Path) -> None:
+    (exams / "CANARY.script").write_text("1 segfault")
+    run = lusfx("inspect", exams / "CANARY.script", "--out", "picture.png", "--frame", 1)
+    assert run.code == 1
+    assert run.err.count("\n") == 1
+    assert "(decoder-died)" in run.err
+    assert "CANARY" not in run.out + run.err
+    assert not (tmp_path / "picture.png").exists()

@@ -33,7 +33,7 @@ def test_what_the_request_does_not_take_is_a_type_error(
     arguments: tuple[object, ...], named: dict[str, object]
 ) -> None:
     with pytest.raises(TypeError):
-        place(*arguments, **named)  # type: ignore[call-arg, arg-type]
+        place(*arguments, **named)
 
 
 def test_signature_and_documentation_are_complete() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import stat
 import threading
 from pathlib import Path
@@ -20,12 +21,14 @@ from lusfx.engine.extraction.extract import extract
 from lusfx.errors import EncoderError, LusfxError, RunInterruptedError, UsageError
 from lusfx.networks.decoded_frames import DecodingProgress
 from lusfx.networks.frame_store import FRAMES_FILE
+from lusfx.pretraining import run
 from lusfx.pretraining.progress import TrainingProgress
 from lusfx.pretraining.report import pretraining_page
 from lusfx.pretraining.run import PretrainResult, pretrain
 from lusfx.pretraining.settings import FROM_INITIAL_WEIGHTS, PretrainingSettings
 from lusfx.report import render
 from lusfx.site_key import SECRET_BYTES, SiteKey
+from tests.engine.extraction.decoding.conftest import install_script_registry
 
 KEY = SiteKey(bytes(range(SECRET_BYTES)))
 TINY: dict[str, Any] = {"architecture": "mobilenetv3_small_050", "size": 64, "batch_size": 8, "epochs": 2, "threads": 1}
@@ -342,6 +345,20 @@ def test_sources_without_a_clip_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "exams").mkdir()
     with pytest.raises(LusfxError, match="nothing to learn from"):
         begin(tmp_path / "run", [tmp_path / "exams"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="decoding processes are POSIX")
+def test_a_file_that_kills_its_decoder_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = install_script_registry(tmp_path / "site", monkeypatch)
+    monkeypatch.setattr(run, "load_registry", lambda: registry)
+    monkeypatch.setenv("LUSFX_WORKERS", "1")
+    (tmp_path / "exams").mkdir()
+    for number, script in enumerate(["1 2 3", "4 segfault", "5 6 7", "8 exit:1", "9 10 11"]):
+        (tmp_path / "exams" / f"{number}.script").write_text(script)
+    result = begin(tmp_path / "run", [tmp_path / "exams"], **stopper(1))
+    assert result.data["outcomes"] == {"failed: decoder-died": 2, "taken": 3}
+    assert result.data["frames"] == 9
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.contracts import Encoder
-from lusfx.encoders.directory import DirectoryEncoder
 from lusfx.engine.extraction.clip_in_hand import Batch
 from lusfx.errors import EncoderMemoryError
 
@@ -55,8 +54,8 @@ class EncodingStreams:
         return len(self._in_hand) < self._n_streams
 
     def warm_up(self) -> None:
-        """Load what the first batch needs, where the encoder can do that before."""
-        self._threads.submit(self._encoder.warm_up).result()
+        """Load what the first batch needs, on a thread that encodes."""
+        self._threads.submit(self._encoder.encoder.warm_up).result()
 
     def begin(self, batch: Batch) -> Iterator[Encoded]:
         """Have a batch encoded.
@@ -105,11 +104,6 @@ class PatientEncoder:
     def __init__(self, encoder: Encoder, batch_size: int) -> None:
         self.encoder = encoder
         self.batch_size = batch_size
-
-    def warm_up(self) -> None:
-        """Load what the first batch needs, where the encoder can do that before."""
-        if isinstance(self.encoder, DirectoryEncoder):
-            self.encoder.warm_up()
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Encode a batch in as many parts as it takes.

@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lusfx.cache import OUTCOMES, Cache, LedgerEntry, Membership, RunLedger, StatIndex, Store
+from lusfx.cache import STATUSES, Cache, LedgerEntry, Membership, RunLedger, StatIndex
 from lusfx.config import Precision
 from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
 from lusfx.encoders import DEFAULT_ENCODER
-from lusfx.engine.extraction.decoding.limits import Limits, default_workers
-from lusfx.engine.extraction.intake import Outcome
+from lusfx.engine.extraction.decoding.decoders import workers_for
+from lusfx.engine.extraction.decoding.limits import Limits
+from lusfx.engine.extraction.intake import Settlement
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.extraction.pipeline import Pipeline
 from lusfx.engine.extraction.profile import Profile
 from lusfx.engine.extraction.sources import Shard, Source, discover
 from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey
-from lusfx.types import ClipEmbeddings
 
 BATCH_SIZE = 8
 
@@ -31,7 +31,7 @@ BATCH_SIZE = 8
 class Progress:
     """How far a run is.
 
-    :param settled: sources that have an outcome.
+    :param settled: sources of which it is known what became of them.
     :param found: sources in all.
     :param frames: frames encoded so far.
     """
@@ -48,7 +48,7 @@ class Trouble:
     where: str
     source_key: str
     path: Path
-    outcome: str
+    status: str
     code: str
     detail: str
 
@@ -56,7 +56,7 @@ class Trouble:
         facts = {
             "where": self.where,
             "source": self.source_key,
-            "outcome": self.outcome,
+            "outcome": self.status,
             "code": self.code,
             "detail": self.detail,
         }
@@ -93,7 +93,7 @@ class ExtractResult:
     @property
     def not_reached(self) -> int:
         """Sources that the run was stopped before; 0 unless it was interrupted."""
-        return self.found - sum(self.counts[outcome] for outcome in OUTCOMES)
+        return self.found - sum(self.counts[status] for status in STATUSES)
 
     @property
     def interrupted(self) -> bool:
@@ -101,7 +101,7 @@ class ExtractResult:
 
     def summary(self) -> str:
         """One line that adds up."""
-        terms = " + ".join(f"{self.counts[outcome]} {outcome}" for outcome in OUTCOMES)
+        terms = " + ".join(f"{self.counts[status]} {status}" for status in STATUSES)
         line = f"{self.found} found = {terms}"
         if self.interrupted:
             line += f" + {self.not_reached} not reached (interrupted)"
@@ -120,7 +120,7 @@ class ExtractResult:
             "fingerprint": self.fingerprint,
             "encoder": self.encoder,
             "found": self.found,
-            **{outcome: self.counts[outcome] for outcome in OUTCOMES},
+            **{status: self.counts[status] for status in STATUSES},
             "not_reached": self.not_reached,
             "not_clips": self.not_clips,
             "shard": None if self.shard is None else str(self.shard),
@@ -169,7 +169,6 @@ def extract(
     :raises LusfxError: where the run as a whole cannot go on. A bad source never raises: the result and the ledger have it.
     """
     registry = load_registry()
-    workers = default_workers() if workers is None else workers
     request = EncoderRequest(encoder, weights, device, threads, precision, runtime)
     opened = open_encoder(request, registry)
     return extract_with(
@@ -205,38 +204,37 @@ def extract_with(
     """
     started = time.monotonic()
     stop = stop or threading.Event()
+    n_workers, limits = workers_for(registry, workers), Limits.of_environment()
     spec = encoder.feature_spec
     store = cache.store(spec)
     with cache.stat_index(site_key) as index, cache.start_run(spec.fingerprint, encoder.name) as ledger:
         found = discover(places, registry, site_key, known=lambda path: index.lookup(path) is not None)
         sources = [source for source in found.sources if shard is None or shard.holds(source.path)]
         keys = store.keys()
-        n_workers = default_workers() if workers is None else workers
         pipeline = Pipeline(
             spec,
             encoder,
             site_key,
             keys.__contains__,
-            _writer(store),
+            store.write,
             stop,
             batch_size,
-            # A decoding process finds readers as this environment's plugins register them.
-            workers=n_workers if registry is load_registry() else 0,
-            limits=Limits.of_environment(),
+            workers=n_workers,
+            limits=limits,
         )
         result = ExtractResult(
-            spec.fingerprint,
-            encoder.name,
-            len(sources),
-            found.not_clips,
-            shard,
-            len(found.sources) - len(sources),
+            fingerprint=spec.fingerprint,
+            encoder=encoder.name,
+            found=len(sources),
+            not_clips=found.not_clips,
+            shard=shard,
+            other_shards=len(found.sources) - len(sources),
             profile=pipeline.profile,
             sources=sources,
         )
-        for outcome in _outcomes(sources, index, keys, pipeline):
+        for settlement in _settlements(sources, index, keys, pipeline):
             with pipeline.profile.stage("ledger"):
-                _settle(outcome, result, ledger, index, site_key)
+                _record(settlement, result, ledger, index, site_key)
             if progress is not None:
                 progress(Progress(sum(result.counts.values()), result.found, result.frames))
         result.batch_size = pipeline.streams.batch_size
@@ -246,49 +244,44 @@ def extract_with(
     return result
 
 
-def _outcomes(sources: list[Source], index: StatIndex, keys: set[str], pipeline: Pipeline) -> Iterable[Outcome]:
+def _settlements(sources: list[Source], index: StatIndex, keys: set[str], pipeline: Pipeline) -> Iterable[Settlement]:
     """First what a look at the file's size and time shows to be cached, then the rest through the pipeline."""
     rest = []
     for source in sources:
         key = index.lookup(source.path)
         if key is not None and key in keys:
-            yield Outcome(source, "cached", key, None, source.patient_key, source.exam_key)
+            yield Settlement(source, "cached", key, None, source.patient_key, source.exam_key)
         else:
             rest.append(source)
     if rest:
         yield from pipeline.run(rest)
 
 
-def _writer(store: Store) -> Callable[[str, ClipEmbeddings], None]:
-    def write(key: str, embeddings: ClipEmbeddings) -> None:
-        store.write(key, embeddings)
-
-    return write
-
-
-def _settle(outcome: Outcome, result: ExtractResult, ledger: RunLedger, index: StatIndex, site_key: SiteKey) -> None:
-    """Count an outcome and put it on record."""
-    source = outcome.source
+def _record(
+    settlement: Settlement, result: ExtractResult, ledger: RunLedger, index: StatIndex, site_key: SiteKey
+) -> None:
+    """Count what became of a source, and put it on record."""
+    source = settlement.source
     source_key = site_key.source(str(source.path))
-    result.counts[outcome.outcome] += 1
-    result.notes.update(outcome.notes)
-    result.frames += outcome.n_frames
-    if outcome.key is not None and outcome.outcome in ("encoded", "cached"):
-        result.clip_of[source.path] = outcome.key
-        index.record(source.path, outcome.stamp, outcome.key)
-    if outcome.code is not None:
+    result.counts[settlement.status] += 1
+    result.notes.update(settlement.notes)
+    result.frames += settlement.n_frames
+    if settlement.key is not None and settlement.status in ("encoded", "cached"):
+        result.clip_of[source.path] = settlement.key
+        index.record(source.path, settlement.stamp, settlement.key)
+    if settlement.code is not None:
         result.troubles.append(
-            Trouble(source.where, source_key, source.path, outcome.outcome, outcome.code, outcome.detail or "")
+            Trouble(source.where, source_key, source.path, settlement.status, settlement.code, settlement.detail or "")
         )
     ledger.record(
         LedgerEntry(
             source=source_key,
-            outcome=outcome.outcome,
-            clip=outcome.key,
-            membership=Membership(outcome.patient_key, outcome.exam_key, source.zone),
-            code=outcome.code,
-            detail=outcome.detail,
-            notes=outcome.notes,
-            n_frames=outcome.n_frames,
+            status=settlement.status,
+            clip=settlement.key,
+            membership=Membership(settlement.patient_key, settlement.exam_key, source.zone),
+            code=settlement.code,
+            detail=settlement.detail,
+            notes=settlement.notes,
+            n_frames=settlement.n_frames,
         )
     )

@@ -14,15 +14,15 @@ from lusfx.errors import ClipError, UnreadableClipError
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Settlement:
     """What became of one source.
 
-    :param outcome: ``encoded``, ``cached``, ``failed`` or ``skipped``.
+    :param status: ``encoded``, ``cached``, ``failed`` or ``skipped``.
     :param stamp: size and times of the file before its content was hashed.
     """
 
     source: Source
-    outcome: str
+    status: str
     key: str | None = None
     stamp: Stamp | None = None
     patient_key: str | None = None
@@ -45,7 +45,7 @@ class Intake:
         self,
         jobs: Jobs,
         is_cached: Callable[[str], bool],
-        settle: Callable[[Outcome], None],
+        settle: Callable[[Settlement], None],
         profile: Profile,
         stopping: Callable[[], bool],
     ) -> None:
@@ -59,13 +59,13 @@ class Intake:
         """Take sources in, in their order, until the run is stopping."""
         for source in sources:
             found = self._take_in(source)
-            if isinstance(found, Outcome):
+            if isinstance(found, Settlement):
                 self.settle(found)
             elif not self.jobs.put(found, self.stopping):
                 return
-        self.jobs.put(None, self.stopping)
+        self.jobs.close()
 
-    def _take_in(self, source: Source) -> Job | Outcome:
+    def _take_in(self, source: Source) -> Job | Settlement:
         try:
             if source.reader is None:
                 raise UnreadableClipError(*_unclaimed(source))
@@ -75,15 +75,15 @@ class Intake:
         except ClipError as error:
             return refused(source, Refusal("failed", error.code, error.detail))
         if self.is_cached(key):
-            return Outcome(source, "cached", key, stamp, source.patient_key, source.exam_key)
+            return Settlement(source, "cached", key, stamp, source.patient_key, source.exam_key)
         return Job(source, key, stamp)
 
 
-def refused(source: Source, refusal: Refusal, key: str | None = None) -> Outcome:
-    """The outcome of a source that comes to nothing; what a manifest says of it counts more than what the file does."""
-    return Outcome(
+def refused(source: Source, refusal: Refusal, key: str | None = None) -> Settlement:
+    """The settlement of a source that comes to nothing; what a manifest says of it counts more than what the file does."""
+    return Settlement(
         source,
-        refusal.outcome,
+        refusal.status,
         key,
         None,
         source.patient_key or refusal.patient_key,

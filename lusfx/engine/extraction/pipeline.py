@@ -17,13 +17,14 @@ from lusfx.config import FeatureSpec
 from lusfx.contracts import Encoder
 from lusfx.engine.extraction.clip_in_hand import Batch, ClipInHand, Filler
 from lusfx.engine.extraction.decoding.clip import Ending, Event, Portion, Refusal
-from lusfx.engine.extraction.decoding.decoders import Decoders, ProcessDecoders, ThreadDecoder
-from lusfx.engine.extraction.decoding.jobs import POLL_S, Job, Jobs
+from lusfx.engine.extraction.decoding.decoders import Decoders, make_decoders
+from lusfx.engine.extraction.decoding.jobs import Job, Jobs
 from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.encoding import Encoded, EncodingStreams
-from lusfx.engine.extraction.intake import Intake, Outcome, is_unchanged, refused
+from lusfx.engine.extraction.intake import Intake, Settlement, is_unchanged, refused
 from lusfx.engine.extraction.profile import Profile
 from lusfx.engine.extraction.sources import Source
+from lusfx.engine.extraction.stoppable_queue import StoppableQueue
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipEmbeddings
 
@@ -44,9 +45,9 @@ class _BatchDone:
     """A batch was encoded."""
 
 
-Message = Batch | _Ended | Job | Outcome | _BatchDone | None
+Message = Batch | _Ended | Job | Settlement | _BatchDone
 """What the caller's thread is sent: images; a clip that has ended; a copy of a clip that is encoded in this run; a source
-that is settled already; that there is an encoded batch to fetch; None for the end."""
+that is settled already; that there is an encoded batch to fetch."""
 
 
 class _StopRequested(Exception):  # noqa: N818 - not an error
@@ -54,7 +55,7 @@ class _StopRequested(Exception):  # noqa: N818 - not an error
 
 
 class Pipeline:
-    """Encodes sources and hands each outcome on.
+    """Encodes sources and hands on what becomes of each.
 
     :param spec: how frames are prepared.
     :param encoder: what encodes them.
@@ -89,16 +90,16 @@ class Pipeline:
         self.batch_size = batch_size
         self.profile = Profile(streams=encoder.streams)
         self._quit = threading.Event()
-        self._messages: queue.Queue[Message] = queue.Queue(maxsize=MESSAGES_AHEAD)
-        self._to_write: queue.Queue[ClipInHand | None] = queue.Queue(maxsize=CLIPS_TO_WRITE)
-        self._outcomes: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
+        self._messages: StoppableQueue[Message] = StoppableQueue(MESSAGES_AHEAD)
+        self._to_write: StoppableQueue[ClipInHand] = StoppableQueue(CLIPS_TO_WRITE)
+        self._settlements: queue.SimpleQueue[Settlement | BaseException] = queue.SimpleQueue()
         self._jobs = Jobs(JOBS_AHEAD + workers, copy=self._send)
         self._intake = Intake(self._jobs, is_cached, self._send, self.profile, self._stopping)
         self._copies: dict[str, list[Job]] = {}
         self._encoded: set[str] = set()
 
-    def run(self, sources: list[Source]) -> Iterator[Outcome]:
-        """Yield one outcome a source, in the order in which they are settled; fewer if stopped.
+    def run(self, sources: list[Source]) -> Iterator[Settlement]:
+        """Yield one settlement a source, in the order in which they are settled; fewer if stopped.
 
         :raises CacheError, EncoderError, DecoderError: when the run cannot go on; what was yielded before stays true.
         """
@@ -122,38 +123,32 @@ class Pipeline:
         finally:
             self._quit.set()  # on any end but the normal one the decoders are still at work, and must not go on unseen
             self.streams.close()
-            self._finish_writing(threads["write"])
+            self._to_write.close()
+            threads["write"].join()  # what was handed over is written
             for thread in threads.values():
                 thread.join(timeout=2)
         yield from self._settled([])
 
     def _decoders(self, n_sources: int) -> Decoders:
-        if self.workers == 0:
-            return ThreadDecoder(self.spec.preprocess, self.site_key)
-        return ProcessDecoders(self.spec.preprocess, self.site_key, min(self.workers, n_sources), self.limits)
+        return make_decoders(self.spec.preprocess, self.site_key, min(self.workers, n_sources), self.limits)
 
     def _stopping(self) -> bool:
         return self.stop.is_set() or self._quit.is_set()
 
-    def _next_message(self) -> Message:
+    def _next_message(self) -> Message | None:
         with self.profile.stage("waiting") if self.streams.hungry else contextlib.nullcontext():
-            while not self._stopping():
-                try:
-                    return self._messages.get(timeout=POLL_S)
-                except queue.Empty:
-                    continue
-            return None
+            return self._messages.get(self._stopping)
 
     def _hungry(self) -> bool:
         """Whether the encoder has too little to do."""
-        return self._messages.empty() and self.streams.hungry
+        return self._messages.empty and self.streams.hungry
 
     # The caller's thread
 
-    def _handle(self, message: Batch | _Ended | Job | Outcome | _BatchDone) -> list[Outcome]:
+    def _handle(self, message: Message) -> list[Settlement]:
         """Do what a message asks for; returns what it settles at once."""
         self._take(self.streams.done())
-        if isinstance(message, Outcome):
+        if isinstance(message, Settlement):
             return [message]
         if isinstance(message, Job):
             if message.key in self._encoded:
@@ -164,7 +159,7 @@ class Pipeline:
         elif isinstance(message, _Ended):
             message.clip.ending = message.ending
             if message.clip.complete:
-                self._hand_over(message.clip)
+                self._to_write.put(message.clip, self._stopping)
         return []
 
     def _take(self, batches: Iterable[Encoded]) -> None:
@@ -176,27 +171,19 @@ class Pipeline:
                 clip.rows.append(encoded.embeddings[share].copy())
                 clip.n_encoded += share.stop - share.start
                 if clip.complete:
-                    self._hand_over(clip)
+                    self._to_write.put(clip, self._stopping)
 
-    def _hand_over(self, clip: ClipInHand) -> None:
-        while not self._stopping():
-            try:
-                self._to_write.put(clip, timeout=POLL_S)
-                return
-            except queue.Full:
-                continue
-
-    def _settled(self, outcomes: list[Outcome]) -> Iterator[Outcome]:
-        """These outcomes and those of other threads; with a clip that was encoded go its copies."""
-        yield from outcomes
-        while not self._outcomes.empty():
-            outcome = self._outcomes.get()
-            if isinstance(outcome, BaseException):
-                raise outcome
-            yield outcome
-            if outcome.outcome == "encoded" and outcome.key is not None:
-                self._encoded.add(outcome.key)
-                yield from map(_copy, self._copies.pop(outcome.key, []))
+    def _settled(self, settlements: list[Settlement]) -> Iterator[Settlement]:
+        """These settlements and those of other threads; with a clip that was encoded go its copies."""
+        yield from settlements
+        while not self._settlements.empty():
+            settlement = self._settlements.get()
+            if isinstance(settlement, BaseException):
+                raise settlement
+            yield settlement
+            if settlement.status == "encoded" and settlement.key is not None:
+                self._encoded.add(settlement.key)
+                yield from map(_copy, self._copies.pop(settlement.key, []))
 
     # The writing thread
 
@@ -207,26 +194,16 @@ class Pipeline:
                 with self.profile.stage("writing"):
                     self.write(clip.job.key, clip.embeddings(dim, runtime))
             except BaseException as error:
-                self._outcomes.put(error)
+                self._settlements.put(error)
                 self._quit.set()
                 return
-            self._outcomes.put(_encoded(clip))
-
-    def _finish_writing(self, writer: threading.Thread) -> None:
-        while writer.is_alive():
-            try:
-                self._to_write.put(None, timeout=POLL_S)
-                break
-            except queue.Full:
-                continue
-        writer.join()
+            self._settlements.put(_encoded(clip))
 
     # The encoder's threads
 
     def _tell_of_batch(self) -> None:
         """Where there are other messages, whoever reads them looks for encoded batches anyway."""
-        with contextlib.suppress(queue.Full):
-            self._messages.put_nowait(_BatchDone())
+        self._messages.offer(_BatchDone())
 
     # The hashing thread
 
@@ -244,7 +221,7 @@ class Pipeline:
                 self._collect(job, event, in_hand, filler)
             self.profile.decoders = decoders.n_used
             filler.flush()
-            self._send(None)
+            self._messages.close()
 
     def _collect(self, job: Job, event: Event, in_hand: dict[Job, ClipInHand], filler: Filler) -> None:
         """Put a clip's frames into batches, and tell of its end."""
@@ -253,6 +230,7 @@ class Pipeline:
             clip.add(event)
             filler.add(event.images, clip)
             return
+        assert isinstance(event, Ending | Refusal)  # no picture was asked for
         del in_hand[job]
         self.profile.add_clip(event.seconds)
         if isinstance(event, Ending) and not is_unchanged(job):
@@ -275,22 +253,18 @@ class Pipeline:
         except _StopRequested:
             pass
         except BaseException as error:
-            self._outcomes.put(error)
+            self._settlements.put(error)
             self._quit.set()
 
     def _send(self, message: Message) -> None:
-        while not self._stopping():
-            try:
-                return self._messages.put(message, timeout=POLL_S)
-            except queue.Full:
-                continue
-        raise _StopRequested
+        if not self._messages.put(message, self._stopping):
+            raise _StopRequested
 
 
-def _encoded(clip: ClipInHand) -> Outcome:
+def _encoded(clip: ClipInHand) -> Settlement:
     ending, source = clip.ending, clip.job.source
     assert ending is not None
-    return Outcome(
+    return Settlement(
         source,
         "encoded",
         clip.job.key,
@@ -302,6 +276,6 @@ def _encoded(clip: ClipInHand) -> Outcome:
     )
 
 
-def _copy(job: Job) -> Outcome:
+def _copy(job: Job) -> Settlement:
     """A source whose content another source of this run has, which is encoded."""
-    return Outcome(job.source, "cached", job.key, job.stamp, job.source.patient_key, job.source.exam_key)
+    return Settlement(job.source, "cached", job.key, job.stamp, job.source.patient_key, job.source.exam_key)

@@ -120,7 +120,7 @@ def _run_table(result: ScoreResult) -> list[Part]:
     extraction = result.extraction
     if extraction is not None:
         facts.append(("features", f"{extraction.encoder}, fingerprint {extraction.fingerprint[:SHORT]}"))
-        troubles = Counter(f"{trouble.outcome}: {trouble.code}" for trouble in extraction.troubles)
+        troubles = Counter(f"{trouble.status}: {trouble.code}" for trouble in extraction.troubles)
         facts += [(f"sources {what}", str(count)) for what, count in sorted(troubles.items())]
         facts += [(f"clips with the note {note}", str(count)) for note, count in sorted(extraction.notes.items())]
     return [Table("", ("fact", "value"), facts)]

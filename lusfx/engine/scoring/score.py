@@ -9,7 +9,6 @@ from pathlib import Path
 
 from lusfx.cache import Cache, Membership, Store
 from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
-from lusfx.engine.extraction.decoding.limits import default_workers
 from lusfx.engine.extraction.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.samples.stores import store_for
@@ -85,7 +84,7 @@ def score(
             registry,
             site_key or SiteKey.load(),
             batch_size=batch_size,
-            workers=default_workers() if workers is None else workers,
+            workers=workers,
             progress=progress,
             stop=stop,
         )

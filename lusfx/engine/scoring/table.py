@@ -205,7 +205,7 @@ def _why_absent(place: Place, damaged: set[str]) -> dict[str, Cell]:
         return {"status": FAILED, "code": DAMAGED, "reason": "run lusfx cache repair, then extract it again"}
     if place.trouble is None:
         return {"status": NOT_REACHED}
-    return {"status": place.trouble.outcome, "code": place.trouble.code, "reason": place.trouble.detail}
+    return {"status": place.trouble.status, "code": place.trouble.code, "reason": place.trouble.detail}
 
 
 def _absent(place: Place, damaged: set[str]) -> Answer:

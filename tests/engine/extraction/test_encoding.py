@@ -49,6 +49,15 @@ class Slow(Encoder):
         return images[:, 0, :1].astype(np.float32)
 
 
+class Loading(Slow):
+    """Remembers on which thread it was loaded."""
+
+    loaded_on = ""
+
+    def warm_up(self) -> None:
+        self.loaded_on = threading.current_thread().name
+
+
 def batch(level: int) -> Batch:
     return Batch(np.full((2, 16, 16), level, np.uint8), [])
 
@@ -98,3 +107,15 @@ def test_a_failure_comes_in_its_turn_and_what_no_thread_has_begun_is_dropped() -
             next(rest)
         encoder.let_go.set()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("lusfx-encode")]
+
+
+def test_an_encoder_is_warmed_up_where_it_encodes() -> None:
+    encoder = Loading()
+    with opened(encoder) as (streams, _):
+        streams.warm_up()
+    assert encoder.loaded_on.startswith("lusfx-encode")
+
+
+def test_an_encoder_with_nothing_to_load_needs_no_warm_up() -> None:
+    with opened(Slow()) as (streams, _):
+        streams.warm_up()

@@ -18,8 +18,8 @@ from lusfx.contracts import Encoder, Reader
 from lusfx.encoders import BUNDLED, DEFAULT_ENCODER
 from lusfx.encoders.directory import DirectoryEncoder
 from lusfx.encoders.torch_runtime import load_torch
-from lusfx.engine.extraction.decoding import clip as module
-from lusfx.engine.extraction.intake import Outcome
+from lusfx.engine.extraction.decoding.limits import MAX_FRAMES, Limits
+from lusfx.engine.extraction.intake import Settlement
 from lusfx.engine.extraction.pipeline import Pipeline
 from lusfx.engine.extraction.sources import Source
 from lusfx.errors import CacheError, EncoderError, EncoderMemoryError, SkippedClipError
@@ -90,7 +90,7 @@ def make_sources(tmp_path: Path) -> object:
 
 def run(
     sources: list[Source], encoder: Encoder, written: dict[str, ClipEmbeddings], **options: object
-) -> list[Outcome]:
+) -> list[Settlement]:
     pipeline = Pipeline(
         FeatureSpec(encoder=encoder.identity, preprocess=encoder.preprocess),
         encoder,
@@ -100,6 +100,7 @@ def run(
         options.get("stop", threading.Event()),
         batch_size=options.get("batch_size", 4),
         workers=options.get("workers", 0),
+        limits=Limits(max_frames=options.get("max_frames", MAX_FRAMES)),
     )
     return list(pipeline.run(sources))
 
@@ -107,10 +108,10 @@ def run(
 def test_every_frame_gets_the_embedding_of_its_own_image(make_sources: object) -> None:
     contents = ["1 2 3", "9", "20 21 22 23 24 25 26", "x 5 x 6"]
     encoder, written = MeanEncoder(), {}
-    outcomes = run(make_sources(*contents), encoder, written)
-    assert [outcome.outcome for outcome in outcomes] == ["encoded"] * 4
-    for outcome, content in zip(sorted(outcomes, key=lambda o: o.source.where), contents, strict=True):
-        clip = written[outcome.key]
+    settlements = run(make_sources(*contents), encoder, written)
+    assert [settlement.status for settlement in settlements] == ["encoded"] * 4
+    for settlement, content in zip(sorted(settlements, key=lambda o: o.source.where), contents, strict=True):
+        clip = written[settlement.key]
         levels = [np.nan if word == "x" else float(word) for word in content.split()]
         np.testing.assert_array_equal(clip.embeddings[:, 0], levels)
         np.testing.assert_array_equal(clip.status, [int(np.isnan(level)) for level in levels])
@@ -125,9 +126,9 @@ def test_batches_are_filled_across_clips(make_sources: object) -> None:
 
 def test_a_clip_that_fails_half_way_leaves_the_others_right(make_sources: object) -> None:
     written: dict[str, ClipEmbeddings] = {}
-    outcomes = run(make_sources("1 2", "3 -2 4", "5 -1", "6 7 8"), MeanEncoder(), written)
-    by_file = {outcome.source.where: outcome for outcome in outcomes}
-    assert [by_file[f"file {n}"].outcome for n in (1, 2, 3, 4)] == ["encoded", "failed", "skipped", "encoded"]
+    settlements = run(make_sources("1 2", "3 -2 4", "5 -1", "6 7 8"), MeanEncoder(), written)
+    by_file = {settlement.source.where: settlement for settlement in settlements}
+    assert [by_file[f"file {n}"].status for n in (1, 2, 3, 4)] == ["encoded", "failed", "skipped", "encoded"]
     assert by_file["file 2"].code == "reader-error"
     assert "SECRET" not in str(by_file["file 2"].detail)
     np.testing.assert_array_equal(written[by_file["file 4"].key].embeddings[:, 0], [6, 7, 8])
@@ -135,19 +136,18 @@ def test_a_clip_that_fails_half_way_leaves_the_others_right(make_sources: object
 
 
 def test_the_same_content_is_encoded_once(make_sources: object) -> None:
-    outcomes = run(make_sources("1 2", "1 2"), MeanEncoder(), {})
-    assert sorted(outcome.outcome for outcome in outcomes) == ["cached", "encoded"]
+    settlements = run(make_sources("1 2", "1 2"), MeanEncoder(), {})
+    assert sorted(settlement.status for settlement in settlements) == ["cached", "encoded"]
 
 
-def test_a_clip_that_is_too_long_fails(make_sources: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_FRAMES", 5)
-    outcomes = run(make_sources("1 2 3 4 5", "1 2 3 4 5 6"), MeanEncoder(), {})
-    assert {outcome.code for outcome in outcomes} == {None, "too-long"}
+def test_a_clip_that_is_too_long_fails(make_sources: object) -> None:
+    settlements = run(make_sources("1 2 3 4 5", "1 2 3 4 5 6"), MeanEncoder(), {}, max_frames=5)
+    assert {settlement.code for settlement in settlements} == {None, "too-long"}
 
 
 def test_a_clip_without_a_readable_frame_fails(make_sources: object) -> None:
-    (outcome,) = run(make_sources("x x x"), MeanEncoder(), {})
-    assert (outcome.outcome, outcome.code) == ("failed", "no-frames")
+    (settlement,) = run(make_sources("x x x"), MeanEncoder(), {})
+    assert (settlement.status, settlement.code) == ("failed", "no-frames")
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_stored(make_sources: object) -> None:
@@ -161,8 +161,8 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(make_sources: object
                 yield clip
 
     written: dict[str, ClipEmbeddings] = {}
-    outcomes = run([replace(sources[0], reader=Changing()), sources[1]], MeanEncoder(), written)
-    assert sorted(str(outcome.code) for outcome in outcomes) == ["None", "changed-while-read"]
+    settlements = run([replace(sources[0], reader=Changing()), sources[1]], MeanEncoder(), written)
+    assert sorted(str(settlement.code) for settlement in settlements) == ["None", "changed-while-read"]
     assert len(written) == 1
 
 
@@ -199,9 +199,9 @@ def test_a_run_that_is_asked_to_stop_drops_the_clip_in_hand(make_sources: object
         stop.set()
 
     contents = [" ".join(str(n % 200) for _ in range(30)) for n in range(60)]
-    outcomes = run(make_sources(*contents), MeanEncoder(), written, write=write, stop=stop)
-    assert 1 <= len(outcomes) < 60
-    assert {outcome.key for outcome in outcomes if outcome.outcome == "encoded"} == set(written)
+    settlements = run(make_sources(*contents), MeanEncoder(), written, write=write, stop=stop)
+    assert 1 <= len(settlements) < 60
+    assert {settlement.key for settlement in settlements if settlement.status == "encoded"} == set(written)
     assert all(clip.n_frames == 30 for clip in written.values())
 
 
@@ -215,8 +215,8 @@ def test_a_copy_of_a_clip_that_fails_is_tried_itself(make_sources: object) -> No
             yield
 
     written: dict[str, ClipEmbeddings] = {}
-    outcomes = run([replace(sources[0], reader=Failing()), *sources[1:]], MeanEncoder(), written)
-    by_file = {outcome.source.where: outcome.outcome for outcome in outcomes}
+    settlements = run([replace(sources[0], reader=Failing()), *sources[1:]], MeanEncoder(), written)
+    by_file = {settlement.source.where: settlement.status for settlement in settlements}
     assert by_file == {"file 1": "failed", "file 2": "encoded", "file 3": "cached", "file 4": "encoded"}
     assert len(written) == 2
 
@@ -238,11 +238,11 @@ class SmallMemory(MeanEncoder):
 def test_an_encoder_that_is_out_of_memory_is_given_half(make_sources: object, error: Exception) -> None:
     encoder, written = SmallMemory(1, error), {}
     contents = ["1 2 3 4 5 6 7", "8 9 10"]
-    outcomes = run(make_sources(*contents), encoder, written)
+    settlements = run(make_sources(*contents), encoder, written)
     assert encoder.batches == [1] * 10
-    for outcome in outcomes:
-        levels = [float(word) for word in contents[int(outcome.source.where[-1]) - 1].split()]
-        np.testing.assert_array_equal(written[outcome.key].embeddings[:, 0], levels)
+    for settlement in settlements:
+        levels = [float(word) for word in contents[int(settlement.source.where[-1]) - 1].split()]
+        np.testing.assert_array_equal(written[settlement.key].embeddings[:, 0], levels)
 
 
 def test_a_batch_is_halved_once_and_not_each_time_anew(make_sources: object) -> None:
@@ -306,8 +306,10 @@ def test_embeddings_are_the_same_whatever_the_batch_the_decoders_the_threads_and
     encoder, written = open_bundled(threads), {}
     shuffled = [videos[index] for index in np.random.default_rng(order).permutation(len(videos))]
     sources = [Source(path, f"file {number}", VideoReader()) for number, path in enumerate(shuffled)]
-    outcomes = run(sources, encoder, written, batch_size=batch_size, workers=workers)
-    assert {outcome.key for outcome in outcomes if outcome.outcome == "encoded"} == set(eager) == set(written)
+    settlements = run(sources, encoder, written, batch_size=batch_size, workers=workers)
+    assert (
+        {settlement.key for settlement in settlements if settlement.status == "encoded"} == set(eager) == set(written)
+    )
     for key, expected in eager.items():
         np.testing.assert_allclose(written[key].embeddings, expected, atol=1e-4, rtol=0)
         np.testing.assert_array_equal(written[key].source_frame, range(len(expected)))

@@ -240,8 +240,8 @@ def test_a_closed_gate_is_not_a_no(store: Store, make_model: Making) -> None:
 
 def test_a_source_without_embeddings_has_a_row_a_model(store: Store, make_model: Making) -> None:
     trouble = {
-        outcome: Trouble("file 1", "source", Path("/x/DOE.mp4"), outcome, f"{outcome}-code", "why")
-        for outcome in ("failed", "skipped")
+        status: Trouble("file 1", "source", Path("/x/DOE.mp4"), status, f"{status}-code", "why")
+        for status in ("failed", "skipped")
     }
     places = [
         Place(None, Membership("p", "e", "L1"), trouble=trouble["failed"]),

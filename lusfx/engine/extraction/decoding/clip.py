@@ -1,15 +1,16 @@
 """One clip decoded and prepared: the same code in a decoding process and in a thread.
 
-What comes out are portions of frames and one ending. Nothing here knows the cache or the encoder, so that a decoding
-process imports neither.
+What comes out are portions of frames and one ending, or one picture for a person to look at. Nothing here knows the cache or
+the encoder, so that a decoding process imports neither.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,11 @@ from numpy.typing import NDArray
 from lusfx.config import PreprocessSpec
 from lusfx.contracts import Reader
 from lusfx.errors import ClipError, SkippedClipError, UnreadableClipError
-from lusfx.preprocess import prepare
+from lusfx.preprocess import BeamShape, inspection_picture, prepare
 from lusfx.preprocess.prepare import PreparedClip, PreparedFrame
 from lusfx.site_key import SiteKey
 from lusfx.types import Clip, ClipInfo, Frame, Note
 
-MAX_FRAMES = 20_000
-"""Longest clip: 13 minutes at 25 frames/s. A clip's embeddings are held until it is complete, so this bounds memory."""
 PORTION_FRAMES = 8
 PORTION_BYTES = 1 << 19
 """A portion is full at so many frames, or sooner where frames are large."""
@@ -66,46 +65,85 @@ class Portion:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A clip that was decoded to its end, and what is known of it then."""
+    """A clip that was decoded to its end, and what is known of it then.
+
+    :param beam_confidence: from 0 to 1, as it was computed; the provenance has it rounded.
+    """
 
     patient_key: str | None
     exam_key: str | None
     notes: tuple[str, ...]
     provenance: Provenance
+    beam_confidence: float
     seconds: StageSeconds
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame, its beam, the crop and the encoder's input side by side, and what is known of the clip.
+
+    :param pixels: :data:`~lusfx.preprocess.inspection.SHEET_SHAPE` uint8, red, green and blue.
+    """
+
+    info: ClipInfo
+    beam_shape: BeamShape
+    beam_confidence: float
+    notes: tuple[str, ...]
+    pixels: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A clip that comes to nothing.
 
-    :param outcome: ``failed`` or ``skipped``.
+    :param status: ``failed`` or ``skipped``.
     :param code: stable; what the ledger records.
     :param detail: what a person reads; free of patient data, names and paths.
     """
 
-    outcome: str
+    status: str
     code: str
     detail: str
     patient_key: str | None = None
     exam_key: str | None = None
     seconds: StageSeconds = field(default_factory=StageSeconds)
 
+    def as_error(self) -> ClipError:
+        """The error that was raised where the clip was decoded, or that stands for what was."""
+        kind = SkippedClipError if self.status == "skipped" else UnreadableClipError
+        return kind(self.code, self.detail)
 
-Event = Portion | Ending | Refusal
-"""What becomes of a clip: portions, and at the end one of the others."""
+
+Event = Portion | Ending | Picture | Refusal
+"""What becomes of a clip: portions and at the end an ending, or a picture where that was asked for; or else a refusal."""
 
 
 def decode(
-    reader: Reader, path: Path, site_key: SiteKey, spec: PreprocessSpec, alive: Callable[[], None]
-) -> Iterator[Event]:
+    reader: Reader, path: Path, site_key: SiteKey, spec: PreprocessSpec, max_frames: int, alive: Callable[[], None]
+) -> Iterator[Portion | Ending | Refusal]:
     """Decode a clip and prepare its frames. Whatever the reader raises becomes a :class:`Refusal`.
 
+    :param max_frames: a clip of more is refused.
     :param alive: called after each decoded frame: a decoder that goes on is not stuck.
     """
     decoding = _Decoding(spec, alive)
     try:
-        yield from decoding.run(reader.open(path, site_key))
+        yield from decoding.run(reader.open(path, site_key), max_frames)
+    except Exception as error:
+        yield decoding.refusal(error)
+
+
+def draw(
+    reader: Reader, path: Path, site_key: SiteKey, spec: PreprocessSpec, frame: int, alive: Callable[[], None]
+) -> Iterator[Picture | Refusal]:
+    """Draw what preprocessing does to one frame of a clip. Whatever the reader raises becomes a :class:`Refusal`.
+
+    :param frame: which one, from 0.
+    :param alive: called after each decoded frame.
+    """
+    decoding = _Decoding(spec, alive)
+    try:
+        yield decoding.picture(reader.open(path, site_key), frame)
     except Exception as error:
         yield decoding.refusal(error)
 
@@ -121,7 +159,29 @@ class _Decoding:
         self.exam_key: str | None = None
         self._n_frames = self._n_readable = 0
 
-    def run(self, opening: AbstractContextManager[Clip]) -> Iterator[Portion | Ending]:
+    def run(self, opening: AbstractContextManager[Clip], max_frames: int) -> Iterator[Portion | Ending]:
+        with self._opened(opening) as (opened, prepared):
+            yield from self._portions(prepared, max_frames)
+            if self._n_readable == 0:
+                raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
+            notes = tuple(sorted(opened.notes | prepared.notes))
+            provenance = _provenance(opened.info, prepared, notes)
+            confidence = float(prepared.beam.confidence)
+        yield Ending(self.patient_key, self.exam_key, notes, provenance, confidence, self.seconds)
+
+    def picture(self, opening: AbstractContextManager[Clip], frame: int) -> Picture:
+        with self._opened(opening) as (opened, prepared):
+            shown = next(islice(prepared.source_frames(), frame, None), None)
+            if shown is None or shown.pixels is None:
+                raise UnreadableClipError("no-frames", f"the clip has no readable frame {frame}")
+            beam = prepared.beam
+            pixels = np.asarray(inspection_picture(shown.pixels, beam, prepared.transform))
+            notes = tuple(sorted(opened.notes | prepared.notes))
+            return Picture(opened.info, beam.shape, float(beam.confidence), notes, pixels)
+
+    @contextmanager
+    def _opened(self, opening: AbstractContextManager[Clip]) -> Iterator[tuple[Clip, PreparedClip]]:
+        """The clip, and the same clip with its beam found."""
         started = time.perf_counter()
         with opening as opened:
             self.seconds.decoding += time.perf_counter() - started
@@ -131,21 +191,16 @@ class _Decoding:
             started, decoded_s = time.perf_counter(), self.seconds.decoding
             prepared = prepare(clip, self.spec)
             self.seconds.beam += time.perf_counter() - started - (self.seconds.decoding - decoded_s)
-            yield from self._portions(prepared)
-            if self._n_readable == 0:
-                raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
-            notes = tuple(sorted(opened.notes | prepared.notes))
-            provenance = _provenance(opened.info, prepared, notes)
-        yield Ending(self.patient_key, self.exam_key, notes, provenance, self.seconds)
+            yield opened, prepared
 
-    def _portions(self, prepared: PreparedClip) -> Iterator[Portion]:
+    def _portions(self, prepared: PreparedClip, max_frames: int) -> Iterator[Portion]:
         most = max(1, min(PORTION_FRAMES, PORTION_BYTES // self.spec.size**2))
         held: list[PreparedFrame] = []
         started, decoded_s = time.perf_counter(), self.seconds.decoding
         for frame in prepared.frames():
             self._n_frames += 1
-            if self._n_frames > MAX_FRAMES:
-                raise UnreadableClipError("too-long", f"the clip has more than {MAX_FRAMES} frames")
+            if self._n_frames > max_frames:
+                raise UnreadableClipError("too-long", f"the clip has more than {max_frames} frames")
             self._n_readable += frame.image is not None
             held.append(frame)
             if len(held) == most:
@@ -158,7 +213,7 @@ class _Decoding:
             yield _portion(held, self.spec.size)
 
     def refusal(self, error: Exception) -> Refusal:
-        outcome = "skipped" if isinstance(error, SkippedClipError) else "failed"
+        status = "skipped" if isinstance(error, SkippedClipError) else "failed"
         if isinstance(error, ClipError):
             code, detail = error.code, error.detail
         elif isinstance(error, MemoryError):
@@ -166,7 +221,7 @@ class _Decoding:
         else:
             # Whatever a decoder or a plugin's reader raises may quote the file; its type says enough.
             code, detail = "reader-error", f"the reader failed with {type(error).__name__}"
-        return Refusal(outcome, code, detail, self.patient_key, self.exam_key, self.seconds)
+        return Refusal(status, code, detail, self.patient_key, self.exam_key, self.seconds)
 
 
 class _TimedClip:

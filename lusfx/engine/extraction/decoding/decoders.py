@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Protocol
 
 from lusfx.config import PreprocessSpec
-from lusfx.engine.extraction.decoding.clip import OUT_OF_MEMORY, Event, Portion, Refusal, decode
-from lusfx.engine.extraction.decoding.jobs import POLL_S, Job, Jobs
-from lusfx.engine.extraction.decoding.limits import Limits, takes_too_long
+from lusfx.engine.extraction.decoding.clip import OUT_OF_MEMORY, Event, Portion, Refusal, decode, draw
+from lusfx.engine.extraction.decoding.jobs import Job, Jobs
+from lusfx.engine.extraction.decoding.limits import Limits, default_workers, takes_too_long
 from lusfx.engine.extraction.decoding.process import WorkerDiedError, WorkerProcess
+from lusfx.engine.extraction.stoppable_queue import POLL_S
 from lusfx.errors import DecoderError
+from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey
 
 IDLE_POLL_S = 0.005
@@ -22,7 +24,9 @@ HUNGER_S = 0.2
 START_S = 60.0
 """What a process may take to start, on a network disk say."""
 MOST_STARTS_FAILED = 3
-CANNOT_START = "decoding processes cannot be started here. Decode in this process: --workers 0 (workers=0)"
+CANNOT_START = (
+    "decoding processes cannot be started here. Decode in this process: --workers 0 (workers=0), or LUSFX_WORKERS=0"
+)
 
 
 class Decoders(Protocol):
@@ -30,10 +34,10 @@ class Decoders(Protocol):
 
     n_used: int
 
-    def run(self, jobs: Jobs, stopping: Callable[[], bool], hungry: Callable[[], bool]) -> Iterator[tuple[Job, Event]]:
-        """What becomes of each job: portions, then one ending or refusal. Jobs may overlap.
+    def run(self, jobs: Jobs, stopping: Callable[[], bool], hungry: Callable[[], bool]) -> Generator[tuple[Job, Event]]:
+        """What becomes of each job: portions, then one ending or refusal; or one picture. Jobs may overlap.
 
-        :param hungry: whether the encoder has nothing to do.
+        :param hungry: whether whoever takes the frames has nothing to do.
         :raises DecoderError: if nothing can be decoded at all.
         """
         ...
@@ -42,22 +46,30 @@ class Decoders(Protocol):
 class ThreadDecoder:
     """Decodes in the calling thread. A reader that is no plugin of this environment can be used, and a debugger; a file that
     crashes, freezes or floods the decoder ends the run.
+
+    :param limits: of which only the length of a clip holds here.
     """
 
     n_used = 1
 
-    def __init__(self, spec: PreprocessSpec, site_key: SiteKey) -> None:
+    def __init__(self, spec: PreprocessSpec, site_key: SiteKey, limits: Limits) -> None:
         self.spec = spec
         self.site_key = site_key
+        self.limits = limits
 
-    def run(self, jobs: Jobs, stopping: Callable[[], bool], hungry: Callable[[], bool]) -> Iterator[tuple[Job, Event]]:
+    def run(self, jobs: Jobs, stopping: Callable[[], bool], hungry: Callable[[], bool]) -> Generator[tuple[Job, Event]]:
         while not jobs.finished and not stopping():
             job = jobs.take(POLL_S)
-            if job is None:
-                continue
-            assert job.source.reader is not None
-            for event in decode(job.source.reader, job.source.path, self.site_key, self.spec, lambda: None):
-                yield job, event
+            if job is not None:
+                for event in self._events(job):
+                    yield job, event
+
+    def _events(self, job: Job) -> Iterator[Event]:
+        reader, path, frame = job.source.reader, job.source.path, job.drawn_frame
+        assert reader is not None
+        if frame is None:
+            return decode(reader, path, self.site_key, self.spec, self.limits.max_frames, lambda: None)
+        return draw(reader, path, self.site_key, self.spec, frame, lambda: None)
 
 
 class ProcessDecoders:
@@ -80,7 +92,7 @@ class ProcessDecoders:
         self.n_used = 1
         self._hungry_s = 0.0
 
-    def run(self, jobs: Jobs, stopping: Callable[[], bool], hungry: Callable[[], bool]) -> Iterator[tuple[Job, Event]]:
+    def run(self, jobs: Jobs, stopping: Callable[[], bool], hungry: Callable[[], bool]) -> Generator[tuple[Job, Event]]:
         with selectors.DefaultSelector() as selector:
             try:
                 while not stopping():
@@ -123,23 +135,23 @@ class ProcessDecoders:
             worker.clip_s += listened_s
             if worker.begun and worker.job is not None and worker.clip_s > self.limits.clip_s:
                 # It counts its own time and gives up before, unless the file has made something else of it.
-                yield from self._buried(worker, jobs, selector, "timed-out", takes_too_long(self.limits.clip_s))
+                yield from self._handle_death(worker, jobs, selector, "timed-out", takes_too_long(self.limits.clip_s))
             elif worker in heard:
-                yield from self._heard(worker, jobs, selector)
+                yield from self._handle_message(worker, jobs, selector)
             elif worker.job is not None or not worker.ready:
                 worker.silent_s += listened_s
                 if worker.silent_s > (self.limits.silence_s if worker.ready else START_S):
                     detail = f"no frame was decoded for {self.limits.silence_s:g} s"
-                    yield from self._buried(worker, jobs, selector, "timed-out", detail)
+                    yield from self._handle_death(worker, jobs, selector, "timed-out", detail)
 
-    def _heard(
+    def _handle_message(
         self, worker: WorkerProcess, jobs: Jobs, selector: selectors.BaseSelector
     ) -> Iterator[tuple[Job, Event]]:
         try:
             event = worker.receive()
         except WorkerDiedError:
-            detail = f"the decoding process {worker.epitaph()} on this file"
-            yield from self._buried(worker, jobs, selector, "decoder-died", detail)
+            detail = f"the decoding process {worker.exit_reason()} on this file"
+            yield from self._handle_death(worker, jobs, selector, "decoder-died", detail)
             return
         if worker.begun:
             self._starts_failed = 0
@@ -152,7 +164,7 @@ class ProcessDecoders:
             self._end(worker, selector)  # what is left of its memory is in pieces
         yield job, event
 
-    def _buried(
+    def _handle_death(
         self, worker: WorkerProcess, jobs: Jobs, selector: selectors.BaseSelector, code: str, detail: str
     ) -> Iterator[tuple[Job, Event]]:
         """End a decoder; what it was decoding has failed."""
@@ -170,3 +182,21 @@ class ProcessDecoders:
         selector.unregister(worker.connection)
         self._workers.remove(worker)
         worker.end()
+
+
+def workers_for(registry: Registry, asked: int | None = None) -> int:
+    """How many processes may decode; 0 for a thread of this one.
+
+    :param registry: where its readers are not those that this environment's plugins register, a process would not find them.
+    :param asked: how many the caller wants; None for :func:`~lusfx.engine.extraction.decoding.limits.default_workers`.
+    :raises UsageError: if ``LUSFX_WORKERS`` is asked and is no number.
+    """
+    n_workers = default_workers() if asked is None else asked
+    return n_workers if registry is load_registry() else 0
+
+
+def make_decoders(spec: PreprocessSpec, site_key: SiteKey, n_workers: int, limits: Limits) -> Decoders:
+    """As many processes as there may be; a thread of this one where that is none."""
+    if n_workers == 0:
+        return ThreadDecoder(spec, site_key, limits)
+    return ProcessDecoders(spec, site_key, n_workers, limits)

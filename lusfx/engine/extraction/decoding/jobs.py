@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import queue
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from lusfx.cache import Stamp
 from lusfx.engine.extraction.sources import Source
-
-POLL_S = 0.1
+from lusfx.engine.extraction.stoppable_queue import StoppableQueue
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,11 +17,13 @@ class Job:
 
     :param key: of its content.
     :param stamp: size and times of the file before its content was hashed.
+    :param drawn_frame: the frame, from 0, that is to be drawn for a person; None where the clip is to be decoded.
     """
 
     source: Source
     key: str
     stamp: Stamp | None
+    drawn_frame: int | None = None
 
 
 class Jobs:
@@ -34,31 +34,28 @@ class Jobs:
     """
 
     def __init__(self, ahead: int, copy: Callable[[Job], None]) -> None:
-        self._queue: queue.Queue[Job | None] = queue.Queue(maxsize=ahead)
+        self._queue: StoppableQueue[Job] = StoppableQueue(ahead)
         self._copy = copy
         self._again: deque[Job] = deque()
         self._waiting: dict[str, list[Job]] = {}
         self._decoded: set[str] = set()
-        self._ended = False
 
-    def put(self, job: Job | None, stopping: Callable[[], bool]) -> bool:
-        """Add a job; None is the end. Waits for room.
+    def put(self, job: Job, stopping: Callable[[], bool]) -> bool:
+        """Add a job; wait for room.
 
         :returns: False if the run is stopping and nothing was added.
         """
-        while not stopping():
-            try:
-                self._queue.put(job, timeout=POLL_S)
-                return True
-            except queue.Full:
-                continue
-        return False
+        return self._queue.put(job, stopping)
+
+    def close(self) -> None:
+        """Say that there are no more."""
+        self._queue.close()
 
     def take(self, wait_s: float = 0.0) -> Job | None:
         """The next job; None if there is none yet, or no more. It is the taker's until :meth:`ended` or :meth:`put_back`."""
         if self._again:
             return self._again.popleft()
-        while (job := self._next(wait_s)) is not None:
+        while (job := self._queue.poll(wait_s)) is not None:
             if job.key in self._decoded:
                 self._copy(job)
             elif job.key in self._waiting:
@@ -86,14 +83,4 @@ class Jobs:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to take; a job that fails may yet leave another."""
-        return self._ended and not self._again
-
-    def _next(self, wait_s: float) -> Job | None:
-        if self._ended:
-            return None
-        try:
-            job = self._queue.get(timeout=wait_s) if wait_s else self._queue.get_nowait()
-        except queue.Empty:
-            return None
-        self._ended = job is None
-        return job
+        return self._queue.ended and not self._again

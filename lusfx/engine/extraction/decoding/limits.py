@@ -15,6 +15,8 @@ SILENCE_S = 60.0
 """A decoder that decodes no frame for so long is stuck."""
 CLIP_S = 3600.0
 """No clip is worth a decoder for longer: the longest one that is taken, of 20,000 frames, is decoded by then at 6 frames/s."""
+MAX_FRAMES = 20_000
+"""Longest clip: 13 minutes at 25 frames/s. A clip's embeddings are held until it is complete, so this bounds memory."""
 MOST_WORKERS = 8
 """Never more by default: each takes some 70 MB, and one disk has to feed them all."""
 
@@ -27,11 +29,13 @@ class Limits:
     :param silence_s: seconds without a decoded frame, after which it is ended; ``LUSFX_DECODER_TIMEOUT_S``.
     :param clip_s: seconds of work on one clip, after which that is given up; ``LUSFX_DECODER_CLIP_S``. While the run takes
         no frames, the decoder waits, and that does not count.
+    :param max_frames: of one clip, after which it is given up as too long.
     """
 
     memory_mb: int = MEMORY_MB
     silence_s: float = SILENCE_S
     clip_s: float = CLIP_S
+    max_frames: int = MAX_FRAMES
 
     @classmethod
     def of_environment(cls) -> Self:

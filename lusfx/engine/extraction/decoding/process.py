@@ -11,7 +11,7 @@ import sys
 
 from lusfx.config import PreprocessSpec
 from lusfx.engine.extraction.decoding import wire
-from lusfx.engine.extraction.decoding.clip import MAX_FRAMES, Event, Portion
+from lusfx.engine.extraction.decoding.clip import Ending, Event, Picture, Portion, Refusal
 from lusfx.engine.extraction.decoding.jobs import Job
 from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.site_key import SiteKey
@@ -42,6 +42,7 @@ class WorkerProcess:
         self.job: Job | None = None
         self.silent_s = self.clip_s = 0.0
         self._size = spec.size
+        self._max_frames = limits.max_frames
         self._n_frames = 0
         self._header = bytearray(wire.HEADER.size)
         self._message: bytearray | None = None
@@ -63,6 +64,7 @@ class WorkerProcess:
                     "memory_mb": limits.memory_mb,
                     "silence_s": limits.silence_s,
                     "clip_s": limits.clip_s,
+                    "max_frames": limits.max_frames,
                 },
             )
         )
@@ -74,7 +76,12 @@ class WorkerProcess:
         self.job, self.begun, self._n_frames = job, False, 0
         self.silent_s = self.clip_s = 0.0
         self.connection.setblocking(True)  # it waits for nothing else, so it reads at once
-        self._send(wire.pack(wire.JOB, {"path": str(job.source.path), "suffixes": list(job.source.reader.suffixes)}))
+        facts = {
+            "path": str(job.source.path),
+            "suffixes": list(job.source.reader.suffixes),
+            "drawn_frame": job.drawn_frame,
+        }
+        self._send(wire.pack(wire.JOB, facts))
         self.connection.setblocking(False)
 
     def receive(self) -> Event | None:
@@ -100,7 +107,7 @@ class WorkerProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):  # the kernel may hold it: a network disk that is gone
             self._process.wait(timeout=END_S)
 
-    def epitaph(self) -> str:
+    def exit_reason(self) -> str:
         """How it ended, in words for a ledger."""
         try:
             code = self._process.wait(timeout=1)
@@ -120,7 +127,10 @@ class WorkerProcess:
             raise WorkerDiedError from error
         if isinstance(event, Portion):
             self._n_frames += len(event.status)
-        if self.job is None or self._n_frames > MAX_FRAMES:
+        if self.job is None or self._n_frames > self._max_frames:
+            raise WorkerDiedError
+        asked_for = (Portion, Ending) if self.job.drawn_frame is None else (Picture,)
+        if not isinstance(event, (Refusal, *asked_for)):
             raise WorkerDiedError
         return event
 

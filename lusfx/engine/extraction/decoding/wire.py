@@ -7,6 +7,7 @@ body of raw numbers, each of a stated and limited length, and every value is che
 from __future__ import annotations
 
 import json
+import math
 import struct
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
@@ -19,19 +20,23 @@ from lusfx.engine.extraction.decoding.clip import (
     PORTION_FRAMES,
     Ending,
     Event,
+    Picture,
     Portion,
     Refusal,
     StageSeconds,
 )
-from lusfx.types import FrameStatus
+from lusfx.preprocess import BeamShape
+from lusfx.preprocess.inspection import SHEET_SHAPE
+from lusfx.types import Box, ClipInfo, FrameStatus, TimeSource
 
-SETUP, JOB, READY, ALIVE, PORTION, ENDING, REFUSAL = range(1, 8)
+SETUP, JOB, READY, ALIVE, PORTION, ENDING, REFUSAL, PICTURE = range(1, 9)
 """Kinds of messages. A run sends the first two, a decoding process the others."""
 HEADER = struct.Struct("<BII")
 """Kind, bytes of the head, bytes of the body; little-endian."""
 MAX_HEAD = 1 << 16
-MAX_BODY = PORTION_FRAMES * (8 + 8 + 1) + max(PORTION_BYTES, 1024 * 1024)
-"""A full portion: an index, a time and a status each frame; one image may be as large as an encoder's input can be."""
+MAX_BODY = max(PORTION_FRAMES * (8 + 8 + 1) + max(PORTION_BYTES, 1024 * 1024), math.prod(SHEET_SHAPE))
+"""A full portion: an index, a time and a status each frame; one image may be as large as an encoder's input can be. Or the
+pixels of a picture."""
 MAX_TEXT = 500
 
 
@@ -75,6 +80,10 @@ def pack_event(event: Event) -> bytes:
     if isinstance(event, Portion):
         arrays = (event.source_frame, event.times_s, event.status, event.images)
         return pack(PORTION, {"n": len(event.status)}, b"".join(array.tobytes() for array in arrays))
+    if isinstance(event, Picture):
+        facts = asdict(replace(event, pixels=np.empty(0, np.uint8)))
+        del facts["pixels"]
+        return pack(PICTURE, facts, event.pixels.tobytes())
     if isinstance(event, Refusal):  # a plugin's reader may say more than is passed on
         event = replace(event, code=event.code[:MAX_TEXT], detail=event.detail[:MAX_TEXT])
     return pack(ENDING if isinstance(event, Ending) else REFUSAL, asdict(event))
@@ -92,6 +101,8 @@ def unpack_event(kind: int, head: memoryview, body: memoryview, size: int) -> Ev
             return _portion(_PortionHead.model_validate(facts).n, body, size)
         if kind == ENDING:
             return _Ending.model_validate(facts).event()
+        if kind == PICTURE:
+            return _Picture.model_validate(facts).event(body)
         if kind == REFUSAL:
             return _Refusal.model_validate(facts).event()
     except ValidationError:
@@ -118,6 +129,7 @@ class _Head(BaseModel):
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Key = Annotated[str, Field(max_length=64)] | None
+Confidence = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class _PortionHead(_Head):
@@ -139,14 +151,52 @@ class _Ending(_Head):
     exam_key: Key
     notes: tuple[Text, ...] = Field(max_length=64, strict=False)
     provenance: dict[Text, Text | int | float | bool] = Field(max_length=64)
+    beam_confidence: Confidence
     seconds: _Seconds
 
     def event(self) -> Ending:
-        return Ending(self.patient_key, self.exam_key, self.notes, self.provenance, self.seconds.value())
+        return Ending(
+            self.patient_key, self.exam_key, self.notes, self.provenance, self.beam_confidence, self.seconds.value()
+        )
+
+
+class _Region(_Head):
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+
+class _Info(_Head):
+    reader: Text
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    n_frames_declared: int | None
+    time_source: TimeSource = Field(strict=False)
+    region: _Region | None
+    patient_key: Key
+    exam_key: Key
+
+    def value(self) -> ClipInfo:
+        facts = self.model_dump(exclude={"region"})
+        return ClipInfo(**facts, region=None if self.region is None else Box(**self.region.model_dump()))
+
+
+class _Picture(_Head):
+    info: _Info
+    beam_shape: BeamShape = Field(strict=False)
+    beam_confidence: Confidence
+    notes: tuple[Text, ...] = Field(max_length=64, strict=False)
+
+    def event(self, body: memoryview) -> Picture:
+        if len(body) != math.prod(SHEET_SHAPE):
+            raise WireError("a picture has another size than it must")
+        pixels = np.frombuffer(body, np.uint8).reshape(SHEET_SHAPE)
+        return Picture(self.info.value(), self.beam_shape, self.beam_confidence, self.notes, pixels)
 
 
 class _Refusal(_Head):
-    outcome: Literal["failed", "skipped"]
+    status: Literal["failed", "skipped"]
     code: Text
     detail: Text
     patient_key: Key
@@ -154,4 +204,4 @@ class _Refusal(_Head):
     seconds: _Seconds
 
     def event(self) -> Refusal:
-        return Refusal(self.outcome, self.code, self.detail, self.patient_key, self.exam_key, self.seconds.value())
+        return Refusal(self.status, self.code, self.detail, self.patient_key, self.exam_key, self.seconds.value())

@@ -12,13 +12,13 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lusfx.config import PreprocessSpec
-from lusfx.contracts import Reader
 from lusfx.engine.extraction.decoding import wire
-from lusfx.engine.extraction.decoding.clip import Event, Refusal, decode
+from lusfx.engine.extraction.decoding.clip import Event, Refusal, decode, draw
 from lusfx.engine.extraction.decoding.limits import takes_too_long
 from lusfx.errors import UnreadableClipError
 from lusfx.plugins import load_registry
@@ -55,25 +55,32 @@ class Worker:
             spec = PreprocessSpec.model_validate(setup["preprocess"])
             readers = load_registry().readers.as_mapping()
             self._alarm_s, self._clip_s = SLACK * setup["silence_s"], setup["clip_s"]
+            max_frames = setup["max_frames"]
             limit_process(setup["memory_mb"])
             self._send(wire.pack(wire.READY, {}))
             while True:
                 job = self._receive(wire.JOB)
                 found = [readers[suffix] for suffix in job["suffixes"] if suffix in readers]
-                self._decode(found[0] if found else None, Path(job["path"]), site_key, spec)
+                path, frame = Path(job["path"]), job["drawn_frame"]
+                if not found:
+                    self._refuse()
+                elif frame is None:
+                    self._tell(decode(found[0], path, site_key, spec, max_frames, self._alive))
+                else:
+                    self._tell(draw(found[0], path, site_key, spec, frame, self._alive))
         except (_Gone, ConnectionError):
             pass
 
-    def _decode(self, reader: Reader | None, path: Path, site_key: SiteKey, spec: PreprocessSpec) -> None:
-        event: Event
-        if reader is None:
-            event = Refusal("failed", "reader-missing", "a decoding process does not find the reader of this file")
-            self._send(wire.pack_event(event))
-            return
+    def _refuse(self) -> None:
+        event = Refusal("failed", "reader-missing", "a decoding process does not find the reader of this file")
+        self._send(wire.pack_event(event))
+
+    def _tell(self, events: Iterator[Event]) -> None:
+        """Tell the run what becomes of a clip, while it becomes that."""
         self._send(wire.pack(wire.ALIVE, {}))  # from here on, its end may be the file's fault
         self._worked_s = 0.0
         self._alive()
-        for event in decode(reader, path, site_key, spec, self._alive):
+        for event in events:
             self._send(wire.pack_event(event))
             signal.setitimer(signal.ITIMER_REAL, self._alarm_s)
 

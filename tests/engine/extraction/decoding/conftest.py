@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ import pytest
 
 from lusfx.config import PreprocessSpec
 from lusfx.contracts import API_VERSION, Reader
+from lusfx.engine.extraction.decoding import decoders
 from lusfx.engine.extraction.decoding.clip import Event
 from lusfx.engine.extraction.decoding.decoders import Decoders, ProcessDecoders
 from lusfx.engine.extraction.decoding.jobs import Job, Jobs
 from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.sources import Source
+from lusfx.hookspecs import PROJECT
+from lusfx.plugins import Registry, build_registry
 
 SIZE = 16
 SPEC = PreprocessSpec(size=SIZE, beam="off")
@@ -128,6 +132,20 @@ def install_script_reader(folder: Path) -> Path:
     return module
 
 
+def install_script_registry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """The registry of an environment in which the plugin is installed; decoding processes find it, too.
+
+    :param folder: a new one.
+    """
+    folder.mkdir()
+    install_script_reader(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    registry = build_registry(entry_points(group=PROJECT))
+    sys.modules.pop("script_reader")  # the next test has a file of its own
+    monkeypatch.setattr(decoders, "load_registry", lambda: registry)
+    return registry
+
+
 @pytest.fixture
 def script_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
     """The plugin's reader, on the path that decoding processes are given. This process's registry does not know it."""
@@ -163,13 +181,13 @@ def decode_all(make_sources: Callable[..., list[Source]], site_key: Any) -> Call
     """Decodes scripts in processes; returns each one's events."""
 
     def run(*scripts: str, n_workers: int = 1, **limits: float) -> dict[str, list[Event]]:
-        decoders = ProcessDecoders(SPEC, site_key, n_workers, Limits(**limits))
-        return events_of(decoders, dict(zip(scripts, make_sources(*scripts), strict=True)))
+        processes = ProcessDecoders(SPEC, site_key, n_workers, Limits(**limits))
+        return events_of(processes, dict(zip(scripts, make_sources(*scripts), strict=True)))
 
     return run
 
 
-def events_of(decoders: Decoders, sources: dict[str, Source]) -> dict[str, list[Event]]:
+def events_of(who: Decoders, sources: dict[str, Source]) -> dict[str, list[Event]]:
     """What decoders say of sources that all differ."""
     jobs = Jobs(len(sources) + 1, copy=lambda job: None)
     names: dict[Job, str] = {}
@@ -177,9 +195,9 @@ def events_of(decoders: Decoders, sources: dict[str, Source]) -> dict[str, list[
         job = Job(source, f"{number:064}", None)
         names[job] = name
         jobs.put(job, lambda: False)
-    jobs.put(None, lambda: False)
+    jobs.close()
     events: dict[str, list[Event]] = {name: [] for name in sources}
-    for job, event in decoders.run(jobs, lambda: False, lambda: True):
+    for job, event in who.run(jobs, lambda: False, lambda: True):
         events[names[job]].append(event)
     return events
 

@@ -35,7 +35,7 @@ def levels(events: list[Event]) -> list[int]:
 def refusal(events: list[Event]) -> tuple[str, str]:
     (last,) = [event for event in events if not isinstance(event, Portion)]
     assert isinstance(last, Refusal), last
-    return last.outcome, last.code
+    return last.status, last.code
 
 
 def test_processes_and_a_thread_decode_the_same(
@@ -43,7 +43,7 @@ def test_processes_and_a_thread_decode_the_same(
 ) -> None:
     scripts = ["1 2 x 3", " ".join(map(str, range(30))), "x x", "7 raise", "skip", "9"]
     apart = decode_all(*scripts, n_workers=2)
-    here = events_of(ThreadDecoder(SPEC, site_key), dict(zip(scripts, make_sources(*scripts), strict=True)))
+    here = events_of(ThreadDecoder(SPEC, site_key, Limits()), dict(zip(scripts, make_sources(*scripts), strict=True)))
     for script in scripts:
         assert len(apart[script]) == len(here[script])
         for one, other in zip(apart[script], here[script], strict=True):
@@ -52,11 +52,8 @@ def test_processes_and_a_thread_decode_the_same(
                 for name in ("source_frame", "times_s", "status", "images"):
                     np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
             elif isinstance(one, Ending) and isinstance(other, Ending):
-                assert (one.patient_key, one.notes, one.provenance) == (
-                    other.patient_key,
-                    other.notes,
-                    other.provenance,
-                )
+                for name in ("patient_key", "notes", "provenance", "beam_confidence"):
+                    assert getattr(one, name) == getattr(other, name)
             else:
                 assert refusal([one]) == refusal([other])
 
@@ -107,7 +104,7 @@ def test_waiting_for_a_slow_encoder_is_no_time_spent_on_a_clip(
     jobs = Jobs(2, copy=lambda job: None)
     (source,) = make_sources(" ".join(map(str, range(20))))
     jobs.put(Job(source, "0" * 64, None), lambda: False)
-    jobs.put(None, lambda: False)
+    jobs.close()
     large = PreprocessSpec(size=512, beam="off")  # two images fill a portion, and a portion the socket
     started, seen = time.monotonic(), list[Event]()
     for _job, event in ProcessDecoders(large, site_key, 1, Limits(clip_s=1.0)).run(jobs, lambda: False, lambda: True):
@@ -131,7 +128,7 @@ def test_decoders_wait_for_a_slow_encoder_and_are_not_taken_for_stuck(
     script = " ".join(str(n % 200) for n in range(4000))
     (source,) = make_sources(script)
     jobs.put(Job(source, "0" * 64, None), lambda: False)
-    jobs.put(None, lambda: False)
+    jobs.close()
     seen: list[Event] = []
     for _job, event in ProcessDecoders(SPEC, site_key, 1, Limits(silence_s=0.5)).run(jobs, lambda: False, lambda: True):
         if not seen:
@@ -154,7 +151,7 @@ def test_a_process_that_is_killed_before_it_begins_costs_nothing(
             for pid in children():
                 os.kill(pid, signal.SIGKILL)
             jobs.put(Job(sources[1], "1" * 64, None), lambda: False)
-            jobs.put(None, lambda: False)
+            jobs.close()
     assert [type(event) for _, event in seen] == [Portion, Ending, Portion, Ending]
 
 
@@ -172,7 +169,7 @@ def test_a_process_may_wait_for_its_next_job_as_long_as_it_takes(
             time.sleep(0.9)
             if len(pids) == 1:
                 jobs.put(Job(sources[1], "1" * 64, None), lambda: False)
-                jobs.put(None, lambda: False)
+                jobs.close()
     assert len(pids[0]) == 1
     assert pids == [pids[0]] * 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lusfx.engine.extraction.decoding import wire
-from lusfx.engine.extraction.decoding.clip import Ending, Event, Portion, Refusal, StageSeconds
+from lusfx.engine.extraction.decoding.clip import Ending, Event, Picture, Portion, Refusal, StageSeconds
 from lusfx.engine.extraction.decoding.wire import WireError
+from lusfx.preprocess import BeamShape
+from lusfx.preprocess.inspection import SHEET_SHAPE
+from lusfx.types import Box, ClipInfo, TimeSource
 
 SIZE = 16
 SECONDS = StageSeconds(0.5, 0.25, 0.125)
@@ -41,13 +45,31 @@ def test_a_portion_arrives_as_it_was_sent(readable: list[bool], first: int) -> N
 @pytest.mark.parametrize(
     "event",
     [
-        Ending("p-1", None, ("a", "b"), {"reader": "x", "height": 3, "confidence": 0.5, "flag": True}, SECONDS),
+        Ending("p-1", None, ("a", "b"), {"reader": "x", "height": 3, "confidence": 0.5, "flag": True}, 1 / 3, SECONDS),
         Refusal("failed", "damaged", "it is damaged", "p-1", "e-1", SECONDS),
         Refusal("skipped", "no-b-mode-region", "nothing to encode"),
     ],
 )
 def test_an_end_arrives_as_it_was_sent(event: Event) -> None:
     assert sent(event) == event
+
+
+def picture(**changed: object) -> Picture:
+    pixels = np.random.default_rng(1).integers(0, 256, SHEET_SHAPE, np.uint8)
+    info = ClipInfo("x", 480, 640, 7, TimeSource.CONTAINER, Box(1, 2, 30, 40), "p-1", None)
+    facts = {"info": info, "beam_shape": BeamShape.SECTOR, "beam_confidence": 1 / 3, "notes": ("a",), "pixels": pixels}
+    return Picture(**(facts | changed))
+
+
+@pytest.mark.parametrize("info", [picture().info, ClipInfo("x", 1, 1, None, TimeSource.UNKNOWN)])
+def test_a_picture_arrives_as_it_was_sent(info: ClipInfo) -> None:
+    sent_out = picture(info=info)
+    arrived = sent(sent_out)
+    assert isinstance(arrived, Picture)
+    np.testing.assert_array_equal(arrived.pixels, sent_out.pixels)
+    for name in ("info", "beam_shape", "beam_confidence", "notes"):
+        assert getattr(arrived, name) == getattr(sent_out, name)
+        assert type(getattr(arrived, name)) is type(getattr(sent_out, name))
 
 
 def test_a_detail_that_is_too_long_is_cut() -> None:
@@ -63,10 +85,16 @@ def test_a_message_that_would_fill_the_memory_is_refused_by_its_header(head: int
 
 
 ENDING = json.loads(json.dumps({
-    "patient_key": None, "exam_key": None, "notes": [], "provenance": {},
+    "patient_key": None, "exam_key": None, "notes": [], "provenance": {}, "beam_confidence": 0.5,
     "seconds": {"decoding": 0.0, "beam": 0.0, "preparing": 0.0},
 }))  # fmt: skip
-REFUSAL = {"outcome": "failed", "code": "c", "detail": "d", "patient_key": None, "exam_key": None} | {
+INFO = {"reader": "x", "height": 1, "width": 1, "n_frames_declared": None, "time_source": "still", "region": None} | {
+    "patient_key": None,
+    "exam_key": None,
+}
+PICTURE = {"info": INFO, "beam_shape": "sector", "beam_confidence": 0.5, "notes": []}
+PIXELS = bytes(math.prod(SHEET_SHAPE))
+REFUSAL = {"status": "failed", "code": "c", "detail": "d", "patient_key": None, "exam_key": None} | {
     "seconds": ENDING["seconds"]
 }
 
@@ -89,7 +117,16 @@ REFUSAL = {"outcome": "failed", "code": "c", "detail": "d", "patient_key": None,
         (wire.ENDING, ENDING | {"notes": ["x"] * 65}, b""),
         (wire.ENDING, ENDING | {"seconds": {"decoding": -1.0, "beam": 0.0, "preparing": 0.0}}, b""),
         (wire.ENDING, {}, b""),
-        (wire.REFUSAL, REFUSAL | {"outcome": "encoded"}, b""),
+        (wire.ENDING, ENDING | {"beam_confidence": 1.5}, b""),
+        (wire.PICTURE, PICTURE, PIXELS[1:]),
+        (wire.PICTURE, PICTURE, PIXELS + b"x"),
+        (wire.PICTURE, PICTURE | {"beam_shape": "star"}, PIXELS),
+        (wire.PICTURE, PICTURE | {"beam_confidence": float("nan")}, PIXELS),
+        (wire.PICTURE, PICTURE | {"info": INFO | {"height": 0}}, PIXELS),
+        (wire.PICTURE, PICTURE | {"info": INFO | {"time_source": "tea"}}, PIXELS),
+        (wire.PICTURE, PICTURE | {"info": INFO | {"region": [1, 2, 3, 4]}}, PIXELS),
+        (wire.PICTURE, {}, PIXELS),
+        (wire.REFUSAL, REFUSAL | {"status": "encoded"}, b""),
         (wire.REFUSAL, REFUSAL | {"code": 7}, b""),
         (wire.JOB, {}, b""),
         (99, {}, b""),
