@@ -150,7 +150,7 @@ class ReachesIntoTheEngine(Pooling):
     def pool(self, embeddings: Array, times_s: Array) -> Array:
         frame = inspect.currentframe()
         while frame is not None:
-            for held in (getattr(value, "clip", value) for value in frame.f_locals.values()):
+            for held in (getattr(value, "_clip", value) for value in frame.f_locals.values()):
                 if isinstance(held, ClipEmbeddings):
                     held.embeddings[held.status != FrameStatus.OK] = 0
                     return embeddings.mean(axis=0)
