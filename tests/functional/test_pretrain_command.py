@@ -102,7 +102,7 @@ def test_a_signal_ends_a_run_with_its_state_on_disk(sources: Path, tmp_path: Pat
     process = start(sources, tmp_path / "run", "--epochs", "500", "--json")
     wait_for(lambda: n_checkpoints(tmp_path / "run") == 2, process)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=200)
     assert process.returncode == 130, err
     result = json.loads(out)
     assert result["interrupted"]
