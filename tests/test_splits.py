@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lusfx.contracts import UNKNOWN
@@ -87,7 +87,6 @@ units = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(units, st.integers(2, 5), st.integers(0, 5))
 def test_folds_have_both_classes_whenever_they_can(rows: list[tuple[int, int, int]], n_folds: int, seed: int) -> None:
     sizes = [row[2] for row in rows]

@@ -54,7 +54,7 @@ runs = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=runs)
 def test_the_index_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, runs: list[tuple[dict[str, Membership], bool, bool]]

@@ -77,7 +77,7 @@ def the_pack(store: Store) -> Path:
     return path
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(clips=st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=9), pack_bytes=st.integers(1, 400))
 def test_what_is_packed_is_read_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, store: Store, clips: list[tuple[int, bool]], pack_bytes: int

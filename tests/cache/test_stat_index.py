@@ -213,7 +213,7 @@ def test_a_writer_killed_within_its_transaction_costs_nothing(file: Path, clip: 
         "d.execute('UPDATE clips SET clip = ?', ('wrong',))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", program, str(file)], check=False, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", program, str(file)], check=False, timeout=120)
     assert ended.returncode == -signal.SIGKILL
     assert file.with_name(file.name + "-journal").exists()  # else nothing was tested
     with StatIndex(file, site_key) as index:

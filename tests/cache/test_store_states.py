@@ -120,5 +120,5 @@ class StoreMachine(RuleBasedStateMachine):
         assert verify(self.cache).sound == (not self.damaged)
 
 
-StoreMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+StoreMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=20)
 TestStore = StoreMachine.TestCase

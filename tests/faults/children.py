@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 ROOT = Path(__file__).parents[2]
-STARTING_S = 60
+STARTING_S = 120
 
 
 @dataclass(frozen=True)

@@ -205,11 +205,17 @@ class Bench:
                 "frames": self.shortest, "begun again": len(begun - held), "encoded again": len(encoded - held),
                 "problems": problems}  # fmt: skip
 
-    def killed_decoder(self, cache: Path, random: np.random.Generator) -> dict[str, Any]:
+    def killed_decoder(self, cache: Path, random: np.random.Generator, number: int) -> dict[str, Any]:
         """The run goes on: what its decoding process had in hand has failed, and the rest is done."""
-        child, reading = start(self.extraction(cache, 1))
-        killed = kill_decoder(child, random.random() * self.worker_seconds)
-        ended = finish(child, reading)
+        killed = False
+
+        def attempt(after_s: float) -> Ended:
+            nonlocal killed
+            child, reading = start(self.extraction(cache, 1))
+            killed = kill_decoder(child, after_s)
+            return finish(child, reading)
+
+        ended = self.hit(attempt, random.random() * self.worker_seconds, cache, number, lambda _: killed)
         problems = ended.problems + ["an orphan"] * ended.orphans
         held = self.state(cache, len(ended.words("settled")), problems)
         codes = ended.done.get("codes")
@@ -245,7 +251,11 @@ class Bench:
         workers = int(number % DECODER_EVERY == DECODER_EVERY - 1)
         wanted = (signal.SIGINT, signal.SIGTERM)[number // 2 % 2]
         longest = self.worker_seconds if workers else self.seconds
-        ended = run(self.command(cache, workers), NEVER, after_s=random.random() * longest, number=wanted)
+
+        def attempt(after_s: float) -> Ended:
+            return run(self.command(cache, workers), NEVER, after_s=after_s, number=wanted)
+
+        ended = self.hit(attempt, random.random() * longest, cache, number, lambda ended: ended.code != 0)
         problems = ended.problems + ["an orphan"] * ended.orphans
         # Before and after the command listens, SIGTERM ends it at once, and there is nothing to tidy.
         deaf = ended.words(wanted.name)[-1:] != [["heard"]]
@@ -260,6 +270,23 @@ class Bench:
         self.compare(cache, problems)
         return {"signal": wanted.name, "code": ended.code, "workers": workers, "seconds": round(ended.seconds, 3),
                 "problems": problems}  # fmt: skip
+
+    def hit(
+        self,
+        attempt: Callable[[float], Ended],
+        after_s: float,
+        cache: Path,
+        number: int,
+        was_hit: Callable[[Ended], bool],
+    ) -> Ended:
+        """A run that something befell after so many seconds. The first trial of a plan is made again, and sooner, where the
+        run was done before: how long it takes was measured when other work may have held the cores."""
+        ended = attempt(after_s)
+        while number == 0 and not was_hit(ended) and after_s > 0.01:
+            shutil.rmtree(cache)
+            after_s /= 2
+            ended = attempt(after_s)
+        return ended
 
     def state(self, cache: Path, n_acknowledged: int, problems: list[str]) -> set[str]:
         """Look at what an ended run left; the names of the clips that are there."""
@@ -297,7 +324,7 @@ class Bench:
             if plan == "signals":
                 return self.asked_to_stop(cache, random, number)
             if plan == "decoders":
-                return self.killed_decoder(cache, random)
+                return self.killed_decoder(cache, random, number)
             if plan == "long":
                 return self.killed_extraction(cache, random, number // 2, number % 2)
             return self.killed_extraction(cache, random, number, int(plan == "workers"))

@@ -29,7 +29,7 @@ def test_whatever_ends_a_write_leaves_the_old_or_the_new(
 ) -> None:
     step = trials(17, 1)
     done = []
-    for trial in run_trials("tests.faults.failing_disk", [tmp_path, step], MOST_TRIALS, longest_s=60):
+    for trial in run_trials("tests.faults.failing_disk", [tmp_path, step], MOST_TRIALS, longest_s=120):
         assert trial.ended == "well", trial
         if "past the end" in trial.facts:
             break
@@ -97,7 +97,7 @@ def test_disks_that_are_full_after_so_many_pages_lose_nothing(
     small_disk: Path, tmp_path: Path, trials: Callable[[int, int], int], measured: Callable[..., None]
 ) -> None:
     n_trials = trials(4, 50)
-    done = list(run_trials("tests.faults.full_disks", [tmp_path, small_disk, trials(6, 1)], n_trials, longest_s=60))
+    done = list(run_trials("tests.faults.full_disks", [tmp_path, small_disk, trials(6, 1)], n_trials, longest_s=120))
     broken = [trial for trial in done if trial.ended != "well" or trial.facts["problems"]]
     assert not broken, broken[:5]
     assert len(done) == n_trials
@@ -113,7 +113,7 @@ def test_a_cache_that_cannot_be_written_is_read_and_left_alone(
 ) -> None:
     n_trials = trials(4, 23)
     with tempfile.TemporaryDirectory() as work:  # pytest's own are closed to other users
-        done = list(run_trials("tests.faults.hard_places", [work], n_trials, longest_s=60))
+        done = list(run_trials("tests.faults.hard_places", [work], n_trials, longest_s=120))
     broken = [trial for trial in done if trial.ended != "well" or trial.facts["problems"]]
     assert not broken, broken[:5]
     assert len(done) == n_trials

@@ -33,7 +33,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory, trials: Callable[[int, int],
     work = tmp_path_factory.mktemp("ended")
     done = list(
         run_trials(
-            "tests.faults.ended_runs", [work, schedule], sum(plans.values()), longest_s=120, n_children=trials(1, 2)
+            "tests.faults.ended_runs", [work, schedule], sum(plans.values()), longest_s=240, n_children=trials(1, 2)
         )
     )
     broken = [trial for trial in done if trial.ended != "well" or trial.facts["problems"]]

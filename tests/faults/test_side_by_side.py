@@ -20,7 +20,7 @@ def test_runs_side_by_side_need_no_locks(
     trials: Callable[[int, int], int], measured: Callable[..., None], tmp_path: Path
 ) -> None:
     n_rounds = trials(1, 100)
-    done = list(run_trials("tests.faults.side_by_side", [tmp_path], n_rounds, longest_s=120))
+    done = list(run_trials("tests.faults.side_by_side", [tmp_path], n_rounds, longest_s=240))
     broken = [trial for trial in done if trial.ended != "well" or trial.facts["problems"]]
     assert not broken, broken[:5]
     assert len(done) == n_rounds

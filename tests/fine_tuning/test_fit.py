@@ -124,7 +124,8 @@ def test_what_is_not_known_teaches_nothing() -> None:
     one, two = fitted(alone, epochs=2), fitted(both, epochs=2)
     assert two.weight[1].tolist() == [0.0] * two.backbone.dim
     assert two.bias[1] == 0
-    np.testing.assert_allclose(two.weight[0], one.weight[0], atol=1e-6)
+    # One column or two are other kernels; AdamW makes some 3e-7 of float32's rounding, and steps are of 3e-3.
+    np.testing.assert_allclose(two.weight[0], one.weight[0], rtol=0, atol=2e-5)
     masked = both.targets.copy()
     masked[:4, 0] = UNKNOWN
     turned = masked.copy()
@@ -138,9 +139,9 @@ def test_an_exams_embedding_is_the_mean_over_its_clips(network: FineTunedNetwork
     clips = [np.arange(0, 3), np.arange(3, 10)]
     exam = FrameUnits(frames, [clips])
     each = network.embeddings(FrameUnits(frames, [[rows] for rows in clips]))
-    np.testing.assert_allclose(network.embeddings(exam)[0], each.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(network.embeddings(exam)[0], each.mean(axis=0), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(
-        network.logits(exam)[0], network.embeddings(exam)[0] @ network.weight.T + network.bias, rtol=1e-6
+        network.logits(exam)[0], network.embeddings(exam)[0] @ network.weight.T + network.bias, rtol=1e-5, atol=1e-5
     )
 
 

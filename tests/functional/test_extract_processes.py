@@ -71,7 +71,7 @@ def decoders_of(pid: int) -> list[int]:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -80,7 +80,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 def test_files_that_kill_freeze_and_flood_decoders_cost_themselves_only(
     lusfx: Lusfx, exams: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LUSFX_DECODER_TIMEOUT_S", "2.5")
+    monkeypatch.setenv("LUSFX_DECODER_TIMEOUT_S", "10")  # sound clips need a hundredth of it
     monkeypatch.setenv("LUSFX_DECODER_MEMORY_MB", "300")
     write_clips(exams, 3)
     for name, script in {"a": "1 segfault", "b": "2 spin", "c": "3 gorge", "d": "4 print raise"}.items():
@@ -105,7 +105,7 @@ def test_however_a_run_ends_its_decoders_end_too(exams: Path, tmp_path: Path, nu
     wait_until(lambda: len(list(exams.glob("*.pid"))) == 2)
     assert len(decoders_of(process.pid)) == 2
     process.send_signal(number)
-    process.communicate(timeout=10)
+    process.communicate(timeout=120)
     assert process.returncode == (-number if number == signal.SIGKILL else 130)
     wait_until(lambda: not decoders_of(process.pid))
     assert not list((tmp_path / "cache").rglob(".tmp-*"))
@@ -119,7 +119,7 @@ def test_decoders_that_are_killed_cost_a_clip_each(exams: Path, tmp_path: Path) 
     wait_until(lambda: list(exams.glob("*.pid")))
     for pid in decoders_of(process.pid):
         os.kill(pid, signal.SIGKILL)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 3, err
     facts = json.loads(out)
     assert (facts["encoded"], [trouble["code"] for trouble in facts["troubles"]]) == (2, ["decoder-died"])
@@ -132,7 +132,7 @@ def test_a_reader_that_listens_to_a_closed_pipe_ends(exams: Path, tmp_path: Path
     assert process.stdout is not None
     process.stdout.close()
     process.stdout = None
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode != 0
     assert decoders_of(process.pid) == []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,6 +40,7 @@ def imported_by(code: str) -> set[str]:
 
 
 def test_help_imports_nothing_heavy() -> None:
+    """Imports are what a command line takes long for; seconds would depend on the machine and on what else it does."""
     code = "sys.argv = ['lusfx', '--help']\nimport lusfx.cli\ntry:\n    lusfx.cli.main()\nexcept SystemExit:\n    pass"
     assert not imported_by(code) & {*HEAVY, "pluggy", "lusfx.plugins"}
 
@@ -56,17 +56,6 @@ def test_ctrl_c_before_a_command_listens_has_the_exit_code_of_an_interrupted_run
             patch.setattr(owner, name, interrupted)
             told = lusfx_here("extract", "exams", "--cache", "cache")
         assert (told.code, told.out, told.err) == (130, "", "\nError: interrupted\n"), name
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows does not count a child's time")
-def test_help_takes_little_time() -> None:
-    """0.3 s of processor time is what a command line may take to say its name; this leaves room for a slow machine."""
-    import resource
-
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "lusfx", "--help"], check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.6
 
 
 def test_extracting_needs_neither_torch_nor_what_trains(archive: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -102,7 +101,7 @@ def test_a_signal_ends_a_run_with_its_state_on_disk(sources: Path, tmp_path: Pat
     process = start(sources, tmp_path / "run", "--epochs", "500", "--json")
     wait_for(lambda: n_checkpoints(tmp_path / "run") == 2, process)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=200)
     assert process.returncode == 130, err
     result = json.loads(out)
     assert result["interrupted"]
@@ -131,10 +130,12 @@ def test_killed_runs_end_as_one_that_was_not(sources: Path, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_two_processes_as_torchrun_starts_them(sources: Path, tmp_path: Path) -> None:
     """The first decodes, writes and speaks; the other is silent."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    import torch
+
+    # It holds the store, so that the port is taken from the start and by nobody else.
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    held = {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), **held}
     started = [
         start(sources, tmp_path / "run", "--epochs", "1", RANK=str(rank), LOCAL_RANK=str(rank), **place)
         for rank in (0, 1)

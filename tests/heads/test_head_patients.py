@@ -19,7 +19,7 @@ from lusfx.heads.torch_training import Part
 rows = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 1)), min_size=4, max_size=60)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rows=rows, seed=st.integers(0, 1000))
 def test_every_fold_has_both_classes_and_whole_patients(rows: list[tuple[int, int]], seed: int) -> None:
     patients, targets = np.array(rows).T

@@ -132,7 +132,7 @@ def test_a_region_beyond_the_frame_is_cut_to_it(region: Box, expected: Box) -> N
     assert find_beam([np.zeros((60, 80), np.uint8)], region, 0.5).box == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(1, 90),
     width=st.integers(1, 90),

@@ -96,7 +96,7 @@ def test_frozen_and_fine_tuned_are_compared_and_it_goes_on_where_it_was_stopped(
     result = study(config, tmp_path / "out", site_key=KEY, threads=1, device="cpu")
     assert (result.n_runs, result.n_new) == (8, 2)
     rows = {(row.way, row.test_set): row for row in result.rows}
-    assert rows["tuned", "external"].auc.value == 1
+    assert rows["tuned", "external"].auc.value > 0.9
     assert rows["tuned", "local"].n_draws == 1
     assert rows["linear", "local"].n_draws == 2
     assert rows["tuned", "local"].difference is not None

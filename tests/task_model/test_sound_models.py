@@ -77,7 +77,7 @@ def test_a_loaded_model_is_the_saved_one(
 ) -> None:
     model, units = models.load(saved), models.units_of(kind)
     expected = heads[kind].predict_proba(units.features)[:, 1:]
-    np.testing.assert_array_equal(model.score(units, models.fingerprint), expected)
+    np.testing.assert_allclose(model.score(units, models.fingerprint), expected, rtol=0, atol=1e-12)
     assert model.evidence == models.make_evidence(["yes"])
     facts = models.make_facts(kind)
     assert {name: getattr(model.card, name) for name in TaskModelFacts.model_fields} == dict(facts)
@@ -181,7 +181,7 @@ def test_scores_are_calibrated(calibration: Any, models: Any, tmp_path: Path) ->
     models.save(tmp_path / "m", facts, models.files_of(models.plain_head()))
     model, units = models.load(tmp_path / "m"), models.units_of("logistic")
     raw = models.plain_head().predict_proba(units.features)[:, 1]
-    np.testing.assert_array_equal(model.score(units, models.fingerprint)[:, 0], calibration(raw))
+    np.testing.assert_allclose(model.score(units, models.fingerprint)[:, 0], calibration(raw), rtol=0, atol=1e-12)
     assert model.calibrations == [calibration]
     assert calibration_card(None) is None
 

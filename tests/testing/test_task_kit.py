@@ -141,7 +141,7 @@ class KnowsItsProcess(Pooling):
     """Another process has other features."""
 
     def pool(self, embeddings: Array, times_s: Array) -> Array:
-        return embeddings.mean(axis=0) + np.float32(os.getpid() % 1000)
+        return embeddings.mean(axis=0) + np.float32(os.getpid())
 
 
 class ReachesIntoTheEngine(Pooling):

@@ -40,7 +40,7 @@ class Slow(Encoder):
             self.most_at_once = max(self.most_at_once, self._at_once)
         level = int(images[0, 0, 0])
         if level == 0:
-            assert self.let_go.wait(10)
+            assert self.let_go.wait(120)
         time.sleep(0.01)
         with self._counting:
             self._at_once -= 1
@@ -76,7 +76,7 @@ def test_batches_come_back_in_their_order_whichever_is_done_first() -> None:
     encoder = Slow()
     with opened(encoder) as (streams, told):
         assert list(streams.begin(batch(0))) == list(streams.begin(batch(1))) == list(streams.begin(batch(2))) == []
-        assert told.wait(10)
+        assert told.wait(120)
         assert list(streams.done()) == []  # the first is not done
         assert not streams.hungry
         encoder.let_go.set()

@@ -63,8 +63,8 @@ DEEDS = {
     f"signal:{int(signal.SIGKILL)}": ("decoder-died", "the decoding process was ended by SIGKILL on this file"),
     "exit:7": ("decoder-died", "the decoding process ended with exit status 7 on this file"),
     "exit:0": ("decoder-died", "the decoding process ended with exit status 0 on this file"),
-    "spin": ("timed-out", "no frame was decoded for 1.5 s"),
-    f"signal:{int(signal.SIGSTOP)}": ("timed-out", "no frame was decoded for 1.5 s"),
+    "spin": ("timed-out", "no frame was decoded for 6 s"),
+    f"signal:{int(signal.SIGSTOP)}": ("timed-out", "no frame was decoded for 6 s"),
     "gorge": ("out-of-memory", "decoding the clip takes more memory than a decoder may have"),
     "write": ("reader-error", "the reader failed with OSError"),
 }
@@ -73,7 +73,7 @@ DEEDS = {
 def test_a_file_that_misbehaves_costs_itself_only(decode_all: DecodeAll) -> None:
     sound = [f"5 {number}" for number in range(len(DEEDS))]
     scripts = [script for pair in zip(sound, (f"3 {deed} 4" for deed in DEEDS), strict=True) for script in pair]
-    events = decode_all(*scripts, n_workers=4, silence_s=1.5, memory_mb=256)
+    events = decode_all(*scripts, n_workers=4, silence_s=6.0, memory_mb=256)
     for deed, (code, detail) in DEEDS.items():
         found = events[f"3 {deed} 4"]
         assert refusal(found) == ("failed", code), deed
@@ -83,18 +83,18 @@ def test_a_file_that_misbehaves_costs_itself_only(decode_all: DecodeAll) -> None
 
 
 def test_a_slow_file_is_not_a_stuck_one(decode_all: DecodeAll) -> None:
-    script = " ".join(["1 sleep:0.3"] * 5)
-    events = decode_all(script, silence_s=1.2)
-    assert levels(events[script]) == [1] * 5
+    script = " ".join(["1 sleep:0.4"] * 12)
+    events = decode_all(script, silence_s=4.0)
+    assert levels(events[script]) == [1] * 12
 
 
 @pytest.mark.parametrize("deed", ["forever", "beat"])
 def test_a_file_that_goes_on_for_ever_is_given_up(decode_all: DecodeAll, deed: str) -> None:
     """It is never silent. In the second case nothing but the run counts the time: the file has the process in its hands."""
     scripts = [f"1 {deed}", "2"]
-    events = decode_all(*scripts, clip_s=0.5)
+    events = decode_all(*scripts, clip_s=4.0)
     assert refusal(events[scripts[0]]) == ("failed", "timed-out")
-    assert events[scripts[0]][-1].detail == "decoding it takes more than 0.5 s in all"
+    assert events[scripts[0]][-1].detail == "decoding it takes more than 4 s in all"
     assert levels(events[scripts[1]]) == [2]
 
 
@@ -106,13 +106,13 @@ def test_waiting_for_a_slow_encoder_is_no_time_spent_on_a_clip(
     jobs.put(Job(source, "0" * 64, None), lambda: False)
     jobs.close()
     large = PreprocessSpec(size=512, beam="off")  # two images fill a portion, and a portion the socket
-    started, seen = time.monotonic(), list[Event]()
-    for _job, event in ProcessDecoders(large, site_key, 1, Limits(clip_s=1.0)).run(jobs, lambda: False, lambda: True):
-        time.sleep(0.25)
+    limits, seen = Limits(clip_s=4.0), list[Event]()
+    for _job, event in ProcessDecoders(large, site_key, 1, limits).run(jobs, lambda: False, lambda: True):
+        time.sleep(0.45)
         seen.append(event)
     assert levels(seen) == list(range(20))
     assert isinstance(seen[-1], Ending)
-    assert time.monotonic() - started > 2
+    assert 0.45 * len(seen) > limits.clip_s
 
 
 def test_what_a_reader_prints_goes_nowhere(decode_all: DecodeAll, capfd: pytest.CaptureFixture[str]) -> None:
@@ -130,9 +130,9 @@ def test_decoders_wait_for_a_slow_encoder_and_are_not_taken_for_stuck(
     jobs.put(Job(source, "0" * 64, None), lambda: False)
     jobs.close()
     seen: list[Event] = []
-    for _job, event in ProcessDecoders(SPEC, site_key, 1, Limits(silence_s=0.5)).run(jobs, lambda: False, lambda: True):
+    for _job, event in ProcessDecoders(SPEC, site_key, 1, Limits(silence_s=4.0)).run(jobs, lambda: False, lambda: True):
         if not seen:
-            time.sleep(0.8)  # the socket is full, and the process waits
+            time.sleep(5.0)  # the socket is full, and the process waits
         seen.append(event)
     assert levels(seen) == [n % 200 for n in range(4000)]
 
@@ -162,12 +162,12 @@ def test_a_process_may_wait_for_its_next_job_as_long_as_it_takes(
     sources = make_sources("1", "2")
     jobs.put(Job(sources[0], "0" * 64, None), lambda: False)
     pids = []
-    limits = Limits(silence_s=0.3)  # its own alarm rings after twice as long
+    limits = Limits(silence_s=2.0)  # its own alarm rings after twice as long
     for _job, event in ProcessDecoders(SPEC, site_key, 1, limits).run(jobs, lambda: False, lambda: True):
         if isinstance(event, Ending):
             pids.append(children())
-            time.sleep(0.9)
             if len(pids) == 1:
+                time.sleep(5.0)
                 jobs.put(Job(sources[1], "1" * 64, None), lambda: False)
                 jobs.close()
     assert len(pids[0]) == 1
@@ -187,19 +187,20 @@ def test_a_run_that_stops_ends_its_processes_at_once(
     make_sources: Callable[..., list[Source]], site_key: SiteKey
 ) -> None:
     stop = threading.Event()
+    patient = Limits(silence_s=3600.0)  # so that nothing else ends them
     jobs = Jobs(4, copy=lambda job: None)
     for number, source in enumerate(make_sources("tell spin", "tell hang")):
         jobs.put(Job(source, f"{number:064}", None), lambda: False)
     folder = source.path.parent
     thread = threading.Thread(
-        target=lambda: list(ProcessDecoders(SPEC, site_key, 2, Limits()).run(jobs, stop.is_set, lambda: True)),
+        target=lambda: list(ProcessDecoders(SPEC, site_key, 2, patient).run(jobs, stop.is_set, lambda: True)),
         daemon=True,
     )
     thread.start()
     wait_until(lambda: len(list(folder.glob("*.pid"))) == 2)
     assert len(children()) == 2
     stop.set()
-    thread.join(timeout=2)
+    thread.join(timeout=120)
     assert not thread.is_alive()
 
 
@@ -236,7 +237,7 @@ def test_images_come_in_portions_that_are_not_large(decode_all: DecodeAll) -> No
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
