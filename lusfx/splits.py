@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.errors import LeakError, TrainingRefusedError
+from lusfx.messages import first_few, short
 from lusfx.patients import dealt, dealt_jointly, numbered
 
-NAMED = 3
-"""How many offenders a message names."""
 FEW_EVENTS = 100
 """Of the rarer answer; fewer are warned of."""
 ANSWERS = ("no", "yes")
@@ -196,5 +195,4 @@ def _n_patients(targets: NDArray[np.int64], groups: NDArray[np.str_]) -> tuple[i
 
 def some_keys(keys: NDArray[np.str_]) -> str:
     """The first few keys, short, for a message."""
-    named = ", ".join(key[:12] for key in keys[:NAMED].tolist())
-    return f"{named}{', ...' if len(keys) > NAMED else ''}"
+    return first_few([short(key) for key in keys.tolist()])

@@ -14,6 +14,7 @@ from typing import IO, Any, Literal
 
 from lusfx.durable import make_directory, whole_file
 from lusfx.errors import TableError, UsageError
+from lusfx.messages import system_reason
 
 SUFFIXES = (".csv", ".parquet")
 Cell = str | float | int | bool | None
@@ -92,7 +93,7 @@ def write_table(path: Path, columns: Mapping[str, ColumnType], rows: Iterable[Ma
             else:
                 _write_csv(stream, columns, rows)
     except OSError as error:
-        raise TableError(f"the table cannot be written: {os.strerror(error.errno or 0)}") from None
+        raise TableError(f"the table cannot be written: {system_reason(error)}") from None
 
 
 def _csv_records(path: Path) -> Iterator[dict[str, str]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
 from lusfx.errors import UnreadableClipError
+from lusfx.messages import system_reason
 from lusfx.plain_file import NotPlainError, open_plain_file
 
 CLIP_KEY = re.compile(r"[0-9a-f]{64}")
@@ -24,6 +24,6 @@ def clip_key(path: Path) -> str:
     except NotPlainError as error:
         raise UnreadableClipError("not-a-file", f"the file cannot be read: {error.strerror}") from None
     except OSError as error:
-        raise UnreadableClipError("cannot-open", f"the file cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise UnreadableClipError("cannot-open", f"the file cannot be read: {system_reason(error)}") from None
     except ValueError:  # a NUL in the name
         raise UnreadableClipError("cannot-open", "no file can have this name") from None

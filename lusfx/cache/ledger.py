@@ -22,6 +22,7 @@ from typing import Any
 from lusfx.config import canonical_json
 from lusfx.durable import FILE_MODE, make_directory, sync_directory, write_all
 from lusfx.errors import CacheError
+from lusfx.messages import system_reason
 from lusfx.version import __version__
 
 FORMAT = "lusfx-ledger"
@@ -136,7 +137,7 @@ class RunLedger:
             descriptor = os.open(path, flags, FILE_MODE)
             sync_directory(runs)
         except OSError as error:
-            raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
+            raise CacheError(f"the cache cannot be written: {system_reason(error)}") from None
         ledger = cls(path, descriptor)
         header = {
             "format": FORMAT,
@@ -189,7 +190,7 @@ class RunLedger:
         try:
             write_all(self._descriptor, text + b"\t" + _check_of(text) + b"\n")
         except OSError as error:
-            raise CacheError(f"the run ledger cannot be written: {os.strerror(error.errno or 0)}") from None
+            raise CacheError(f"the run ledger cannot be written: {system_reason(error)}") from None
         self._unsynced += 1
         if self._unsynced >= LINES_A_SYNC:
             self._sync()
@@ -198,7 +199,7 @@ class RunLedger:
         try:
             os.fsync(self._descriptor)
         except OSError as error:
-            raise CacheError(f"the run ledger cannot be written: {os.strerror(error.errno or 0)}") from None
+            raise CacheError(f"the run ledger cannot be written: {system_reason(error)}") from None
         self._unsynced = 0
 
 
@@ -259,7 +260,7 @@ def is_finished(path: Path) -> bool:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TOTALS_BYTES))
             lines = file.read().splitlines()
     except OSError as error:
-        raise CacheError(f"a run ledger cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise CacheError(f"a run ledger cannot be read: {system_reason(error)}") from None
     return bool(lines) and "totals" in (_facts_of(lines[-1]) or {})
 
 
@@ -272,7 +273,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any] | None]:
                 for part in line.splitlines():
                     yield _facts_of(part)
     except OSError as error:
-        raise CacheError(f"a run ledger cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise CacheError(f"a run ledger cannot be read: {system_reason(error)}") from None
 
 
 def _facts_of(line: bytes) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from lusfx.cache.store import CLIP_SUFFIX, SPEC, Cache, Store
 from lusfx.config import FeatureSpec
 from lusfx.durable import TEMPORARY_PREFIX, make_directory
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
+from lusfx.messages import short, system_reason
 
 QUARANTINE = "quarantine"
 ABANDONED_S = 3600
@@ -207,7 +208,7 @@ def repair(cache: Cache) -> list[Finding]:
         except FileNotFoundError:
             continue  # set aside meanwhile by another process
         except OSError as error:
-            raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
+            raise CacheError(f"the cache cannot be written: {system_reason(error)}") from None
     return damaged
 
 
@@ -225,7 +226,7 @@ def _set_aside(cache: Cache, path: Path) -> None:
     quarantine = cache.directory / QUARANTINE
     make_directory(quarantine)
     fingerprint = path.relative_to(cache.directory).parts[0]
-    os.replace(path, quarantine / f"{fingerprint[:12]}-{path.name}")  # noqa: PTH105 - replaces on Windows too
+    os.replace(path, quarantine / f"{short(fingerprint)}-{path.name}")  # noqa: PTH105 - replaces on Windows too
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +349,7 @@ def _remove(files: list[Path], directories: list[Path]) -> None:
             for directory in [*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top]:
                 directory.rmdir()
     except OSError as error:
-        raise CacheError(f"the cache cannot be tidied: {os.strerror(error.errno or 0)}") from None
+        raise CacheError(f"the cache cannot be tidied: {system_reason(error)}") from None
 
 
 def _size_of(path: Path) -> int:

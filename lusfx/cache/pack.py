@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from lusfx.cache.pack_layout import CHECKSUM_BYTES, COLUMNS, KEY_DIGITS, SEAL_BYTES, TABLES, PackLayout
 from lusfx.cache.sealed import cannot_read
 from lusfx.errors import CacheError, CorruptRecordError
+from lusfx.messages import short
 from lusfx.types import ClipEmbeddings
 
 RUN_BYTES = 1 << 20
@@ -184,7 +185,7 @@ class Pack:
                 clips.append((number, ClipEmbeddings(embeddings, times_s, source_frame, status, Provenance(said))))
             else:
                 clips.append(
-                    (number, CorruptRecordError(f"clip {self.keys[number][:12]} is damaged in its pack. {MEND}"))
+                    (number, CorruptRecordError(f"clip {short(self.keys[number])} is damaged in its pack. {MEND}"))
                 )
         return clips
 

@@ -7,7 +7,6 @@ whole; a pack is removed only once another one has all its clips. Two that pack 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -23,6 +22,7 @@ from lusfx.cache.pack_layout import CHECKSUM_BYTES, KEY_DIGITS, SEAL_BYTES, whol
 from lusfx.cache.packs import PACK_SUFFIX
 from lusfx.cache.store import Cache, Store
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
+from lusfx.messages import system_reason
 from lusfx.types import ClipEmbeddings
 
 PACK_BYTES = 128 << 20
@@ -121,7 +121,7 @@ def write_pack(store: Store, clips: Sequence[tuple[str, ClipEmbeddings]]) -> tup
             for part in body:
                 durable.write_all(descriptor, part)
     except OSError as error:
-        raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
+        raise CacheError(f"the cache cannot be written: {system_reason(error)}") from None
     try:
         store.packs.open(path).verify()
     except FileNotFoundError:
@@ -264,4 +264,4 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise CacheError(f"the cache cannot be tidied: {os.strerror(error.errno or 0)}") from None
+        raise CacheError(f"the cache cannot be tidied: {system_reason(error)}") from None

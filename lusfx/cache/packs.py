@@ -11,6 +11,7 @@ from pathlib import Path
 from lusfx.cache.keys import CLIP_KEY
 from lusfx.cache.pack import Pack
 from lusfx.errors import CacheError, CorruptRecordError
+from lusfx.messages import system_reason
 from lusfx.types import ClipEmbeddings
 
 PACKS = "packs"
@@ -141,7 +142,7 @@ class Packs:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise CacheError(f"the cache cannot be read: {os.strerror(error.errno or 0)}") from None
+            raise CacheError(f"the cache cannot be read: {system_reason(error)}") from None
         return [self.directory / name for name in sorted(names) if is_pack_name(name)]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.errors import CorruptRecordError
+from lusfx.messages import short
 from lusfx.types import ClipEmbeddings, FrameStatus
 
 if TYPE_CHECKING:
@@ -108,14 +109,14 @@ def decode(image: memoryview, key: str, fingerprint: str, dim: int) -> ClipEmbed
             provenance = _checked_attributes(file, key, fingerprint)
             arrays = {name: _checked_array(file, name, len(image)) for name in DTYPES}
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise CorruptRecordError(f"clip {key[:12]} is not a valid record ({type(error).__name__})") from None
+        raise CorruptRecordError(f"clip {short(key)} is not a valid record ({type(error).__name__})") from None
     embeddings = ClipEmbeddings(
         arrays["embeddings"], arrays["times_s"], arrays["source_frame"], arrays["status"], provenance
     )
     try:
         check(embeddings, dim)
     except ValueError as error:
-        raise CorruptRecordError(f"clip {key[:12]}: {error}") from None
+        raise CorruptRecordError(f"clip {short(key)}: {error}") from None
     return embeddings
 
 
@@ -128,9 +129,9 @@ def _checked_attributes(file: h5py.File, key: str, fingerprint: str) -> dict[str
     expected = {"format": FORMAT, "clip_key": key, "fingerprint": fingerprint}
     for name, value in expected.items():
         if bytes(file.attrs[name]).decode("ascii") != value:
-            raise CorruptRecordError(f"clip {key[:12]}: the record's {name} is another one")
+            raise CorruptRecordError(f"clip {short(key)}: the record's {name} is another one")
     if int(file.attrs["version"]) != VERSION:
-        raise CorruptRecordError(f"clip {key[:12]}: the record has format version {int(file.attrs['version'])}")
+        raise CorruptRecordError(f"clip {short(key)}: the record has format version {int(file.attrs['version'])}")
     provenance = json.loads(bytes(file.attrs["provenance"]))
     if not isinstance(provenance, dict):
         raise TypeError("provenance is not an object")

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import struct
 from pathlib import Path
 
 from lusfx import durable
 from lusfx.errors import CacheError, CorruptRecordError
+from lusfx.messages import system_reason
 
 SEAL_BYTES = 512
 MAGIC = b"\x89LUSFX-SEAL\r\n\x1a\n\x00"
@@ -50,7 +50,7 @@ def cannot_read(what: str, error: OSError) -> CacheError:
     not make repair set a sound file aside.
     """
     kind = CorruptRecordError if error.errno == errno.EIO else CacheError
-    return kind(f"{what} cannot be read: {os.strerror(error.errno or 0)}")
+    return kind(f"{what} cannot be read: {system_reason(error)}")
 
 
 def write_whole(path: Path, *parts: bytes, within: Path | None = None) -> None:
@@ -63,4 +63,4 @@ def write_whole(path: Path, *parts: bytes, within: Path | None = None) -> None:
         durable.make_directory(path.parent, within)
         durable.write_whole(path, *parts)
     except OSError as error:
-        raise CacheError(f"the cache cannot be written: {os.strerror(error.errno or 0)}") from None
+        raise CacheError(f"the cache cannot be written: {system_reason(error)}") from None

@@ -20,6 +20,7 @@ from lusfx.cache.stat_index import StatIndex
 from lusfx.config import FeatureSpec, canonical_json
 from lusfx.durable import TEMPORARY_PREFIX
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
+from lusfx.messages import short, system_reason
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipEmbeddings
 
@@ -60,11 +61,11 @@ class Store:
             spec = FeatureSpec.model_validate_json(content)
         except (OSError, ValidationError):
             raise CorruptRecordError(
-                f"the feature spec of {directory.name[:12]} is missing or damaged. {WRITE_SPEC_ANEW}"
+                f"the feature spec of {short(directory.name)} is missing or damaged. {WRITE_SPEC_ANEW}"
             ) from None
         if spec.fingerprint != directory.name or spec.canonical_json().encode("ascii") != content:
             raise CorruptRecordError(
-                f"the feature spec of {directory.name[:12]} is not the one it was made with. {WRITE_SPEC_ANEW}"
+                f"the feature spec of {short(directory.name)} is not the one it was made with. {WRITE_SPEC_ANEW}"
             )
         return cls(directory, spec)
 
@@ -141,7 +142,7 @@ class Store:
             raise damage
         perhaps = " A damaged pack may hold it. See: lusfx cache verify." if self.packs.damaged else ""
         raise ClipNotCachedError(
-            f"clip {key[:12]} has no embeddings of {self.fingerprint[:12]}.{perhaps} "
+            f"clip {short(key)} has no embeddings of {short(self.fingerprint)}.{perhaps} "
             "Run: lusfx extract SOURCES --cache DIR"
         )
 
@@ -175,7 +176,7 @@ class Store:
         """
         embeddings = self._read_file(key)
         if embeddings is None:
-            raise ClipNotCachedError(f"clip {key[:12]} has no file of its own")
+            raise ClipNotCachedError(f"clip {short(key)} has no file of its own")
         return embeddings
 
     def _read_from_new_packs(self, key: str) -> ClipEmbeddings | None:
@@ -189,12 +190,12 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise sealed.cannot_read(f"clip {key[:12]}", error) from None
+            raise sealed.cannot_read(f"clip {short(key)}", error) from None
         try:
             body = sealed.open_seal(content)
         except CorruptRecordError:
             raise CorruptRecordError(
-                f"clip {key[:12]} is damaged on disk. Run: lusfx cache repair, then extract it again"
+                f"clip {short(key)} is damaged on disk. Run: lusfx cache repair, then extract it again"
             ) from None
         return record.decode(body, key, self.fingerprint, self.spec.encoder.dim)
 
@@ -223,7 +224,7 @@ class Cache:
                 sealed.write_whole(marker, _marker(VERSION))
             facts = json.loads(marker.read_bytes())
         except OSError as error:
-            raise CacheError(f"the cache cannot be opened: {os.strerror(error.errno or 0)}") from None
+            raise CacheError(f"the cache cannot be opened: {system_reason(error)}") from None
         except (ValueError, RecursionError):
             facts = None
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
@@ -278,7 +279,7 @@ class Cache:
         found = [path for path in directories if path.name.startswith(beginning)]
         if len(found) == 1:
             return found[0]
-        held = ", ".join(path.name[:12] for path in directories) or "none"
+        held = ", ".join(short(path.name) for path in directories) or "none"
         raise CacheError(f"{len(found)} fingerprints in the cache begin with {beginning[:64]}; it holds: {held}")
 
     def stat_index(self, site_key: SiteKey) -> StatIndex:
@@ -317,7 +318,7 @@ def _subdirectories(directory: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise CacheError(f"the cache cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise CacheError(f"the cache cannot be read: {system_reason(error)}") from None
 
 
 def _names(directory: Path) -> list[str]:
@@ -326,4 +327,4 @@ def _names(directory: Path) -> list[str]:
     except FileNotFoundError:
         return []  # removed meanwhile
     except OSError as error:
-        raise CacheError(f"the cache cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise CacheError(f"the cache cannot be read: {system_reason(error)}") from None

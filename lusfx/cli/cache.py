@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lusfx.cli import terminal
+from lusfx.messages import short
 
 if TYPE_CHECKING:
     from lusfx.config import Precision
@@ -40,7 +41,7 @@ def info(cache: Path, as_json: bool) -> None:
         return
     rows = [
         (
-            s.fingerprint[:12],
+            short(s.fingerprint),
             s.architecture,
             str(s.dim),
             s.stored_dtype,
@@ -108,10 +109,10 @@ def explain(clip: Path, cache: Path, encoder: str | None, precision: Precision, 
     if as_json:
         terminal.print_json(result.as_dict())
         return
-    click.echo(f"clip {result.clip[:12]}, fingerprint {result.fingerprint[:12]}")
+    click.echo(f"clip {short(result.clip)}, fingerprint {short(result.fingerprint)}")
     click.echo(VERDICTS[result.verdict])
     for miss in result.misses:
-        click.echo(f"  {miss.fingerprint[:12]} differs in:")
+        click.echo(f"  {short(miss.fingerprint)} differs in:")
         for name, (there, wanted) in miss.differing.items():
             click.echo(f"    {name}: {there} there, {wanted} wanted")
 

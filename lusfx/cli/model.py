@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from lusfx.cli import terminal
+from lusfx.messages import short
 
 model_argument = click.argument("directory", metavar="MODEL", type=terminal.DIRECTORY)
 
@@ -35,7 +36,7 @@ def show(directory: Path, as_json: bool) -> None:
     click.echo(f"{model.name}: {task.question}")
     click.echo(f"{task.kind}, one answer a {task.unit}: {', '.join(task.classes)}")
     form = task.pooling if task.aggregate is None else f"each frame, then {task.aggregate.kind}"
-    click.echo(f"features: {card.features.encoder}, {card.features.fingerprint[:12]}, {form}")
+    click.echo(f"features: {card.features.encoder}, {short(card.features.fingerprint)}, {form}")
     if model.own_encoder is not None:
         click.echo("its encoder is in 'encoder' below it: score needs no --encoder, extract takes that directory")
     if task.requires is not None:

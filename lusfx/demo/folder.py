@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lusfx.errors import UsageError
+from lusfx.messages import system_reason
 from lusfx.site_key import SiteKey
 
 MARKER = "demo.json"
@@ -38,7 +39,7 @@ class DemoFolder:
         try:
             names = os.listdir(directory) if directory.exists() else []  # noqa: PTH208 - of a file this raises, as it should
         except OSError as error:
-            raise UsageError(f"OUT cannot be used: {os.strerror(error.errno or 0)}") from None
+            raise UsageError(f"OUT cannot be used: {system_reason(error)}") from None
         if MARKER not in names:
             if any(not name.startswith(f".{MARKER}") for name in names):  # which a crash of a first run leaves
                 raise UsageError("OUT holds something that is no demo of lusfx. Name a directory that is new or empty")
@@ -68,7 +69,7 @@ class DemoFolder:
             temporary.write_text(json.dumps(facts, indent=2), encoding="utf-8")
             temporary.replace(self.directory / MARKER)
         except OSError as error:
-            raise UsageError(f"OUT cannot be written: {os.strerror(error.errno or 0)}") from None
+            raise UsageError(f"OUT cannot be written: {system_reason(error)}") from None
 
     def add_work(self, stage: str, seconds: float) -> None:
         """Count time in which something was made that later runs find."""

@@ -20,6 +20,7 @@ from lusfx.backbone import LAST_LAYER
 from lusfx.config import EncoderIdentity, PreprocessSpec
 from lusfx.encoders.card import CARD, GRAPH, MODEL_CARD, WEIGHTS, EncoderCard, weights_sha256
 from lusfx.errors import EncoderError, MissingExtraError
+from lusfx.messages import system_reason
 
 if TYPE_CHECKING:
     import onnx
@@ -143,7 +144,7 @@ def _write(
         draft.rename(out)
     except OSError as error:
         if not out.is_dir():  # else another run made the same directory first
-            raise EncoderError(f"the encoder directory cannot be written: {os.strerror(error.errno or 0)}") from None
+            raise EncoderError(f"the encoder directory cannot be written: {system_reason(error)}") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return card

@@ -6,7 +6,6 @@ source of weights for every runtime.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from lusfx.encoders.batch import Compute
 from lusfx.encoders.card import GRAPH, WEIGHTS, EncoderCard, parse_weights, read_file
 from lusfx.errors import EncoderError
+from lusfx.messages import system_reason
 
 FATAL = 4
 INPUT_TYPE = "tensor(uint8)"
@@ -53,7 +53,7 @@ def load_onnx(directory: Path, card: EncoderCard, threads: int) -> Compute:
             options.add_session_config_entry(NAMED_FILES, nothing)
             session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except OSError as error:
-        raise EncoderError(f"encoder {card.name}: no temporary directory ({os.strerror(error.errno or 0)})") from None
+        raise EncoderError(f"encoder {card.name}: no temporary directory ({system_reason(error)})") from None
     except Exception as error:  # ONNX Runtime raises its own classes, derived from Exception alone
         raise EncoderError(f"encoder {card.name}: the graph cannot be loaded ({type(error).__name__})") from None
     inputs, outputs = session.get_inputs(), session.get_outputs()

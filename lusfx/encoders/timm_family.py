@@ -15,6 +15,7 @@ from lusfx.encoders.card import weights_sha256
 from lusfx.encoders.conversion import make_directory
 from lusfx.encoders.directory import DirectoryEncoder
 from lusfx.errors import EncoderError, MissingExtraError
+from lusfx.messages import short
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +39,7 @@ def open_timm(request: EncoderRequest) -> Encoder:
     else:
         weights, configuration, source = _from_file(name, request.weights)
     digest = weights_sha256(weights)
-    directory = user_directory() / "encoders" / f"timm-{name}@{digest[:12]}"
+    directory = user_directory() / "encoders" / f"timm-{name}@{short(digest)}"
     if not directory.is_dir():
         make_directory(
             directory,

@@ -18,6 +18,7 @@ from lusfx.contracts import EncoderRequest
 from lusfx.encoders import DEFAULT_ENCODER
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.errors import LusfxError
+from lusfx.messages import short
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey, site_key_file
 from lusfx.version import __version__
@@ -100,7 +101,7 @@ def _encoder() -> Check:
         return Check("encoder", "wrong", str(error))
     if not np.isfinite(embeddings).all():
         return Check("encoder", "wrong", "the embeddings are not finite")
-    fingerprint = encoder.feature_spec.fingerprint[:12]
+    fingerprint = short(encoder.feature_spec.fingerprint)
     return Check("encoder", "ok", f"{encoder.name} on {encoder.runtime}, fingerprint {fingerprint}")
 
 

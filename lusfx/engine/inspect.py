@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.extraction.sources import Source, reader_of
 from lusfx.errors import UnreadableClipError, UsageError
+from lusfx.messages import system_reason
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipInfo
@@ -110,4 +110,4 @@ def _write(out: Path, content: bytes) -> None:
     try:
         write_whole(out, content)
     except OSError as error:
-        raise UsageError(f"the picture cannot be written: {os.strerror(error.errno or 0)}") from None
+        raise UsageError(f"the picture cannot be written: {system_reason(error)}") from None

@@ -19,6 +19,7 @@ from typing import Any
 
 from lusfx.contracts import API_VERSION, Kind, Task, Unit, check_task
 from lusfx.errors import LusfxError, PluginError, UsageError
+from lusfx.messages import system_reason
 from lusfx.plugins import load_registry
 from lusfx.version import __version__
 
@@ -297,7 +298,7 @@ def _write(target: Path, contents: Mapping[str, str]) -> None:
             file.write_bytes(text.encode())
         temporary.rename(target)
     except OSError as error:
-        raise LusfxError(f"'{target.name}' cannot be written: {os.strerror(error.errno or 0)}") from None
+        raise LusfxError(f"'{target.name}' cannot be written: {system_reason(error)}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -24,6 +24,7 @@ from lusfx.engine.samples.labels import (
 from lusfx.engine.samples.samples import Samples
 from lusfx.errors import TrainingRefusedError, UsageError
 from lusfx.fine_tuning.frame_units import FrameUnits
+from lusfx.messages import short
 from lusfx.networks.decoded_frames import NOT_ASSESSABLE, DecodedClip, DecodingListener, FrameBounds, fill_store
 from lusfx.networks.frame_store import FrameStore
 from lusfx.plugins import Registry
@@ -130,7 +131,7 @@ class SampleReader:
             "table": hashlib.sha256(self.table.read_bytes()).hexdigest(),
             "clips": hashlib.sha256(named).hexdigest(),
         }
-        name = hashlib.sha256(canonical_json(facts).encode("ascii")).hexdigest()[:DIGITS]
+        name = short(hashlib.sha256(canonical_json(facts).encode("ascii")).hexdigest())
         store = FrameStore(self.directory / f"frames-{name}", facts, self.spec.size)
         complete = fill_store(
             store,

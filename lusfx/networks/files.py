@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lusfx import durable
 from lusfx.durable import DIRECTORY_MODE, FILE_MODE, TEMPORARY_PREFIX
+from lusfx.messages import system_reason
 from lusfx.networks.errors import NetworkError
 
 LOCK_FILE = "lock"
@@ -83,4 +84,4 @@ def remove_temporaries(directory: Path) -> None:
 
 def cannot_write(error: OSError) -> NetworkError:
     """The error for a disk that refuses, without the file's name: a folder can name a patient."""
-    return NetworkError(f"the run's directory cannot be written: {os.strerror(error.errno or 0)}")
+    return NetworkError(f"the run's directory cannot be written: {system_reason(error)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from lusfx.encoders.card import WEIGHTS, parse_weights, read_file
 from lusfx.encoders.directory import DirectoryEncoder
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.errors import UsageError
+from lusfx.messages import system_reason
 from lusfx.networks.network_spec import NetworkSpec
 from lusfx.plugins import Registry
 
@@ -129,4 +129,4 @@ def _sha256(file: Path) -> str:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise UsageError(f"the weights file cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise UsageError(f"the weights file cannot be read: {system_reason(error)}") from None

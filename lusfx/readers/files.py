@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from lusfx.errors import UnreadableClipError
+from lusfx.messages import system_reason
 from lusfx.plain_file import NotPlainError, open_plain_file
 
 
@@ -26,7 +27,7 @@ def open_source(path: Path) -> Iterator[IO[bytes]]:
     except NotPlainError as error:
         raise UnreadableClipError("not-a-file", f"the file cannot be read: {error.strerror}") from None
     except OSError as error:
-        raise UnreadableClipError("cannot-open", f"the file cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise UnreadableClipError("cannot-open", f"the file cannot be read: {system_reason(error)}") from None
     with stream:
         if os.fstat(stream.fileno()).st_size == 0:
             raise UnreadableClipError("empty-file", "the file is empty")

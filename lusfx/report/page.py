@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import ClassVar
 
 from lusfx.durable import write_whole
 from lusfx.errors import UsageError
+from lusfx.messages import system_reason
 from lusfx.report.cines import CineBrowser
 from lusfx.version import __version__
 
@@ -162,7 +162,7 @@ def write_page(page: Page, path: Path) -> None:
     try:
         write_whole(path, content)
     except OSError as error:
-        raise UsageError(f"the report cannot be written: {os.strerror(error.errno or 0)}") from None
+        raise UsageError(f"the report cannot be written: {system_reason(error)}") from None
 
 
 def _policy(script: str) -> str:

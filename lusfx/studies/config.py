@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, mod
 from lusfx.config import Spec
 from lusfx.contracts import Pooling
 from lusfx.errors import UsageError
+from lusfx.messages import system_reason
 
 LOCAL = "local"
 """The test set that cross-validation of the training table stands in for where a task names none of this name."""
@@ -206,7 +207,7 @@ def read_config(path: Path) -> StudyConfig:
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except OSError as error:
-        raise UsageError(f"the study's file cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise UsageError(f"the study's file cannot be read: {system_reason(error)}") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"the study's file is no {path.suffix[1:].upper()}: {error}") from None
     return checked_config(values, path.resolve().parent)

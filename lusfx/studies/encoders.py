@@ -10,6 +10,7 @@ from typing import Any
 
 from lusfx.contracts import Device, Encoder, EncoderRequest
 from lusfx.engine.extraction.opening import open_encoder
+from lusfx.messages import short
 from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
 from lusfx.plugins import Registry
 from lusfx.studies.config import EncoderEntry
@@ -69,7 +70,7 @@ class StudyEncoder:
         said: list[Any] = [entry.architecture, entry.layer, entry.size, self.seed]
         if entry.weights is not None:
             said.append(hashlib.sha256(entry.weights.read_bytes()).hexdigest() if entry.weights.is_file() else None)
-        return self.out / ENCODERS / hashlib.sha256(repr(said).encode()).hexdigest()[:12]
+        return self.out / ENCODERS / short(hashlib.sha256(repr(said).encode()).hexdigest())
 
     def _convert(self) -> None:
         from lusfx.encoders.conversion import make_directory

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from lusfx.durable import write_whole
+from lusfx.messages import system_reason
 from lusfx.report import markdown, write_page
 from lusfx.studies.figures import COLUMNS
 from lusfx.studies.page import study_page
@@ -28,7 +27,7 @@ def write_outputs(result: StudyResult) -> None:
     try:
         write_whole(result.out / RESULTS_MD, markdown(page).encode("utf-8"))
     except OSError as error:
-        raise StudyError(f"the study's directory cannot be written: {os.strerror(error.errno or 0)}") from None
+        raise StudyError(f"the study's directory cannot be written: {system_reason(error)}") from None
     write_page(page, result.out / REPORT)
 
 

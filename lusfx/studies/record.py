@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lusfx.durable import write_whole
+from lusfx.messages import system_reason
 from lusfx.studies.config import StudyConfig
 from lusfx.studies.plan import FORMAT, WHOLE, StudyPlan
 from lusfx.studies.run_store import StudyError
@@ -43,7 +43,7 @@ def write_record(
     try:
         write_whole(out / STUDY, json.dumps(content, indent=1, allow_nan=False).encode("utf-8"))
     except OSError as error:
-        raise StudyError(f"the study's directory cannot be written: {os.strerror(error.errno or 0)}") from None
+        raise StudyError(f"the study's directory cannot be written: {system_reason(error)}") from None
 
 
 def _without_paths(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from lusfx.config import canonical_json
 from lusfx.durable import make_directory, write_whole
 from lusfx.errors import LusfxError
+from lusfx.messages import system_reason
 from lusfx.studies.plan import Run
 from lusfx.studies.units import AskedUnits
 
@@ -121,7 +121,7 @@ def _said_without_names() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StudyError(f"the study's directory cannot be used: {os.strerror(error.errno or 0)}") from None
+        raise StudyError(f"the study's directory cannot be used: {system_reason(error)}") from None
 
 
 def remove_temporaries(directory: Path, prefix: str) -> None:

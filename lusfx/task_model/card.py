@@ -24,7 +24,6 @@ NOVELTY_FILE = "novelty.safetensors"
 FORMAT_VERSION: Literal[2] = 2
 MAX_CARD_BYTES = 1 << 22
 MAX_FILE_BYTES = 1 << 29
-SHORT_DIGITS = 12
 """Hexadecimal digits of a digest that are shown to people."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

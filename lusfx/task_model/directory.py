@@ -14,6 +14,7 @@ from typing import Any
 
 from lusfx.durable import exchange, make_directory, sync_directory
 from lusfx.errors import TaskModelError
+from lusfx.messages import system_reason
 from lusfx.task_model.card import (
     CARD_FILE,
     MAX_FILE_BYTES,
@@ -77,7 +78,7 @@ def save_task_model(
         _make_durable(temporary)
         _take_the_name(temporary, directory)
     except OSError as error:
-        raise TaskModelError(f"the task model cannot be written: {os.strerror(error.errno or 0)}") from None
+        raise TaskModelError(f"the task model cannot be written: {system_reason(error)}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return digest
@@ -151,7 +152,7 @@ def _foreign_entries(directory: Path, card: TaskModelCard) -> Iterator[str]:
     try:
         names = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")}
     except OSError as error:
-        yield f"the directory cannot be listed: {os.strerror(error.errno or 0)}"
+        yield f"the directory cannot be listed: {system_reason(error)}"
         return
     others = len(names - _entries(card))
     if others:

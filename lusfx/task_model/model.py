@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from lusfx.calibration import Calibration
 from lusfx.contracts import Aggregation, Bags, Features, Head, HeadSpec, Task
 from lusfx.errors import FingerprintMismatchError, LusfxError, TaskModelError
+from lusfx.messages import short
 from lusfx.novelty import Novelty
 from lusfx.task_model.card import (
     NOVELTY_FILE,
-    SHORT_DIGITS,
     OutcomeCard,
     TaskModelCard,
     calibration_of,
@@ -65,7 +65,7 @@ class TaskModel:
     @property
     def name(self) -> str:
         """Task and digest, ``b-lines@1a2b3c4d5e6f`` say."""
-        return f"{self.card.task.name}@{self.digest[:SHORT_DIGITS]}"
+        return f"{self.card.task.name}@{short(self.digest)}"
 
     @property
     def encoder_argument(self) -> str:
@@ -122,10 +122,10 @@ class TaskModel:
         needed = self.card.features
         if fingerprint == needed.fingerprint:
             return
-        offered = f"{encoder or ''}@{fingerprint[:SHORT_DIGITS]}"
+        offered = f"{encoder or ''}@{short(fingerprint)}"
         raise FingerprintMismatchError(
             f"the features were made by {offered}; {self.name} needs those of {needed.encoder}"
-            f"@{needed.fingerprint[:SHORT_DIGITS]}. Run: lusfx extract SOURCES... --encoder {self.encoder_argument}"
+            f"@{short(needed.fingerprint)}. Run: lusfx extract SOURCES... --encoder {self.encoder_argument}"
         )
 
     def answer(self, probabilities: NDArray[np.float64]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from lusfx.errors import TaskModelError
+from lusfx.messages import system_reason
 from lusfx.plain_file import NotPlainError, read_plain_file
 
 MAX_DEPTH = 32
@@ -27,7 +27,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     except NotPlainError as error:
         raise TaskModelError(f"{path.name} cannot be read: {error.strerror}") from None
     except OSError as error:
-        raise TaskModelError(f"{path.name} cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise TaskModelError(f"{path.name} cannot be read: {system_reason(error)}") from None
 
 
 def strict_json(content: bytes, name: str) -> dict[str, Any]:

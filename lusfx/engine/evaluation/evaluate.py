@@ -20,11 +20,12 @@ from lusfx.engine.samples.samples import Samples, make_samples
 from lusfx.engine.samples.stores import store_for
 from lusfx.engine.training.task_figures import task_figures
 from lusfx.errors import LeakError, TableError, UsageError
+from lusfx.messages import first_few, short
 from lusfx.metrics import Interval, performance, summary
 from lusfx.plugins import load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
-from lusfx.splits import NAMED, some_keys
+from lusfx.splits import some_keys
 from lusfx.task_model import OutcomeCard, TaskModel, UnitFeatures, load_task_model
 
 
@@ -184,9 +185,9 @@ def _looks_seen(found: Sequence[NearDuplicate]) -> list[str]:
     """What to say of clips that look like training clips: nobody knows it for sure, so it is no refusal."""
     if not found:
         return []
-    pairs = ", ".join(f"{pair.key[:12]} like {pair.seen[:12]}" for pair in found[:NAMED])
+    pairs = first_few([f"{short(pair.key)} like {short(pair.seen)}" for pair in found])
     return [
-        f"{len(found)} clips look like clips of this model's training ({pairs}{', ...' if len(found) > NAMED else ''}). "
+        f"{len(found)} clips look like clips of this model's training ({pairs}). "
         "If they are copies, encoded again or trimmed, the figures are too good"
     ]
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from lusfx.cache import Cache, StatIndex, Store, clip_key
 from lusfx.contracts import UNKNOWN, Target, Task, Unit
 from lusfx.errors import PluginError, TableError, TrainingRefusedError, UnreadableClipError
+from lusfx.messages import first_few, short
 from lusfx.site_key import SiteKey
 from lusfx.tables import Row, read_table
 
-NAMED = 3
 """How many offenders a message names."""
 MOST_DIGITS = 9
 FRAME_COLUMN = "frame"
@@ -274,7 +274,7 @@ def _admit(found: dict[str, _Unit], task: Task, unit: Unit, entry: LabelRow, tar
 
 def _conflict(unit: Unit, first: int, second: int, differing: str, name: str) -> str:
     same = "are of the same exam and have" if unit == "exam" else "have the same content and"
-    return f"rows {first} and {second} {same} different {differing} ({unit} {name[:12]})"
+    return f"rows {first} and {second} {same} different {differing} ({unit} {short(name)})"
 
 
 def _flat(target: Target) -> Sequence[int | None]:
@@ -291,5 +291,4 @@ def _columns(task: Task) -> str:
 
 
 def _some_rows(numbers: tuple[int, ...]) -> str:
-    named = ", ".join(str(number) for number in numbers[:NAMED])
-    return f"rows {named}{', ...' if len(numbers) > NAMED else ''}"
+    return f"rows {first_few([str(number) for number in numbers])}"

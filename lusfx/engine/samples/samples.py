@@ -14,6 +14,7 @@ from lusfx.contracts import UNKNOWN
 from lusfx.engine.samples.features import ClipFeatures, FeatureMaker, FrameRows
 from lusfx.engine.samples.labels import LabelledUnits
 from lusfx.errors import TrainingRefusedError
+from lusfx.messages import short
 from lusfx.spacing import evenly_spaced
 from lusfx.task_model import UnitFeatures
 from lusfx.types import NotAssessable
@@ -164,8 +165,8 @@ def _frame_samples(
             chosen = np.flatnonzero(clip.source_frame == labelled.frames[number])
             if not len(chosen):
                 raise TrainingRefusedError(
-                    f"frame {labelled.frames[number]} of clip {key[:12]} has a label and no embedding: it is beyond the clip's "
-                    "end, could not be read, or was passed over by the encoder's stride"
+                    f"frame {labelled.frames[number]} of clip {short(key)} has a label and no embedding: it is beyond the "
+                    "clip's end, could not be read, or was passed over by the encoder's stride"
                 )
         names += [f"{key}#{frame}" for frame in clip.source_frame[chosen].tolist()]
         owners += [number] * len(chosen)

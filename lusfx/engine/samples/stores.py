@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lusfx.cache import Cache, Store
 from lusfx.errors import CacheError, UsageError
+from lusfx.messages import short
 from lusfx.task_model import TaskModel
 
 
@@ -20,7 +21,7 @@ def choose_store(cache: Cache, fingerprint: str | None) -> Store:
     if not stores:
         raise CacheError("the cache holds no features yet. Run: lusfx extract SOURCES... --cache DIR")
     if len(stores) > 1:
-        held = ", ".join(f"{store.fingerprint[:12]} ({store.spec.encoder.architecture})" for store in stores)
+        held = ", ".join(f"{short(store.fingerprint)} ({store.spec.encoder.architecture})" for store in stores)
         raise UsageError(f"the cache holds features of several fingerprints: {held}. Name one with --fingerprint")
     return stores[0]
 
@@ -33,7 +34,7 @@ def store_for(cache: Cache, model: TaskModel) -> Store:
     fingerprint = model.card.features.fingerprint
     if not any(path.name == fingerprint for path in cache.store_directories()):
         raise CacheError(
-            f"the cache holds no features that {model.name} takes ({fingerprint[:12]}). Run: lusfx extract SOURCES... "
+            f"the cache holds no features that {model.name} takes ({short(fingerprint)}). Run: lusfx extract SOURCES... "
             f"--cache DIR --encoder {model.encoder_argument}"
         )
     return cache.find(fingerprint)

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from lusfx.engine.scoring.exam_summary import WHOLE_EXAM
 from lusfx.engine.scoring.result import ScoreResult, ScoreTally
 from lusfx.engine.scoring.table import NOT_ASSESSABLE, SCORED
+from lusfx.messages import short
 from lusfx.report import Facts, Figure, Gallery, Page, Part, Section, Table, Text, histogram_figure
 from lusfx.tables import Cell
 from lusfx.task_model import TaskModel
 
-SHORT = 12
 EXAMS_SHOWN = 50
 ANSWERS_SHOWN = 8
 LIMITS = (
@@ -119,7 +119,7 @@ def _run_table(result: ScoreResult) -> list[Part]:
     facts = [("models", ", ".join(result.models))]
     extraction = result.extraction
     if extraction is not None:
-        facts.append(("features", f"{extraction.encoder}, fingerprint {extraction.fingerprint[:SHORT]}"))
+        facts.append(("features", f"{extraction.encoder}, fingerprint {short(extraction.fingerprint)}"))
         troubles = Counter(f"{trouble.status}: {trouble.code}" for trouble in extraction.troubles)
         facts += [(f"sources {what}", str(count)) for what, count in sorted(troubles.items())]
         facts += [(f"clips with the note {note}", str(count)) for note, count in sorted(extraction.notes.items())]
@@ -137,7 +137,7 @@ def _exam_sections(rows: Sequence[Mapping[str, Cell]]) -> list[Section]:
     facts += [(str(count), f"whose worst zone is '{name}'") for name, count in sorted(worst.items())]
     lines = [
         (
-            str(row["exam"])[:SHORT],
+            short(str(row["exam"])),
             str(row["task"]),
             _cell(row.get("worst")),
             _cell(row.get("sum")),

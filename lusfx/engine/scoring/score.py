@@ -18,6 +18,7 @@ from lusfx.engine.scoring.report import score_page
 from lusfx.engine.scoring.result import ScoreResult, ScoreTally
 from lusfx.engine.scoring.table import Place, ScoreTable, columns_of
 from lusfx.errors import RunInterruptedError, UsageError
+from lusfx.messages import short
 from lusfx.plugins import Registry, load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
@@ -118,7 +119,7 @@ def _load_models(directories: Sequence[Path | str], registry: Registry) -> list[
     if not models:
         raise UsageError("name at least one task model")
     if len({model.card.features.fingerprint for model in models}) > 1:
-        held = ", ".join(f"{model.name} needs {model.card.features.fingerprint[:12]}" for model in models)
+        held = ", ".join(f"{model.name} needs {short(model.card.features.fingerprint)}" for model in models)
         raise UsageError(f"the models are bound to different features: {held}. Score them in separate runs")
     return models
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.messages import short
 from lusfx.metrics import Interval, Performance, calibration_bins, mean_roc, pairs, roc_auc, within_folds
 from lusfx.report import (
     Facts,
@@ -28,7 +29,6 @@ from lusfx.task_model import TaskCard
 if TYPE_CHECKING:
     from lusfx.engine.training.result import OutcomeResult, TrainingResult
 
-SHORT = 12
 FIGURE_HEADER = ("figure", "value", "interval")
 LIMITS = (
     "Clips of one data set resemble each other in device, operator and patients. Cross-validation within it says how the "
@@ -248,6 +248,6 @@ def _facts(result: TrainingResult) -> list[tuple[str, str]]:
             for outcome in result.outcomes
             for o in (outcome.learnt.candidate,)
         ],
-        ("features", f"{result.encoder}, fingerprint {result.fingerprint[:SHORT]}, {form}"),
+        ("features", f"{result.encoder}, fingerprint {short(result.fingerprint)}, {form}"),
         ("seed", str(result.seed)),
     ]

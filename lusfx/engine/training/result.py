@@ -16,6 +16,7 @@ from lusfx.contracts import OperatingPoint, Task
 from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.cross_validation import CrossValidation
 from lusfx.engine.training.learner import LearntOutcome
+from lusfx.messages import short
 from lusfx.metrics import Interval, Performance
 from lusfx.novelty import Novelty
 from lusfx.report import Section
@@ -35,8 +36,6 @@ from lusfx.task_model import (
     head_file,
 )
 from lusfx.version import __version__
-
-SHORT = 12
 
 
 class NetworkRecord(Protocol):
@@ -135,7 +134,7 @@ class TrainingResult:
         """One line: the answer."""
         samples, first = self.samples, self.outcomes[0]
         source = f"{len(samples)} {self.card.unit}s of {samples.n_patients} patients"
-        closing = f"{self.n_not_known} not known); model {self.digest[:SHORT]}"
+        closing = f"{self.n_not_known} not known); model {short(self.digest)}"
         if self.card.kind == "binary":
             return (
                 f"{self.card.name}: cross-validated AUC {first.metrics['roc_auc']} from {source} "
@@ -151,7 +150,7 @@ class TrainingResult:
         """For programs: what ``lusfx train-task --json`` prints."""
         return {
             "task": self.card.name,
-            "model": f"{self.card.name}@{self.digest[:SHORT]}",
+            "model": f"{self.card.name}@{short(self.digest)}",
             "digest": self.digest,
             "fingerprint": self.fingerprint,
             "seed": self.seed,
