@@ -19,7 +19,6 @@ from lusfx.messages import first_few, short
 from lusfx.site_key import SiteKey
 from lusfx.tables import Row, read_table
 
-"""How many offenders a message names."""
 MOST_DIGITS = 9
 FRAME_COLUMN = "frame"
 """Position of a frame in its source, from 0, in tables that label single frames."""
