@@ -143,7 +143,7 @@ class SampleReader:
             seed=0,
             wanted=lambda source: source.path in places,
             refusal=lambda clip: _refusal(abstain, clip),
-            told=self.progress,
+            progress=self.progress,
             stop=self.stop,
         )
         return store if complete else None

@@ -90,10 +90,10 @@ class ClipsInOrder:
                 if not self._in_order:
                     return
                 while not self._in_order[0].settled:
-                    told = next(events, None)
-                    if told is None:
+                    following = next(events, None)
+                    if following is None:
                         return
-                    self._handle(*told)
+                    self._handle(*following)
                 yield self._in_order.popleft()
 
     def _take_in(self, source: Source) -> None:

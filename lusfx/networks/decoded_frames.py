@@ -82,7 +82,7 @@ def fill_store(
     seed: int,
     wanted: Callable[[Source], bool] = lambda _source: True,
     refusal: Exclusion = lambda _clip: None,
-    told: DecodingListener | None = None,
+    progress: DecodingListener | None = None,
     stop: threading.Event,
 ) -> bool:
     """Decode what the store lacks.
@@ -111,8 +111,8 @@ def fill_store(
             if clip is None:
                 break
             counts[_keep(store, clip, bounds, refusal)] += 1
-            if told is not None:
-                told(position + 1, len(order))
+            if progress is not None:
+                progress(position + 1, len(order))
     store.commit()
     if counts.total() < len(order):  # it was stopped
         return False

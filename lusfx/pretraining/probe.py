@@ -131,7 +131,7 @@ def open_probe(
         directory, {"preprocess": spec.model_dump(mode="json"), "frames_per_clip": FRAMES_PER_CLIP}, spec.size
     )
     bounds = FrameBounds(FRAMES_PER_CLIP, MAX_FRAMES)
-    if not fill_store(store, [table], spec, bounds, registry, site_key, seed=0, told=progress, stop=stop):
+    if not fill_store(store, [table], spec, bounds, registry, site_key, seed=0, progress=progress, stop=stop):
         return None
     units = labels_of(task, _label_rows(table, store, site_key))
     if units.unit == "frame":

@@ -208,7 +208,7 @@ class _Run:
             self.registry,
             site_key,
             seed=self.settings.seed,
-            told=self._report_decoding,
+            progress=self._report_decoding,
             stop=stop,
         )
         if not complete:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -56,6 +57,16 @@ def test_ctrl_c_before_a_command_listens_has_the_exit_code_of_an_interrupted_run
             patch.setattr(owner, name, interrupted)
             told = lusfx_here("extract", "exams", "--cache", "cache")
         assert (told.code, told.out, told.err) == (130, "", "\nError: interrupted\n"), name
+
+
+def test_every_public_function_is_found_and_no_room_has_its_name() -> None:
+    import lusfx
+
+    for name in set(lusfx.__all__) - {"__version__"}:
+        assert callable(getattr(lusfx, name)), name
+        assert importlib.util.find_spec(f"lusfx.{name}") is None, (
+            f"a room of this name would replace the function {name}"
+        )
 
 
 def test_extracting_needs_neither_torch_nor_what_trains(archive: Any) -> None:

@@ -110,7 +110,7 @@ def test_the_number_of_decoders_changes_nothing(
             f"with-{workers}",
             workers=workers,
             bounds=bounds,
-            told=lambda *told, n=workers: seen[n].append(told),
+            progress=lambda *counts, n=workers: seen[n].append(counts),
         )
         for workers in seen
     ]
@@ -169,7 +169,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_store(
     folder = write(*MIXED)
     whole = fill(folder, "whole")
     stop = threading.Event()
-    half = fill(folder, "half", workers=workers, stop=stop, told=lambda done, _: stop.set() if done == 5 else None)
+    half = fill(folder, "half", workers=workers, stop=stop, progress=lambda done, _: stop.set() if done == 5 else None)
     assert half.report is None
     assert contents(whole)[0].startswith(contents(half)[0])
     assert len(half.clips) in range(1, len(whole.clips))
