@@ -18,6 +18,9 @@ SECRET = bytes(range(SECRET_BYTES))
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+for _name in [name for name in os.environ if name.startswith("LUSFX_")]:
+    del os.environ[_name]  # what whoever runs the tests has set for their own work
+
 # Decoding processes take half a second to start, and hundreds of tests extract a few frames. Those of the processes
 # themselves, and of the command, ask for them.
 os.environ["LUSFX_WORKERS"] = "0"
