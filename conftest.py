@@ -39,6 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Times(), "lusfx-times")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Checks of the conformance kit that train a model or start a process are slow, but for the classes marked fast."""
+    for item in items:
+        costly = "fresh_process" in item.name or "trained" in getattr(item, "fixturenames", ())
+        if costly and item.get_closest_marker("fast") is None:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[Any]:
     return (yield from _spending(item, "setup"))

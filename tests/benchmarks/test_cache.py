@@ -15,6 +15,8 @@ from benchmarks.cache.reading import MEMORY_MAP, PACKS
 from benchmarks.page import page
 from benchmarks.timing import Rounds
 
+pytestmark = pytest.mark.slow
+
 ONCE = Rounds(1, 1, 0.0)
 TINY = Plan((3, 5), 4, 2, 6, ONCE, ONCE, ONCE, ONCE, frames=2, dim=4)
 

@@ -15,6 +15,8 @@ from benchmarks.decoding.plan import PLANS, Plan
 from benchmarks.page import page
 from benchmarks.timing import Rounds
 
+pytestmark = pytest.mark.slow
+
 TINY = Plan(4, 2, Rounds(1, 1, 0.0))
 
 

@@ -27,6 +27,8 @@ from lusfx.engine.extraction.extract import BATCH_SIZE
 from lusfx.errors import UsageError
 from lusfx.synth import write_video
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("timm")
 TINY = Plan((DEFAULT_ENCODER,), 2, 3, 1, Rounds(1, 1, 0.0), starts=1, workers=(0, 1), batch_sizes=(2,))
 

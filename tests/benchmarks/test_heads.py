@@ -16,6 +16,8 @@ from benchmarks.heads.plan import PLANS, Plan
 from benchmarks.page import page
 from benchmarks.timing import Rounds
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("torch")
 TINY = Plan((100,), (1, 3), (1, 2), (5,), Rounds(1, 1, 0.0), n_features=8)
 

@@ -27,6 +27,8 @@ from lusfx.errors import UsageError
 from lusfx.plugins import load_registry
 from lusfx.task_model import UnitFeatures
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("timm")
 N_QUESTIONS = 3
 TINY = Plan(

@@ -18,6 +18,8 @@ from lusfx.encoders import DEFAULT_ENCODER
 from lusfx.encoders.runtime import Chosen
 from lusfx.errors import EncoderError
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("timm")
 TINY = Plan((DEFAULT_ENCODER,), (1, 2), (1,), 8, Rounds(1, 1, 0.0))
 

@@ -167,6 +167,7 @@ def test_older_programs_refuse_a_cache_from_its_first_pack_on(cache: Cache, stor
     assert Cache.open(cache.directory).stores()[0].keys() == {key_of(0)}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pwrite")
 def test_a_flipped_bit_anywhere_in_a_pack_is_noticed(cache: Cache, store: Store) -> None:
     """Every byte of it: no clip is read as anything but what was written, and a check of the whole notices each."""
@@ -386,6 +387,7 @@ def test_a_full_disk_is_one_clear_error(cache: Cache, store: Store, monkeypatch:
     assert_holds(cache, expected)
 
 
+@pytest.mark.slow
 def test_many_pack_read_and_write_at_once(cache: Cache, store: Store) -> None:
     """Two packers, two readers and a writer: every clip is found whenever it is asked for."""
     expected = fill(store, range(40))

@@ -205,6 +205,7 @@ def write_many(directory: Path, first: int) -> None:
         store.write(f"{(first + number) % 80:064x}", make_clip(seed=(first + number) % 80))
 
 
+@pytest.mark.slow
 def test_two_writers_at_once_lose_nothing(cache: Cache, store: Store) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=write_many, args=(cache.directory, first)) for first in (0, 30)]
@@ -219,6 +220,7 @@ def test_two_writers_at_once_lose_nothing(cache: Cache, store: Store) -> None:
         np.testing.assert_array_equal(store.read(f"{number:064x}").embeddings, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_killed_writer_leaves_only_whole_clips(cache: Cache, store: Store) -> None:
     context = multiprocessing.get_context("fork" if os.name == "posix" else "spawn")

@@ -22,6 +22,8 @@ from lusfx.errors import UsageError
 from lusfx.plugins import build_registry
 from lusfx.synth import write_archive
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

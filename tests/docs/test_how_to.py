@@ -18,6 +18,8 @@ from lusfx.plugins import build_registry
 from lusfx.site_key import SECRET_BYTES, SiteKey
 from lusfx.synth import write_archive
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 

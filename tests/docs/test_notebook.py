@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 nbformat = pytest.importorskip("nbformat", reason="nbformat, which reads notebooks, is not installed")
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "quickstart.ipynb"

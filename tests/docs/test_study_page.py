@@ -21,6 +21,8 @@ from lusfx.studies.config import (
 )
 from lusfx.studies.figures import COLUMNS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "study.md"
 SECTIONS: dict[str, type[Spec]] = {

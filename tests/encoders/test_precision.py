@@ -153,6 +153,7 @@ def test_an_encoder_of_one_precision_is_not_taken_for_another(monkeypatch: pytes
         opened("bfloat16")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("openvino")
 def test_openvino_is_imported_without_its_telemetry() -> None:
     code = (

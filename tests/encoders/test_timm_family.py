@@ -20,6 +20,8 @@ from lusfx.encoders.conversion import make_directory, make_directory_from_onnx  
 from lusfx.encoders.timm_family import open_timm  # noqa: E402
 from lusfx.encoders.torch_runtime import load_torch  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 NAME = "timm/mobilenetv3_small_050"
 
 

@@ -20,7 +20,7 @@ from tests.faults.archive import MAX_RSS_MIB, Extraction, extract, plain_encoder
 from tests.faults.children import ROOT
 from tests.faults.sources import Sound, Spoilt, sound_files, spoilt_files, write_odd_entries
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the trials need named pipes")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the trials need named pipes")]
 
 ALWAYS_CODED = frozenset({"text", "bomb"})
 ROW = "one bad file never stops a run"

@@ -19,6 +19,8 @@ from lusfx.cli import main
 from tests.faults.archive import plain_encoder, write_site_key
 from tests.faults.canaries import DATE, DIGITS, WORD, found_in, hits_below, write_bad_files, write_exams
 
+pytestmark = pytest.mark.slow
+
 ROW = "no patient data leak"
 CAN_TRAIN = all(importlib.util.find_spec(package) for package in ("torch", "timm"))
 """Elsewhere ``pretrain``, ``fine-tune`` and ``study`` are left out."""

@@ -24,6 +24,8 @@ from tests.faults.archive import plain_encoder
 from tests.faults.sources import sound_files
 from tests.golden.make import SECRET
 
+pytestmark = pytest.mark.slow
+
 ROW = "the clock does not matter"
 YEAR_S = 365.25 * 24 * 3600
 SHIFTS_S = (-10 * YEAR_S, 10 * YEAR_S)

@@ -6,7 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.faults.children import run_trials
+
+pytestmark = pytest.mark.slow
 
 ROW = "no silent corruption"
 

@@ -17,7 +17,10 @@ from tests.faults.archive import extract, plain_encoder, write_site_key
 from tests.faults.children import run_trials
 from tests.faults.sources import sound_files
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the trials need processes that can be killed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="the trials need processes that can be killed"),
+]
 
 ROW = "writing is whole or not at all"
 MOST_TRIALS = 1000

@@ -12,7 +12,10 @@ import pytest
 
 from tests.faults.children import run_trials
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the trials look for processes as Linux shows them")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="the trials look for processes as Linux shows them"),
+]
 
 AT_ONCE_S = 2.0
 Facts = dict[str, list[dict[str, Any]]]

@@ -30,7 +30,7 @@ from lusfx.task_model import UnitFeatures
 from lusfx.testing.small_cache import SmallCache, make_small_cache
 from lusfx.types import ClipEmbeddings
 
-pytestmark = pytest.mark.usefixtures("few_resamples")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_resamples")]
 ROW = "evaluation refuses leaks"
 N_LEAKS = 12
 Rows = list[dict[str, str]]

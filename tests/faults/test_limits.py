@@ -17,7 +17,10 @@ from tests.faults.archive import lusfx, plain_encoder, write_site_key
 from tests.faults.children import ROOT
 from tests.faults.sources import HEADER_LIES, deflate_bomb, lied, png_bomb, sound_files
 
-pytestmark = pytest.mark.skipif(not memory.AVAILABLE, reason="memory is measured as Linux counts it")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not memory.AVAILABLE, reason="memory is measured as Linux counts it"),
+]
 
 MEMORY_MB = 300
 DECODER_AT_REST_MIB = 150

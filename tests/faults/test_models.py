@@ -11,7 +11,10 @@ import pytest
 from tests.faults.children import Trial, run_trials
 from tests.golden.make import FIRST
 
-pytestmark = pytest.mark.skipif(not hasattr(__import__("os"), "mkfifo"), reason="the trials need named pipes")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(__import__("os"), "mkfifo"), reason="the trials need named pipes"),
+]
 
 SOUND_ANSWERS = frozenset({"refused", "the same"})
 LINKED = "link"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from lusfx.cache import Cache, pack, verify
 from lusfx.contracts import EncoderRequest
@@ -24,6 +25,8 @@ from tests.golden.make import (
     images,
     units_of,
 )
+
+pytestmark = pytest.mark.slow
 
 
 def differences(golden: Golden, copy: Path) -> int:

@@ -21,7 +21,7 @@ from tests.faults.sources import cine as frames_of
 from tests.faults.watch import AVAILABLE, Watch
 from tests.golden.make import DIM, FIRST
 
-pytestmark = pytest.mark.skipif(not AVAILABLE, reason="only Linux tells which files are opened")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not AVAILABLE, reason="only Linux tells which files are opened")]
 
 ROW = "inputs cannot read other files"
 CONTAINER_BOXES = frozenset({b"moov", b"trak", b"mdia", b"minf", b"dinf"})

@@ -11,9 +11,10 @@ import pytest
 
 from tests.faults.children import run_trials
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="the trials fork, and use a way of SQLite's that Unix has"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="the trials fork, and use a way of SQLite's that Unix has"),
+]
 
 
 def test_runs_side_by_side_need_no_locks(

@@ -45,7 +45,7 @@ from lusfx.site_key import SECRET_BYTES, SiteKey  # noqa: E402
 from lusfx.synth import write_video  # noqa: E402
 from lusfx.task_model import TaskModel, UnitFeatures, load_task_model, verify_task_model  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("few_resamples")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_resamples")]
 
 KEY = SiteKey(bytes(range(SECRET_BYTES)))
 HEADS = {spec.name: spec for spec in lusfx_register_heads()}

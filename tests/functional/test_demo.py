@@ -23,6 +23,8 @@ from lusfx.errors import RunInterruptedError
 from lusfx.site_key import SiteKey
 from lusfx.task_model import UnitFeatures
 
+pytestmark = pytest.mark.slow
+
 PATIENTS = 24
 N_FRAMES = 2
 PAGE_BYTES = 6_000_000

@@ -20,6 +20,8 @@ import pytest
 from lusfx.cache import Cache, read_ledger
 from lusfx.synth import write_video
 
+pytestmark = pytest.mark.slow
+
 Lusfx = Callable[..., Any]
 
 

@@ -22,7 +22,7 @@ from lusfx.synth import write_video
 from tests.engine.extraction.decoding.conftest import install_script_reader
 
 Lusfx = Callable[..., Any]
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="decoding processes are POSIX")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="decoding processes are POSIX")]
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("timm", reason="fine-tuning needs timm")
 pytest.importorskip("lusfx_ab_lines", reason="the plugin lusfx-ab-lines is not installed")
 

@@ -14,6 +14,8 @@ import pytest
 
 from lusfx.contracts import API_VERSION
 
+pytestmark = pytest.mark.slow
+
 Lusfx = Callable[..., Any]
 Install = Callable[..., None]
 

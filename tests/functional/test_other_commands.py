@@ -69,6 +69,7 @@ def test_every_public_function_is_found_and_no_room_has_its_name() -> None:
         )
 
 
+@pytest.mark.slow
 def test_extracting_needs_neither_torch_nor_what_trains(archive: Any) -> None:
     call = f"extract([{str(archive.folder)!r}], {str(archive.folder / 'c')!r})"
     code = f"from lusfx.engine.extraction.extract import extract\n{call}"
@@ -171,6 +172,7 @@ def test_a_packed_cache_is_extracted_into_and_explained_as_before(lusfx_here: Lu
     assert (packing.code, packing.json["damaged"]) == (3, [damaged.stem])
 
 
+@pytest.mark.slow
 def test_a_model_is_shown_and_verified(lusfx_here: Lusfx, exams: Any, tmp_path: Path) -> None:
     pytest.importorskip("lusfx_ab_lines", reason="the plugin lusfx-ab-lines is not installed")
     trained = lusfx_here(

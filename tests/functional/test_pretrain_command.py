@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("torch", reason="pretraining needs torch")
 pytest.importorskip("timm", reason="pretraining needs timm")
 

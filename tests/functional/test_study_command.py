@@ -11,6 +11,8 @@ import pytest
 
 from lusfx.encoders import DEFAULT_ENCODER
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("lusfx_ab_lines", reason="the plugin lusfx-ab-lines is not installed")
 
 CONFIG = """

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("lusfx_ab_lines", reason="the plugin lusfx-ab-lines is not installed")
 
 Rows = list[dict[str, str]]

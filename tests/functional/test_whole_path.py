@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("lusfx_ab_lines", reason="the plugin lusfx-ab-lines is not installed")
 pytest.importorskip("lusfx_view", reason="the plugin lusfx-view is not installed")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from lusfx.contracts import Bags, Features, Head, HeadSpec, TrainingSet
 from lusfx.heads import lusfx_register_heads
 
 SPECS = {spec.name: spec for spec in lusfx_register_heads()}
+TORCH_HEADS = {"attention", "mlp"}
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 WITHOUT_TORCH = """
@@ -80,17 +82,41 @@ def make_training_for() -> Callable[..., TrainingSet]:
     return make
 
 
-@pytest.fixture(params=sorted(SPECS))
+def marked(names: Iterable[str]) -> list[Any]:
+    """Names of heads as parameters; those that train with torch take seconds."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in TORCH_HEADS else []) for name in names]
+
+
+@pytest.fixture(params=marked(sorted(SPECS)))
 def spec(request: pytest.FixtureRequest) -> HeadSpec:
     """Each built-in head in turn."""
     found: HeadSpec = SPECS[request.param]
     return found
 
 
+class Fitted(Mapping[str, Head]):
+    """Each head by its name, trained on the same units when it is first asked for. Not to be changed."""
+
+    def __init__(self, make_training_for: Callable[..., TrainingSet]) -> None:
+        self._make_training_for = make_training_for
+        self._heads: dict[str, Head] = {}
+
+    def __getitem__(self, name: str) -> Head:
+        if name not in self._heads:
+            spec = SPECS[name]
+            self._heads[name] = spec.fit(self._make_training_for(spec), spec.settings(), seed=3)
+        return self._heads[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SPECS)
+
+    def __len__(self) -> int:
+        return len(SPECS)
+
+
 @pytest.fixture(scope="session")
-def fitted(make_training_for: Callable[..., TrainingSet]) -> dict[str, Head]:
-    """Each head, trained once on the same units. Not to be changed."""
-    return {name: spec.fit(make_training_for(spec), spec.settings(), seed=3) for name, spec in SPECS.items()}
+def fitted(make_training_for: Callable[..., TrainingSet]) -> Fitted:
+    return Fitted(make_training_for)
 
 
 @pytest.fixture(scope="session")

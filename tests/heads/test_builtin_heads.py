@@ -124,6 +124,7 @@ def test_refuses_to_learn_from_features_of_another_kind(spec, make_training_for)
                 spec.fit(make_training_for(other, n_rows=60), spec.settings(), seed=0)
 
 
+@pytest.mark.slow
 def test_the_seed_reaches_what_is_random(make_training_for) -> None:
     for name in ("mlp", "lightgbm", "attention"):
         training = make_training_for(SPECS[name], separation=0.5)

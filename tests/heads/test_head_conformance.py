@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lusfx.heads.attention import AttentionHeadSpec
 from lusfx.heads.lightgbm import LightGbmHeadSpec
 from lusfx.heads.linear import LogisticHeadSpec
@@ -13,6 +15,7 @@ class TestLogistic(HeadConformance):
     spec = LogisticHeadSpec()
 
 
+@pytest.mark.slow
 class TestMlp(HeadConformance):
     spec = MlpHeadSpec()
 
@@ -21,5 +24,6 @@ class TestLightGbm(HeadConformance):
     spec = LightGbmHeadSpec()
 
 
+@pytest.mark.slow
 class TestAttention(HeadConformance):
     spec = AttentionHeadSpec()

@@ -82,6 +82,7 @@ def test_a_fresh_process_without_torch_gives_the_same_scores(
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_loading_and_registering_imports_nothing_heavy(fitted, tmp_path: Path, run_without_torch) -> None:
     for name, head in fitted.items():
         (tmp_path / name).write_bytes(pickle.dumps(dict(head.files())))

@@ -174,6 +174,7 @@ def test_every_truncation_is_refused(text: str) -> None:
         refused(text[:length])
 
 
+@pytest.mark.slow
 def test_random_edits_are_refused_or_harmless(text: str, tmp_path: Path, run_without_torch) -> None:
     """An edit that leaves sound trees (another threshold, say) is the digest's to catch; LightGBM must survive it."""
     generator = np.random.default_rng(0)

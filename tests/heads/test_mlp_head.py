@@ -57,6 +57,7 @@ def test_serves_what_torch_trained_at_any_depth(
     assert np.array_equal(loaded.predict_proba(training.features), head.predict_proba(training.features))
 
 
+@pytest.mark.slow
 def test_two_layers_learn_what_can_be_learnt(make_training, ranked_above) -> None:
     training, unseen = make_training(), make_training(seed=1)
     head = SPEC.fit(training, MlpSettings(hidden="16,8", dropout=0.1), seed=0)
@@ -77,6 +78,7 @@ def test_every_hidden_layer_has_dropout_and_a_penalty_by_its_number_of_inputs() 
     assert [tuple(result.shape) for result in hidden_layers_seen] == [(500, 6), (500, 4)]
 
 
+@pytest.mark.slow
 def test_a_narrower_prior_leaves_smaller_weights_in_every_layer(make_training) -> None:
     training = make_training(separation=0.5)
     norms = []
@@ -87,6 +89,7 @@ def test_a_narrower_prior_leaves_smaller_weights_in_every_layer(make_training) -
     assert all(narrow < wide for narrow, wide in zip(*norms, strict=True))
 
 
+@pytest.mark.slow
 def test_keeps_the_best_epoch_and_not_the_last(make_training) -> None:
     """With noise for labels every step is for the worse: far more training must not change what is kept."""
     training = make_training(separation=0.0)

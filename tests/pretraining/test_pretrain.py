@@ -30,6 +30,8 @@ from lusfx.report import render
 from lusfx.site_key import SECRET_BYTES, SiteKey
 from tests.engine.extraction.decoding.conftest import install_script_registry
 
+pytestmark = pytest.mark.slow
+
 KEY = SiteKey(bytes(range(SECRET_BYTES)))
 TINY: dict[str, Any] = {"architecture": "mobilenetv3_small_050", "size": 64, "batch_size": 8, "epochs": 2, "threads": 1}
 

@@ -126,6 +126,7 @@ def test_the_history_has_each_epochs_mean_loss(tmp_path: Path) -> None:
     assert trainer.state.images == 3 * 2 * N_CLIPS * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "stops"),
     [
@@ -149,6 +150,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     assert last.state.history == straight.state.history
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: Path) -> None:
     settings = settings_of()
     straight = trainer_of(tmp_path / "straight", settings)
@@ -163,6 +165,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: Path) 
     assert end_state(last) == end_state(straight)
 
 
+@pytest.mark.slow
 def test_checkpoints_are_also_written_by_the_clock(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path, settings_of(), checkpoint_s=0.0)
     seen: list[set[str]] = []
@@ -190,6 +193,7 @@ def test_constant_images_are_called_a_collapse(tmp_path: Path) -> None:
     assert trainer.state.history[-1]["collapsed"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("absurd", [{"lr": 1.0}, {"lr": 0.1, "weight_decay": 9.0}])
 def test_settings_that_make_all_frames_alike_are_called_a_collapse(tmp_path: Path, absurd: dict[str, Any]) -> None:
     trainer = trainer_of(tmp_path, settings_of(epochs=3, warmup_epochs=0, **absurd))
@@ -217,6 +221,7 @@ def test_progress_tells_loss_rate_and_time_left(tmp_path: Path) -> None:
     assert told[-1].seconds_left == 0
 
 
+@pytest.mark.slow
 def test_the_rate_rises_and_falls(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path, settings_of(epochs=4, warmup_epochs=1, lr=1e-3))
     rates: list[float] = []

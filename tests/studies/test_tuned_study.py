@@ -20,6 +20,8 @@ from lusfx.site_key import SiteKey
 from lusfx.studies import RunsDone, forecast_study, study
 from lusfx.synth import write_video
 
+pytestmark = pytest.mark.slow
+
 KEY = SiteKey(bytes(range(32)))
 
 

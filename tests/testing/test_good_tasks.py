@@ -156,6 +156,7 @@ class InHalf(OnAverage):
     aggregate = UpperHalf()
 
 
+@pytest.mark.fast
 class TestBinary(TaskConformance):
     task = Seen()
     is_plugin = False
@@ -176,6 +177,7 @@ class TestMultiLabel(TaskConformance):
     is_plugin = False
 
 
+@pytest.mark.fast
 class TestFrame(TaskConformance):
     task = FrameByFrame()
     is_plugin = False
@@ -191,7 +193,6 @@ class TestAbstaining(TaskConformance):
     is_plugin = False
 
 
-@pytest.mark.slow
 class TestAttention(TaskConformance):
     task = Attentive()
     is_plugin = False
@@ -202,30 +203,27 @@ class TestCustomPooling(TaskConformance):
     is_plugin = False
 
 
-@pytest.mark.slow
 class TestMean(TaskConformance):
     task = OnAverage()
     is_plugin = False
 
 
-@pytest.mark.slow
 class TestLongestRun(TaskConformance):
     task = ForAWhile()
     is_plugin = False
 
 
-@pytest.mark.slow
 class TestBestWindow(TaskConformance):
     task = AtItsBest()
     is_plugin = False
 
 
-@pytest.mark.slow
 class TestNoisyOr(TaskConformance):
     task = InAnyLook()
     is_plugin = False
 
 
+@pytest.mark.fast
 class TestCustomAggregation(TaskConformance):
     task = InHalf()
     is_plugin = False

@@ -288,8 +288,16 @@ def test_there_is_a_bad_task_for_every_check() -> None:
     assert sorted(BAD) == TaskConformance.checks()
 
 
+def needs_a_model(check: str) -> bool:
+    return "trained" in inspect.signature(getattr(TaskConformance, f"test_{check}")).parameters
+
+
 @pytest.mark.parametrize(
-    ("check", "case"), [*BAD.items(), *MORE.items()], ids=lambda item: item if isinstance(item, str) else ""
+    ("check", "case"),
+    [
+        pytest.param(check, case, marks=[pytest.mark.slow] if needs_a_model(check) else [], id=check)
+        for check, case in [*BAD.items(), *MORE.items()]
+    ],
 )
 def test_a_bad_task_fails_its_check(judge: Callable[..., Any], check: str, case: Case) -> None:
     verdict = judge(kit_of(case), only={check})
@@ -298,9 +306,7 @@ def test_a_bad_task_fails_its_check(judge: Callable[..., Any], check: str, case:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("check", "case"), [*BAD.items(), *MORE.items()], ids=lambda item: item if isinstance(item, str) else ""
-)
+@pytest.mark.parametrize(("check", "case"), [*BAD.items(), *MORE.items()], ids=[*BAD, *MORE])
 def test_a_bad_task_fails_no_other_check(judge: Callable[..., Any], check: str, case: Case) -> None:
     # None of these tasks is a plugin's, and a fresh process takes its time.
     verdict = judge(kit_of(case), without={"is_registered", FRESH} - {check})
@@ -323,6 +329,7 @@ def test_what_does_not_apply_is_no_check_and_says_why() -> None:
     assert sorted({*kit.checks(), *kit.not_applicable()}) == TaskConformance.checks()
 
 
+@pytest.mark.slow
 def test_a_task_made_in_a_function_is_not_looked_for_in_a_fresh_process(judge: Callable[..., Any]) -> None:
     class Local(Pooling):
         """A question that only this function knows."""

@@ -21,6 +21,8 @@ from lusfx.encoders.directory import DirectoryEncoder  # noqa: E402
 from lusfx.synth import SITES, Findings, FrameTruth  # noqa: E402
 from lusfx.synth.archive import PlannedClip, plan_patient  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TOOL = Path(__file__).parents[2] / "tools" / "make_lung_encoder.py"
 
 

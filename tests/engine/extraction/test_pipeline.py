@@ -296,6 +296,7 @@ def open_bundled(threads: int = 0) -> DirectoryEncoder:
     return DirectoryEncoder(BUNDLED / DEFAULT_ENCODER, threads=threads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "batch_size", "threads", "order"),
     [(0, 1, 1, 0), (0, 7, 2, 1), (0, 64, 3, 2), (1, 8, 2, 3), (2, 3, 9, 4), (3, 8, 1, 5)],

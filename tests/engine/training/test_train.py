@@ -162,13 +162,16 @@ def load(result: TrainingResult) -> TaskModel:
     return load_task_model(result.out, load_registry().heads.as_mapping(), {result.task.name: result.task})
 
 
-KINDS = (
-    *(Plain(), OfExam(), OfFrame(), Organ(), Grade(), GradeOfExam(), Signs(), SignsOfFrame()),
-    *(ByMean(), ByRun(), ByWindow(), ByNoisyOr(), ByMedian(), Custom(), Careful()),
+KINDS = (Plain(), OfExam(), SignsOfFrame(), ByRun(), Careful())
+SLOW_KINDS = (
+    *(OfFrame(), Organ(), Grade(), GradeOfExam(), Signs()),
+    *(ByMean(), ByWindow(), ByNoisyOr(), ByMedian(), Custom()),
 )
 
 
-@pytest.mark.parametrize("task", KINDS, ids=lambda task: task.name)
+@pytest.mark.parametrize(
+    "task", [*KINDS, *(pytest.param(task, marks=pytest.mark.slow) for task in SLOW_KINDS)], ids=lambda task: task.name
+)
 def test_every_kind_of_task_is_learnt_and_its_model_says_what_was_learnt(train: Train, task: Task) -> None:
     result = train(task)
     assert [outcome.name for outcome in result.outcomes] == list(task.outcomes)
@@ -200,6 +203,7 @@ def test_a_task_that_pools_by_attention_gets_a_head_that_weighs_frames(train: Tr
     assert scored[:, 0] == pytest.approx(result.outcomes[0].learnt.probabilities(result.samples.units), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_units_are_counted_as_what_they_are(train: Train) -> None:
     """Patients have an exam with clips of 11 readable frames, of 7 and of one."""
     clips, exams, frames = train(Plain()), train(OfExam()), train(OfFrame())
@@ -212,6 +216,7 @@ def test_units_are_counted_as_what_they_are(train: Train) -> None:
     assert "36 exams of 36 patients" in exams.summary()
 
 
+@pytest.mark.slow
 def test_figures_can_be_computed_again_from_the_evidence(train: Train) -> None:
     result = train(Signs(), n_repeats=2)
     evidence = json.loads((result.out / "evidence.json").read_bytes())
@@ -234,6 +239,7 @@ def test_figures_can_be_computed_again_from_the_evidence(train: Train) -> None:
         assert repeats[0]["chosen"] == ["logistic"] * 2
 
 
+@pytest.mark.slow
 def test_the_card_holds_calibration_thresholds_and_rules(train: Train) -> None:
     class Pointed(Plain):
         """Effusion, with two thresholds."""
@@ -255,6 +261,7 @@ def test_the_card_holds_calibration_thresholds_and_rules(train: Train) -> None:
     assert load(plain).card.outcomes[0].calibration is None
 
 
+@pytest.mark.slow
 def test_a_limit_of_familiarity_is_taken_from_other_patients_distances(train: Train) -> None:
     result = train(Careful())
     assert result.novelty is not None
@@ -273,6 +280,7 @@ def test_a_limit_of_familiarity_is_taken_from_other_patients_distances(train: Tr
     assert train(Plain()).novelty is None
 
 
+@pytest.mark.slow
 def test_what_cannot_be_assessed_is_counted(train: Train) -> None:
     class Long(Plain):
         """Effusion, in clips that are long enough."""
@@ -285,6 +293,7 @@ def test_what_cannot_be_assessed_is_counted(train: Train) -> None:
     assert "18 labelled units are not assessable: too-few-frames" in result.warnings
 
 
+@pytest.mark.slow
 def test_several_tasks_are_trained_in_one_pass_and_as_by_themselves(
     train: Train, small_cache_of: MakeSmall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +317,7 @@ def test_several_tasks_are_trained_in_one_pass_and_as_by_themselves(
         assert (alone.out / "evidence.json").read_bytes() == (result.out / "evidence.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_tasks_may_be_named_or_given(train: Train, small_cache_of: MakeSmall, tmp_path: Path) -> None:
     registered = load_registry().task("b-lines")
     small = small_cache_of(registered, n_patients=12)
@@ -329,6 +339,7 @@ def test_a_task_that_is_not_sound_is_told_of_before_anything_is_read(train: Trai
         train(Unsound(), small_cache_of(Plain(), n_patients=18, signal=4.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [Signs(), Careful(), ByRun()], ids=lambda task: task.name)
 def test_the_same_call_gives_the_same_files_but_for_the_time(
     train: Train, small_cache_of: MakeSmall, task: Task, tmp_path: Path
@@ -347,12 +358,14 @@ def test_the_same_call_gives_the_same_files_but_for_the_time(
     assert cards[0] == cards[1]
 
 
+@pytest.mark.slow
 def test_another_seed_makes_other_folds(train: Train) -> None:
     one, other = (train(Plain(), seed=seed) for seed in (0, 1))
     assert one.outcomes[0].validation.folds.tolist() != other.outcomes[0].validation.folds.tolist()
     assert other.seed == load(other).card.training.seed == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asked", "many", "expected"), [(None, 500, 5), (None, 18, 1), (3, 500, 3), (3, 18, 3)])
 def test_cross_validation_is_repeated_as_asked_or_as_patients_are_few(
     train: Train, monkeypatch: pytest.MonkeyPatch, asked: int | None, many: int, expected: int
@@ -366,6 +379,7 @@ def test_cross_validation_is_repeated_as_asked_or_as_patients_are_few(
     assert said[-1] == "plain: fitting on all patients"
 
 
+@pytest.mark.slow
 def test_a_head_its_settings_and_the_pooling_may_be_chosen(train: Train) -> None:
     result = train(Plain(), head="lightgbm", settings={"rounds": "7"}, pooling="mean+std")
     said = result.as_dict()
@@ -376,6 +390,7 @@ def test_a_head_its_settings_and_the_pooling_may_be_chosen(train: Train) -> None
     assert load(result).card.features.dim == 24
 
 
+@pytest.mark.slow
 def test_a_search_of_one_head_is_recorded(train: Train) -> None:
     result = train(Plain(), head="logistic", search=True)
     (outcome,) = result.outcomes
@@ -395,6 +410,7 @@ def test_a_search_of_all_heads_takes_those_that_take_the_same_features(train: Tr
     assert heads == {"logistic", "lightgbm", "mlp"}
 
 
+@pytest.mark.slow
 def test_fewer_than_a_hundred_events_are_warned_of(train: Train, small_cache_of: MakeSmall) -> None:
     few = train(Plain())
     assert any("only 27 units are 'no' to 'plain: yes': below 100" in warning for warning in few.warnings)
