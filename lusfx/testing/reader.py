@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import stat
 import sys
 import traceback
 from itertools import pairwise
@@ -263,7 +265,8 @@ def _open_files() -> list[str]:
     found = []
     for entry in DESCRIPTORS.iterdir():
         try:
-            found.append(str(entry.readlink()))
+            if stat.S_ISREG(os.fstat(int(entry.name)).st_mode):
+                found.append(str(entry.readlink()))
         except OSError:  # the descriptor of this listing
             continue
-    return sorted(name for name in found if name.startswith("/") and not name.startswith(("/dev/", "/proc/")))
+    return sorted(found)

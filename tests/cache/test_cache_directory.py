@@ -61,6 +61,7 @@ def test_many_workers_may_begin_one_cache_at_once(
     assert (result.n_runs, result.n_clips) == (8, 1)
 
 
+@pytest.mark.slow
 def test_threads_get_their_own_clips(store: Store, embeddings: ClipEmbeddings) -> None:
     """To HDF5, two images of one name are one file."""
 

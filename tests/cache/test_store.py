@@ -48,6 +48,7 @@ def clips(draw: st.DrawFn) -> ClipEmbeddings:
     return ClipEmbeddings(embeddings, times, np.arange(n_frames, dtype=np.int64), status, provenance)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(clip=clips())
 def test_what_is_written_is_read_back(store: Store, clip: ClipEmbeddings) -> None:

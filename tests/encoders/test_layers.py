@@ -24,6 +24,8 @@ from lusfx.encoders.torch_runtime import load_torch  # noqa: E402
 from lusfx.errors import EncoderError  # noqa: E402
 from lusfx.networks.threads import cpu_threads  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 ARCHITECTURE, LAYER, SIZE = "test_efficientnet", "blocks.2", 48
 FACTS: dict[str, Any] = {
     "name": "cut", "architecture": f"timm/{ARCHITECTURE}", "mean": (0.5,) * 3, "std": (0.25,) * 3,

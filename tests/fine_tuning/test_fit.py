@@ -61,6 +61,7 @@ def network() -> FineTunedNetwork:
     return fitted(striped(32, 0), striped(16, 1))
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_the_finding_is_learnt(network: FineTunedNetwork) -> None:
     losses = [record.training_loss for record in network.history]
     assert losses[-1] < 0.6 * losses[0]
@@ -98,6 +99,7 @@ def test_without_held_out_units_the_last_epoch_is_kept() -> None:
     assert [record.validation_loss for record in network.history] == [None, None]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     one, same, other = (
         fitted(striped(16, 0), striped(8, 1), epochs=2, augmentation="ultrasound", seed=seed) for seed in (0, 0, 1)

@@ -100,6 +100,7 @@ def test_lists_are_for_people_and_for_programs(lusfx_here: Lusfx, name: str) -> 
     assert lusfx_here(name, "--json").json
 
 
+@pytest.mark.slow
 def test_doctor_finds_this_installation_sound(lusfx: Lusfx, archive: Any) -> None:
     run = lusfx("doctor", "--cache", archive.cache, "--json")
     assert run.code == 0, run.out

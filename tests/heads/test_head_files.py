@@ -19,7 +19,11 @@ from lusfx.tensors import METADATA_KEY
 
 SPECS = {spec.name: spec for spec in lusfx_register_heads()}
 LAYOUTS = {"logistic": "logistic/1", "mlp": "mlp/2", "attention": "attention/1"}
-QUICK = {"logistic": {}, "mlp": {"hidden": (3, 2), "max_epochs": 3}, "attention": {"hidden": 3, "attention": 2}}
+QUICK = {
+    "logistic": {},
+    "mlp": {"hidden": (3, 2), "max_epochs": 3},
+    "attention": {"hidden": 3, "attention": 2, "max_epochs": 3},
+}
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,8 @@ from lusfx.pretraining.progress import TrainingProgress
 from lusfx.pretraining.run import PretrainResult, pretrain
 from lusfx.site_key import SECRET_BYTES, SiteKey
 
+pytestmark = pytest.mark.slow
+
 KEY = SiteKey(bytes(range(SECRET_BYTES)))
 TINY: dict[str, Any] = {"batch_size": 8, "epochs": 2, "threads": 1}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ def test_it_counts_what_will_be_trained_and_keeps_nothing(tmp_path: Path, made_s
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_its_numbers_are_those_of_the_study(tmp_path: Path, made_study: Any) -> None:
     config = made_study.config(tasks=[{"task": "seen"}], fractions=[1.0, 0.5], draws=2)
     expected = forecast(made_study, tmp_path / "out", config)

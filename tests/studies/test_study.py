@@ -17,6 +17,8 @@ from lusfx.studies import RunsDone, StudyResult, study
 from lusfx.studies.config import LOCAL, MEAN
 from lusfx.studies.figures import COLUMNS
 
+pytestmark = pytest.mark.slow
+
 Rows = list[dict[str, str]]
 
 

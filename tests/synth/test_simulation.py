@@ -158,6 +158,7 @@ def test_the_lungs_edge_is_a_curtain(scene: tuple[Grid, ChestWall], generator: n
     assert out < middle < breathed_in
 
 
+@pytest.mark.slow
 def test_fluid_is_dark_and_grows(convex: PatientLook) -> None:
     def dark_of(seed: int, effusion_mm: float, floating: bool) -> float:
         """Share of the left half, from the wall to 6 cm, that is much darker than the organ on the right."""

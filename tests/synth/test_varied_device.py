@@ -65,6 +65,7 @@ def test_frames_have_even_sides_and_a_beam_within_them(plans: list[PlannedClip])
         assert 0 <= placement.y0 < placement.y1 <= placement.height
 
 
+@pytest.mark.slow
 def test_every_probe_of_many_machines_can_be_drawn(plans: list[PlannedClip]) -> None:
     assert {plan.look.probe for plan in plans} == set(VARIED.probes) == {"convex", "linear", "phased"}
     shares = []

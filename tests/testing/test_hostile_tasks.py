@@ -18,6 +18,8 @@ from lusfx.errors import LusfxError, PluginError, TaskModelError
 from lusfx.task_model import TaskModel
 from lusfx.testing import SmallCache, TaskConformance
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[Any]
 OTHERS = ("is_registered", "scores_in_a_fresh_process")
 

@@ -72,6 +72,7 @@ def test_every_unit_is_judged_once_a_repeat_and_folds_differ_between_repeats(
     assert begun[-1] == FoldPlace(repeat=3, n_repeats=3, fold=5, n_folds=5)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_figures_and_another_seed_other_folds(
     made_up_samples: MakeSamples, learner_of: MakeLearner
 ) -> None:

@@ -162,6 +162,7 @@ def test_the_mean_of_aucs_does_not_exist_where_one_does_not(generator: np.random
     assert np.isnan(mean_roc_auc(np.zeros((N, 3), np.int64))(targets, generator.random((N, 3))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [Organ(), Grade(), Signs()], ids=lambda task: task.name)
 def test_a_trained_task_s_figures_are_those_of_its_scores(
     task: Task, small_cache_of: Callable[..., SmallCache], tmp_path: Path

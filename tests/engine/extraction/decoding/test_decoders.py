@@ -70,6 +70,7 @@ DEEDS = {
 }
 
 
+@pytest.mark.slow
 def test_a_file_that_misbehaves_costs_itself_only(decode_all: DecodeAll) -> None:
     sound = [f"5 {number}" for number in range(len(DEEDS))]
     scripts = [script for pair in zip(sound, (f"3 {deed} 4" for deed in DEEDS), strict=True) for script in pair]
