@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from lusfx.studies import Forecast, forecast_study, study
 
