@@ -26,6 +26,8 @@ from lusfx.contracts import (
 )
 from lusfx.testing import TaskConformance
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 
 class Seen(Task):
     """Seen or not, one answer a clip, of two columns."""
@@ -193,6 +195,7 @@ class TestAbstaining(TaskConformance):
     is_plugin = False
 
 
+@pytest.mark.usefixtures("quick_networks")
 class TestAttention(TaskConformance):
     task = Attentive()
     is_plugin = False

@@ -16,6 +16,8 @@ from lusfx.contracts import Aggregation, Task, Youden
 from lusfx.testing import TaskConformance
 from lusfx.types import ClipEmbeddings, FrameStatus
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 Array = NDArray[Any]
 FRESH = "scores_in_a_fresh_process"
 
