@@ -368,7 +368,7 @@ def test_a_file_that_kills_its_decoder_does_not_end_the_run(tmp_path: Path, monk
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_views_of_a_pair_are_told_from_others_and_the_probe_is_asked(tmp_path: Path, seed: int) -> None:
-    """SimCLR's loss is below that of views that are all alike, log(2N - 1) of N pairs. What the probe reads may rise or fall."""
+    """SimCLR's loss falls below that of views all alike, log(2N - 1) for N pairs. What the probe reads may rise or fall."""
     from lusfx.synth import write_archive
 
     labels = write_archive(tmp_path / "exams", n_patients=16, clips_per_patient=3, n_frames=4, seed=5)
