@@ -102,7 +102,7 @@ def test_each_question_has_a_head_of_its_own_and_each_kind_answers(questions: Qu
 
 
 def test_a_timm_encoder_has_random_weights_and_needs_no_network(tmp_path: Path) -> None:
-    names = ("timm/mobilenetv3_small_050",)
+    names = ("timm/test_efficientnet",)
     subject = open_subject(names[0], tmp_path, load_registry())
     assert subject.random_weights
     size = subject.card.preprocess.size

@@ -22,7 +22,7 @@ from lusfx.encoders.torch_runtime import load_torch  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-NAME = "timm/mobilenetv3_small_050"
+NAME = "timm/test_efficientnet"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = timm.create_model("mobilenetv3_small_050", pretrained=False, num_classes=10)
+        network = timm.create_model("test_efficientnet", pretrained=False, num_classes=10)
     file = tmp_path_factory.mktemp("weights") / "weights.safetensors"
     save_file(network.state_dict(), file)
     return file
@@ -48,7 +48,7 @@ def test_a_timm_encoder_with_weights_from_a_file(weights_file: Path, monkeypatch
     encoder = open_timm(EncoderRequest(NAME, weights=weights_file, device="cpu"))
     assert isinstance(encoder, DirectoryEncoder)
     embeddings = encoder.encode(images())
-    (directory,) = (user_directory() / "encoders").glob("timm-mobilenetv3_small_050@*")
+    (directory,) = (user_directory() / "encoders").glob("timm-test_efficientnet@*")
     assert np.abs(embeddings - load_torch(directory, encoder.card, "cpu")(images())).max() < 1e-4
     monkeypatch.setattr("lusfx.encoders.timm_family.make_directory", lambda *a, **k: pytest.fail("converted twice"))
     again = open_timm(EncoderRequest(NAME, weights=weights_file, device="cpu"))

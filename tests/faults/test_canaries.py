@@ -29,7 +29,7 @@ TRAINING = ("study", "pretrain", "fine-tune") if CAN_TRAIN else ()
 WRITTEN = ("study/report.html",) if CAN_TRAIN else ()
 TRAINED = ("pretrained-0/encoder/encoder.json", "tuned/report.html") if CAN_TRAIN else ()
 """Only in the full form."""
-NETWORK = ("--architecture", "mobilenetv3_small_050", "--size", 32, "--epochs", 1, "--batch-size", 4, "--device", "cpu",
+NETWORK = ("--architecture", "test_efficientnet", "--size", 32, "--epochs", 1, "--batch-size", 4, "--device", "cpu",
            "--threads", 1)  # fmt: skip
 STUDY = """
 train = "{train}"

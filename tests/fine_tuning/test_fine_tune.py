@@ -50,7 +50,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_resamples")]
 KEY = SiteKey(bytes(range(SECRET_BYTES)))
 HEADS = {spec.name: spec for spec in lusfx_register_heads()}
 TINY: dict[str, Any] = {
-    "architecture": "mobilenetv3_small_050",
+    "architecture": "test_efficientnet",
     "size": 64,
     "epochs": 6,
     "batch_size": 8,
@@ -167,7 +167,7 @@ def test_a_finding_is_learnt_and_judged_on_patients_never_seen(tuned: TrainingRe
 def test_the_model_says_what_it_is(tuned: TrainingResult) -> None:
     card = load(tuned.out).card
     encoder = read_card(tuned.out / "encoder")
-    assert card.features.encoder == encoder.name == "stripes-mobilenetv3_small_050"
+    assert card.features.encoder == encoder.name == "stripes-test_efficientnet"
     assert (card.task.pooling, card.outcomes[0].head.name, dict(card.outcomes[0].head.settings)) == (
         "mean",
         "logistic",
@@ -301,7 +301,7 @@ def test_several_outcomes_share_a_network_and_begin_with_an_encoder(
     assert dict(result.samples.reasons) == {"too-few-frames": 1}
     assert any("1 labelled clips could not be decoded: 1 failed: " in warning for warning in result.warnings)
     assert result.fine_tuning is not None
-    assert "stripes-mobilenetv3_small_050" in result.fine_tuning.beginning
+    assert "stripes-test_efficientnet" in result.fine_tuning.beginning
     assert result.fine_tuning.settings.backbone_lr == pytest.approx(3e-4)
     loaded = load(tmp_path / "model")
     assert loaded.card.novelty is not None

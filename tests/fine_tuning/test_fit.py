@@ -25,7 +25,7 @@ from lusfx.networks.network_spec import NetworkSpec  # noqa: E402
 from lusfx.networks.threads import cpu_threads  # noqa: E402
 
 SIZE, N_FRAMES = 64, 3
-NETWORK_SPEC = NetworkSpec("mobilenetv3_small_050", SIZE)
+NETWORK_SPEC = NetworkSpec("test_efficientnet", SIZE)
 
 
 def striped(n_units: int, seed: int) -> LabelledFrames:
@@ -182,4 +182,4 @@ def test_what_cannot_be_begun_with_is_refused(tmp_path: Any) -> None:
         fitted(striped(4, 0), network_spec=NetworkSpec("no-such", SIZE))
     (tmp_path / "weights.safetensors").write_bytes(b"none")
     with pytest.raises(EncoderError, match="no safetensors file"):
-        fitted(striped(4, 0), network_spec=NetworkSpec("mobilenetv3_small_050", SIZE, tmp_path / "weights.safetensors"))
+        fitted(striped(4, 0), network_spec=NetworkSpec("test_efficientnet", SIZE, tmp_path / "weights.safetensors"))

@@ -17,7 +17,7 @@ def test_a_model_is_fine_tuned_shown_scored_and_verified(
     lusfx: Any, exams: Any, other_exams: Path, tmp_path: Path
 ) -> None:
     run = lusfx(
-        "fine-tune", "b-lines", "--labels", exams.labels, "--out", "tuned", "--architecture", "mobilenetv3_small_050",
+        "fine-tune", "b-lines", "--labels", exams.labels, "--out", "tuned", "--architecture", "test_efficientnet",
         "--size", 64, "--epochs", 1, "--folds", 2, "--threads", 1, "--json",
     )  # fmt: skip
     assert run.code == 0, run.err
@@ -27,7 +27,7 @@ def test_a_model_is_fine_tuned_shown_scored_and_verified(
     assert [path.name for path in tmp_path.iterdir() if "tuned" in path.name] == ["tuned"]
 
     shown = lusfx("model", "show", "tuned")
-    assert "features: b-lines-mobilenetv3_small_050" in shown.out
+    assert "features: b-lines-test_efficientnet" in shown.out
     assert "its encoder is in 'encoder'" in shown.out
     scored = lusfx("score", other_exams, "--model", "tuned", "--cache", "own", "--out", "scores.csv", "--json")
     assert scored.code == 0, scored.err

@@ -22,7 +22,7 @@ pytest.importorskip("timm", reason="pretraining needs timm")
 Lusfx = Callable[..., Any]
 TINY = [
     "--architecture",
-    "mobilenetv3_small_050",
+    "test_efficientnet",
     "--size",
     "64",
     "--batch-size",
@@ -70,10 +70,10 @@ def test_a_run_prints_one_line_and_gives_an_encoder(lusfx: Lusfx, sources: Path)
     run = lusfx("pretrain", sources, "--out", "run", *TINY, "--epochs", 1)
     assert run.code == 0
     assert run.out.count("\n") == 1
-    assert run.out.startswith("simclr on mobilenetv3_small_050: epoch 1 of 1, loss ")
+    assert run.out.startswith("simclr on test_efficientnet: epoch 1 of 1, loss ")
     extracted = lusfx("extract", sources, "--encoder", "run/encoder", "--cache", "other-cache", "--json")
     assert extracted.code == 0
-    assert extracted.json["encoder"] == "mobilenetv3_small_050-simclr"
+    assert extracted.json["encoder"] == "test_efficientnet-simclr"
     again = lusfx("pretrain", sources, "--out", "run", *TINY, "--epochs", 2)
     assert (again.code, again.out) == (2, "")
     assert "epochs 1, not 2" in again.err

@@ -33,7 +33,7 @@ from tests.engine.extraction.decoding.conftest import install_script_registry
 pytestmark = pytest.mark.slow
 
 KEY = SiteKey(bytes(range(SECRET_BYTES)))
-TINY: dict[str, Any] = {"architecture": "mobilenetv3_small_050", "size": 64, "batch_size": 8, "epochs": 2, "threads": 1}
+TINY: dict[str, Any] = {"architecture": "test_efficientnet", "size": 64, "batch_size": 8, "epochs": 2, "threads": 1}
 
 
 def begin(out: Path, sources: list[Path], **changed: Any) -> PretrainResult:
@@ -93,7 +93,7 @@ def test_the_probe_is_in_the_history(whole: PretrainResult) -> None:
 
 def test_extraction_takes_the_encoder(whole: PretrainResult, made_archive: Any, tmp_path: Path) -> None:
     card = read_card(whole.out / "encoder")
-    assert (card.identity.architecture, card.preprocess.size) == ("timm/mobilenetv3_small_050", 64)
+    assert (card.identity.architecture, card.preprocess.size) == ("timm/test_efficientnet", 64)
     assert card.licence == "CC-BY-4.0"
     result = extract([made_archive.labels], tmp_path / "cache", encoder=str(whole.out / "encoder"), site_key=KEY)
     assert result.counts == {"encoded": 24}
@@ -109,7 +109,7 @@ def test_the_encoder_gives_what_the_network_gave(whole: PretrainResult) -> None:
     from lusfx.pretraining.losses import LOSSES
 
     weights = whole.out / "encoder" / "weights.safetensors"
-    network = make_network("mobilenetv3_small_050", LOSSES["simclr"].projector, 64, 0, weights)
+    network = make_network("test_efficientnet", LOSSES["simclr"].projector, 64, 0, weights)
     frames = np.memmap(whole.out / "frames" / FRAMES_FILE, np.uint8, "r").reshape(-1, 64, 64)[:5]
     encoder = open_directory(whole.out / "encoder", EncoderRequest("", device="cpu"))
     expected = network.embed(frames)

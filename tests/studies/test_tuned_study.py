@@ -69,7 +69,7 @@ def config(tmp_path: Path) -> dict[str, Any]:
         "train": tables["train"],
         "tests": {"external": tables["external"]},
         "tasks": [{"task": "bright"}],
-        "encoders": [{"name": "random", "architecture": "mobilenetv3_small_050", "size": 32}],
+        "encoders": [{"name": "random", "architecture": "test_efficientnet", "size": 32}],
         "ways": [
             {"name": "linear", "kind": "head"},
             {"name": "tuned", "kind": "fine-tune", "settings": tuned, "frames_per_clip": 2, "repeats": 1},
