@@ -159,7 +159,7 @@ class Pipeline:
         elif isinstance(message, _Ended):
             message.clip.ending = message.ending
             if message.clip.complete:
-                self._to_write.put(message.clip, self._stopping)
+                self._hand_over(message.clip)
         return []
 
     def _take(self, batches: Iterable[Encoded]) -> None:
@@ -171,7 +171,11 @@ class Pipeline:
                 clip.rows.append(encoded.embeddings[share].copy())
                 clip.n_encoded += share.stop - share.start
                 if clip.complete:
-                    self._to_write.put(clip, self._stopping)
+                    self._hand_over(clip)
+
+    def _hand_over(self, clip: ClipInHand) -> None:
+        """Have a complete clip written, once the writing thread has room for it; a run that is stopping drops it."""
+        self._to_write.put(clip, self._stopping)
 
     def _settled(self, settlements: list[Settlement]) -> Iterator[Settlement]:
         """These settlements and those of other threads; with a clip that was encoded go its copies."""
