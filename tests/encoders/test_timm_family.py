@@ -22,7 +22,7 @@ from lusfx.encoders.torch_runtime import load_torch  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-NAME = "timm/test_efficientnet"
+NAME = "timm/mobilenetv3_small_050"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = timm.create_model("test_efficientnet", pretrained=False, num_classes=10)
+        network = timm.create_model("mobilenetv3_small_050", pretrained=False, num_classes=10)
     file = tmp_path_factory.mktemp("weights") / "weights.safetensors"
     save_file(network.state_dict(), file)
     return file
@@ -48,7 +48,7 @@ def test_a_timm_encoder_with_weights_from_a_file(weights_file: Path, monkeypatch
     encoder = open_timm(EncoderRequest(NAME, weights=weights_file, device="cpu"))
     assert isinstance(encoder, DirectoryEncoder)
     embeddings = encoder.encode(images())
-    (directory,) = (user_directory() / "encoders").glob("timm-test_efficientnet@*")
+    (directory,) = (user_directory() / "encoders").glob("timm-mobilenetv3_small_050@*")
     assert np.abs(embeddings - load_torch(directory, encoder.card, "cpu")(images())).max() < 1e-4
     monkeypatch.setattr("lusfx.encoders.timm_family.make_directory", lambda *a, **k: pytest.fail("converted twice"))
     again = open_timm(EncoderRequest(NAME, weights=weights_file, device="cpu"))
@@ -98,7 +98,7 @@ def test_a_hub_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(
         timm, "create_model", lambda name, pretrained, **options: create(name, pretrained=False, **options)
     )
-    encoder = open_timm(EncoderRequest("timm/test_efficientnet", device="cpu"))
+    encoder = open_timm(EncoderRequest("timm/mobilenetv3_small_050", device="cpu"))
     size = encoder.preprocess.size
     assert encoder.encode(images(size)).shape == (3, encoder.identity.dim)
 
@@ -193,10 +193,10 @@ def test_two_conversions_at_once_end_in_one_directory(tmp_path: Path) -> None:
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = timm.create_model("test_efficientnet", pretrained=False, num_classes=0)
+        network = timm.create_model("mobilenetv3_small_050", pretrained=False, num_classes=0)
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
     facts: dict[str, Any] = {
-        "name": "x", "architecture": "timm/test_efficientnet", "weights": weights, "mean": (0.5,) * 3, "std": (0.5,) * 3,
+        "name": "x", "architecture": "timm/mobilenetv3_small_050", "weights": weights, "mean": (0.5,) * 3, "std": (0.5,) * 3,
         "preprocess": PreprocessSpec(size=32), "licence": "Apache-2.0", "training_data": "none", "source": "this test",
         "model_card": "# x",
     }  # fmt: skip

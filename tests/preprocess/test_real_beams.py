@@ -16,6 +16,8 @@ from lusfx.readers.video import VideoReader
 from lusfx.site_key import SiteKey
 from lusfx.types import GreyImage
 
+pytestmark = pytest.mark.slow
+
 
 def beams_of(folder: Path, step: int = 1) -> list[tuple[str, Beam, list[GreyImage]]]:
     """The probe that the table names (one device with a convex probe where it names none), beam and frames of each clip."""
