@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 
 SHORT_DIGITS = 12
-"""Digits of a digest that people are shown: 48 bits, enough to tell the clips of an archive apart."""
+"""Digits of a digest that people are shown: 48 bits, enough to tell the clips of an archive apart. Some folders are named by as
+many: with another number, what they hold is not found again."""
 NAMED = 3
 """Names that a message has room for."""
 

@@ -154,7 +154,7 @@ def _task_section(task: TaskResult) -> Section:
 
 def _archive(result: DemoResult) -> list[Part]:
     scored = result.scored
-    parts: list[Part] = [
+    return [
         Text(
             [
                 "Both test sets once more, as an archive that nobody has labelled: all models in one pass over the cache, "
@@ -163,10 +163,8 @@ def _archive(result: DemoResult) -> list[Part]:
             ]
         ),
         Facts([(str(sum(scored.rows.values())), "rows"), *[(str(n), status) for status, n in scored.rows.items()]]),
+        answer_table(scored.tally),
     ]
-    if scored.tally is not None:
-        parts.append(answer_table(scored.tally))
-    return parts
 
 
 def _saving(saving: Saving) -> list[Part]:

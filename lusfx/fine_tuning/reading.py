@@ -33,7 +33,6 @@ from lusfx.tables import read_table
 
 MAX_FRAMES = 1 << 40
 """All frames of labelled clips are kept, ``frames_per_clip`` of each."""
-DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,6 @@ def as_run_here(line: str) -> list[str]:
     return [sys.executable, "-m", *words]
 
 
-@pytest.mark.slow
 def test_the_tutorial_runs(tmp_path: Path) -> None:
     pytest.importorskip("hatchling", reason="hatchling, which builds the tutorial's plugin, is not installed")
     pytest.importorskip(

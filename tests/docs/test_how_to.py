@@ -81,7 +81,6 @@ def test_a_cache_that_moves_without_its_key_is_used_and_loses_the_link(moved: Pa
     assert patients(cache) == {new.patient(name) for name in names}
 
 
-@pytest.mark.slow
 def test_workers_share_a_cache(tmp_path: Path) -> None:
     """As the SLURM array runs them: a process a folder, at once, on a cache that none of them has made before."""
     for number in (1, 2, 3):

@@ -22,7 +22,6 @@ def test_it_is_kept_without_outputs() -> None:
             assert cell.execution_count is None
 
 
-@pytest.mark.slow
 def test_it_runs(tmp_path: Path) -> None:
     nbclient = pytest.importorskip("nbclient", reason="nbclient, which runs notebooks, is not installed")
     pytest.importorskip("ipykernel", reason="ipykernel, in which notebooks run, is not installed")

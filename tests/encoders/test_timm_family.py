@@ -43,7 +43,6 @@ def images(size: int = 224) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (3, size, size), dtype=np.uint8)
 
 
-@pytest.mark.slow
 def test_a_timm_encoder_with_weights_from_a_file(weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = open_timm(EncoderRequest(NAME, weights=weights_file, device="cpu"))
     assert isinstance(encoder, DirectoryEncoder)

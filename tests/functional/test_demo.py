@@ -82,7 +82,6 @@ def interval(figure: dict[str, Any]) -> str:
     return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 
-@pytest.mark.slow
 class TestWhole:
     def test_a_line_a_stage_is_printed(self, runs: Runs) -> None:
         names = [stage["stage"] for stage in runs.first["stages"]]
@@ -189,7 +188,6 @@ class TestWhole:
         assert {path.name for path in (runs.out / "models").iterdir()} == {"view", "ab-lines", "effusion"}
 
 
-@pytest.mark.slow
 def test_a_stopped_demo_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped while encoding: what was drawn is found, and what was encoded is not encoded again."""
     monkeypatch.setattr(hospital, "N_FRAMES", 1)
@@ -218,7 +216,6 @@ def test_a_stopped_demo_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest
     assert f"{2 * PATIENTS * hospital.CLIPS_A_PATIENT} found" in encode.said
 
 
-@pytest.mark.slow
 def test_ctrl_c_stops_it_with_the_usual_code(tmp_path: Path) -> None:
     import subprocess
     import sys

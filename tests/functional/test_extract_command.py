@@ -190,7 +190,6 @@ def test_an_interrupted_run_stops_soon_and_the_next_goes_on(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-@pytest.mark.slow
 def test_killed_runs_lose_nothing_and_end_in_the_same_cache(lusfx: Lusfx, long_archive: Path, tmp_path: Path) -> None:
     for round_number in range(4):
         process = start(tmp_path, "exams", "--cache", "cache")
@@ -220,7 +219,6 @@ def test_two_extractions_at_once_share_a_cache(lusfx: Lusfx, long_archive: Path,
 
 
 @pytest.mark.real_data
-@pytest.mark.slow
 def test_real_clips_go_through(lusfx: Lusfx, shared_data: Path, tmp_path: Path) -> None:
     """A clip of every kind; all 311 are extracted by the command in docs/results.md."""
     kinds: dict[str, Path] = {}

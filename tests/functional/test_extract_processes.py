@@ -192,7 +192,6 @@ def test_the_profile_says_where_the_time_went(lusfx_here: Lusfx, exams: Path) ->
     assert "profile" not in lusfx_here("extract", "exams", "--cache", "other", "--json").json
 
 
-@pytest.mark.slow
 def test_a_file_that_kills_the_decoder_of_inspect_is_one_line(lusfx: Lusfx, exams: Path, tmp_path: Path) -> None:
     (exams / "CANARY.script").write_text("1 segfault")
     run = lusfx("inspect", exams / "CANARY.script", "--out", "picture.png", "--frame", 1)

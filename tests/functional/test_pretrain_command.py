@@ -65,7 +65,6 @@ def result_of(out: Path) -> tuple[bytes, str]:
     return (out / "encoder" / "weights.safetensors").read_bytes(), card["identity"]["weights_sha256"]
 
 
-@pytest.mark.slow
 def test_a_run_prints_one_line_and_gives_an_encoder(lusfx: Lusfx, sources: Path) -> None:
     run = lusfx("pretrain", sources, "--out", "run", *TINY, "--epochs", 1)
     assert run.code == 0
@@ -97,7 +96,6 @@ def test_mistakes_are_told_in_a_line(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_with_its_state_on_disk(sources: Path, tmp_path: Path, number: signal.Signals) -> None:
     process = start(sources, tmp_path / "run", "--epochs", "500", "--json")
@@ -111,7 +109,6 @@ def test_a_signal_ends_a_run_with_its_state_on_disk(sources: Path, tmp_path: Pat
     assert json.loads(newest.read_text())["state"]["state"]["images"] == result["images"]
 
 
-@pytest.mark.slow
 def test_killed_runs_end_as_one_that_was_not(sources: Path, tmp_path: Path) -> None:
     straight = start(sources, tmp_path / "straight", "--epochs", "4")
     _, err = straight.communicate(timeout=200)
@@ -129,7 +126,6 @@ def test_killed_runs_end_as_one_that_was_not(sources: Path, tmp_path: Path) -> N
     assert result_of(out) == result_of(tmp_path / "straight")
 
 
-@pytest.mark.slow
 def test_two_processes_as_torchrun_starts_them(sources: Path, tmp_path: Path) -> None:
     """The first decodes, writes and speaks; the other is silent."""
     import torch
@@ -149,7 +145,6 @@ def test_two_processes_as_torchrun_starts_them(sources: Path, tmp_path: Path) ->
     assert (tmp_path / "run" / "encoder" / "encoder.json").exists()
 
 
-@pytest.mark.slow
 def test_pretraining_goes_on_from_an_encoder(lusfx_here: Lusfx, sources: Path, tmp_path: Path) -> None:
     """From random weights to an encoder that ends at a layer, and from that encoder to the next."""
     common = ["--batch-size", "8", "--device", "cpu", "--threads", "1", "--epochs", "1", "--json"]

@@ -111,7 +111,6 @@ def test_a_search_chooses_the_settings_itself(train: Lusfx) -> None:
     assert "--search chooses the settings itself: leave out --set" in run.err
 
 
-@pytest.mark.slow
 def test_attention_weighs_the_frames(lusfx_here: Lusfx, train: Lusfx, exams: Any, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="training an attention head needs torch")
     run = train("a-lines", "--pooling", "attention", "--set", "max_epochs=10")

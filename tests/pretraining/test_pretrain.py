@@ -352,7 +352,6 @@ def test_sources_without_a_clip_are_an_error(tmp_path: Path) -> None:
         begin(tmp_path / "run", [tmp_path / "exams"])
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="decoding processes are POSIX")
 def test_a_file_that_kills_its_decoder_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = install_script_registry(tmp_path / "site", monkeypatch)

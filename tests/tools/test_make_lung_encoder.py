@@ -131,7 +131,6 @@ def made(tool: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             tool.main()
 
 
-@pytest.mark.slow
 def test_a_tiny_run_writes_an_encoder_of_the_bundled_ones_form(tool: Any, made: Path) -> None:
     card, bundled = read_card(made), read_card(BUNDLED / DEFAULT_ENCODER)
     assert card.name == bundled.name == tool.NAME
@@ -156,7 +155,6 @@ def test_a_tiny_run_writes_an_encoder_of_the_bundled_ones_form(tool: Any, made: 
     assert np.isfinite(embeddings).all()
 
 
-@pytest.mark.slow
 def test_the_weights_moved_away_from_imagenets(made: Path) -> None:
     from safetensors.numpy import load_file
 
