@@ -1,7 +1,7 @@
 """How stored pixels are shown: turned, mirrored, and with square pixels.
 
-Phones store a film as the sensor lay and say how to turn it; recorders store oblong pixels and say how oblong. What a person sees
-is the same in both cases, and so is what an encoder is given.
+Phones store a film as the sensor lay and say how to turn it. Recorders store oblong pixels and say how oblong. An encoder is
+given what a person sees.
 """
 
 from __future__ import annotations
