@@ -31,12 +31,14 @@ class Spec(BaseModel):
 class PreprocessSpec(Spec):
     """How a clip's frames become what the encoder sees.
 
-    :param version: raised whenever the code of readers or preprocessing changes any pixel that an encoder is given.
+    :param version: raised whenever the code of readers or preprocessing changes any pixel that an encoder is given. 1 is what
+        caches of before hold; frames are prepared by 2.
     :param colour: how a colour frame becomes grey; ``luma-601`` is 0.299 R + 0.587 G + 0.114 B on full-range values.
     :param beam: ``detect`` finds the insonated region and blanks the rest; ``off`` keeps the whole frame (or the B-mode
         region that a DICOM file declares).
-    :param beam_frames: how many frames from the start the beam is found on.
-    :param beam_min_confidence: below it, the beam's bounding box is used instead of its mask.
+    :param beam_frames: of a clip that is too large to be held, so many frames at least are looked at to find the beam.
+    :param beam_min_confidence: the probability that the beam is right, below which its bounding box is used instead of its mask
+        and the clip is not assessable.
     :param crop: ``beam`` cuts to the beam's bounding box; ``none`` keeps the frame.
     :param pad: ``square`` pads the crop with black to a square, centred, so that nothing is squashed.
     :param size: side of the encoder's input in pixels.
@@ -44,7 +46,7 @@ class PreprocessSpec(Spec):
     :param stride: every how many frames one is encoded.
     """
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     colour: Literal["luma-601"] = "luma-601"
     beam: Literal["detect", "off"] = "detect"
     beam_frames: int = Field(default=32, ge=1, le=256)

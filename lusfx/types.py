@@ -45,6 +45,7 @@ class Note(StrEnum):
     FRAME_TIMES_UNKNOWN = "frame-times-unknown"
     SEVERAL_B_MODE_REGIONS = "several-b-mode-regions"
     BEAM_NOT_FOUND = "beam-not-found"
+    REGION_IGNORED = "region-ignored"
 
 
 @dataclass(frozen=True, slots=True)

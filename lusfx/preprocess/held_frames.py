@@ -1,106 +1,80 @@
-"""The frames that a clip's beam is found on, held until it is: they can be prepared only afterwards.
-
-At full size 32 frames of 3840 x 2160 are 265 MB, most of what decoding such a clip takes. Beyond a budget frames are held
-compressed, losslessly. What fits into it, such as 32 frames of 1920 x 1080, is held as it is.
-"""
+"""The frames of a clip, held until its beam is known: that is found on frames of the whole clip, and decides how each is cut."""
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import overload
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
-import numpy as np
+from lusfx.types import Clip, Frame, GreyImage
 
-from lusfx.types import Frame, FrameStatus, GreyImage
+BUDGET_BYTES = 192 << 20
+"""Of pixels: 250 frames of 1024 x 768, 97 of 1920 x 1080. What does not fit is decoded a second time."""
 
-BUDGET_BYTES = 96 << 20
-"""Held without compression, which takes about as long as decoding does."""
-RAW_DEFLATE = -15
-
-
-@dataclass(frozen=True, slots=True)
-class _PackedFrame:
-    """A frame whose pixels are differences from row to row, deflated."""
-
-    index: int
-    time_s: float
-    status: FrameStatus
-    height: int
-    width: int
-    packed: bytes
-
-    @classmethod
-    def of(cls, frame: Frame, pixels: GreyImage) -> _PackedFrame:
-        differences = pixels.copy()
-        differences[1:] -= pixels[:-1]
-        # Runs alone are looked for: black is found by them, and speckle has no others. All matches take a quarter longer.
-        deflate = zlib.compressobj(1, zlib.DEFLATED, RAW_DEFLATE, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-        packed = deflate.compress(differences.data) + deflate.flush()
-        height, width = pixels.shape
-        return cls(frame.index, frame.time_s, frame.status, height, width, packed)
-
-    @property
-    def pixels(self) -> GreyImage:
-        inflated = bytearray(zlib.decompress(self.packed, RAW_DEFLATE, self.height * self.width))
-        pixels = np.frombuffer(inflated, np.uint8).reshape(self.height, self.width)
-        # numpy's accumulate goes down column by column, and takes thirty times as long.
-        for above, row in pairwise(pixels):
-            np.add(row, above, out=row)
-        return pixels
-
-    def unpacked(self) -> Frame:
-        return Frame(self.index, self.time_s, self.pixels, self.status)
+Reopen = Callable[[], AbstractContextManager[Clip]]
+"""Opens the same clip once more."""
 
 
 class HeldFrames:
-    """Frames of one clip, in the order in which they were added."""
+    """All frames of a clip, to look at some and then to take each once.
 
-    def __init__(self) -> None:
-        self._held: deque[Frame | _PackedFrame] = deque()
-        self._plain_bytes = 0
+    A clip that fits into the budget is decoded once and held. A larger one is decoded to its end, of which only the frames to
+    look at are kept, and decoded again when its frames are taken. If it cannot be opened again, the frames that fit are looked
+    at, and the others stream.
 
-    def add(self, frame: Frame) -> None:
-        if frame.pixels is None:
+    :param n_looked_at: of a clip that does not fit, at least so many frames are looked at, and at most twice as many, evenly
+        spread.
+    """
+
+    def __init__(self, clip: Clip, n_looked_at: int, reopen: Reopen | None) -> None:
+        self._frames = clip.frames()
+        self._held: deque[Frame] = deque()
+        held_bytes = 0
+        for frame in self._frames:
             self._held.append(frame)
-        elif self._plain_bytes + frame.pixels.nbytes <= BUDGET_BYTES:
-            self._plain_bytes += frame.pixels.nbytes
-            self._held.append(frame)
+            held_bytes += 0 if frame.pixels is None else frame.pixels.nbytes
+            if held_bytes > BUDGET_BYTES and self._any_readable():
+                break
         else:
-            self._held.append(_PackedFrame.of(frame, frame.pixels))
-
-    def readable(self) -> Sequence[GreyImage]:
-        """The images ``(height, width)`` of the readable frames, each unpacked when it is asked for."""
-        return _Images([frame for frame in self._held if isinstance(frame, _PackedFrame) or frame.pixels is not None])
+            reopen = None
+        self._reopen = reopen
+        self.looked_at = (
+            [frame.pixels for frame in self._held if frame.pixels is not None]
+            if reopen is None
+            else _spread(self._readable(), n_looked_at)
+        )
+        """Readable frames ``(height, width)`` of the whole clip; none where none can be read."""
 
     def taken(self) -> Iterator[Frame]:
         """Every frame, once; what was given away is no longer held."""
+        self.looked_at.clear()
+        if self._reopen is not None:
+            with self._reopen() as again:
+                yield from again.frames()
+            return
         while self._held:
-            frame = self._held.popleft()
-            yield frame.unpacked() if isinstance(frame, _PackedFrame) else frame
+            yield self._held.popleft()
+        yield from self._frames
+
+    def _any_readable(self) -> bool:
+        return any(frame.pixels is not None for frame in self._held)
+
+    def _readable(self) -> Iterator[GreyImage]:
+        """Readable frames, none of them held any longer: first those that were, then the others."""
+        while self._held:
+            if (pixels := self._held.popleft().pixels) is not None:
+                yield pixels
+        yield from (frame.pixels for frame in self._frames if frame.pixels is not None)
 
 
-class _Images(Sequence[GreyImage]):
-    """The pixels of frames that have any."""
-
-    def __init__(self, frames: Sequence[Frame | _PackedFrame]) -> None:
-        self._frames = frames
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    @overload
-    def __getitem__(self, index: int) -> GreyImage: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[GreyImage]: ...
-
-    def __getitem__(self, index: int | slice) -> GreyImage | Sequence[GreyImage]:
-        if isinstance(index, slice):
-            return _Images(self._frames[index])
-        pixels = self._frames[index].pixels
-        assert pixels is not None
-        return pixels
+def _spread(images: Iterator[GreyImage], n: int) -> list[GreyImage]:
+    """Evenly spread images of a sequence whose length shows at its end: ``n`` to ``2 n`` of more than that."""
+    kept: list[GreyImage] = []
+    step = 1
+    for number, image in enumerate(images):
+        if number % step:
+            continue
+        kept.append(image)
+        if len(kept) > 2 * n:
+            kept, step = kept[::2], 2 * step
+    return kept

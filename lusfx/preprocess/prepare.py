@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lusfx.config import PreprocessSpec
 from lusfx.errors import UnreadableClipError
 from lusfx.preprocess.beam import Beam, BeamShape, find_beam, whole_frame
-from lusfx.preprocess.held_frames import HeldFrames
+from lusfx.preprocess.held_frames import HeldFrames, Reopen
 from lusfx.preprocess.resize import group_size, resized
 from lusfx.types import Clip, Frame, FrameStatus, GreyImage, Note
 
@@ -69,35 +69,36 @@ class FrameTransform:
 
 
 class PreparedClip:
-    """A clip with its beam found; the frames that it was found on are held, the others stream.
+    """A clip with its beam found on frames of all of it.
 
     :raises UnreadableClipError: if no frame can be read.
     """
 
-    def __init__(self, clip: Clip, spec: PreprocessSpec) -> None:
-        self._clip = clip
+    def __init__(self, clip: Clip, spec: PreprocessSpec, reopen: Reopen | None) -> None:
         self._spec = spec
-        self._frames = clip.frames()
-        self._first = HeldFrames()
-        for frame in islice(self._frames, spec.beam_frames):
-            self._first.add(frame)
-        while not (readable := self._first.readable()):  # a clip that begins with damage
-            later = next(self._frames, None)
-            if later is None:
-                raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
-            self._first.add(later)
         info = clip.info
         if spec.beam == "detect":
-            self.beam = find_beam(readable, info.region, spec.beam_min_confidence)
+            held = HeldFrames(clip, spec.beam_frames, reopen)
+            if not held.looked_at:
+                raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
+            self.beam = find_beam(held.looked_at, info.region, spec.beam_min_confidence)
+            self._frames = held.taken()
         else:
             self.beam = whole_frame(info.height, info.width, info.region)
+            self._frames = clip.frames()
         self.transform = FrameTransform(self.beam, spec)
 
     @property
     def notes(self) -> frozenset[Note]:
         """What preprocessing has to tell of the clip."""
-        doubtful = self._spec.beam == "detect" and self.beam.shape is BeamShape.UNKNOWN
-        return frozenset({Note.BEAM_NOT_FOUND}) if doubtful else frozenset()
+        if self._spec.beam == "off":
+            return frozenset()
+        told = {
+            Note.BEAM_NOT_FOUND: self.beam.shape is BeamShape.UNKNOWN,
+            Note.SEVERAL_B_MODE_REGIONS: self.beam.several,
+            Note.REGION_IGNORED: self.beam.region_ignored,
+        }
+        return frozenset(note for note, holds in told.items() if holds)
 
     def frames(self) -> Iterator[PreparedFrame]:
         """Every ``stride``-th frame, prepared; unreadable ones with their status."""
@@ -114,12 +115,14 @@ class PreparedClip:
 
     def source_frames(self) -> Iterator[Frame]:
         """Every frame as the reader gave it; once, and in place of :meth:`frames`."""
-        return chain(self._first.taken(), self._frames)
+        return self._frames
 
 
-def prepare(clip: Clip, spec: PreprocessSpec) -> PreparedClip:
+def prepare(clip: Clip, spec: PreprocessSpec, reopen: Reopen | None = None) -> PreparedClip:
     """Find a clip's beam and prepare its frames for an encoder.
 
+    :param reopen: opens the clip once more; without it a clip that is too large to be held has its beam found on the frames
+        that can be.
     :raises UnreadableClipError: if no frame can be read.
     """
-    return PreparedClip(clip, spec)
+    return PreparedClip(clip, spec, reopen)

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from lusfx.preprocess import Beam, BeamShape, find_beam
-from lusfx.preprocess.beam import OPENING_PX, _deviation, _without_strokes
+from lusfx.preprocess.beam.evidence import mean_and_deviation
+from lusfx.preprocess.beam.pieces import OPENING_PX, without_strokes
 from lusfx.types import Box
 
 Frames = NDArray[np.uint8]
@@ -167,7 +168,7 @@ def test_odd_sizes_are_survived(size: tuple[int, int], generator: np.random.Gene
 @pytest.mark.parametrize("n_frames", [1, 2, 12])
 def test_the_deviation_is_numpys_to_the_last_bit(n_frames: int, generator: np.random.Generator) -> None:
     frames = list(generator.integers(0, 256, (n_frames, 40, 31), dtype=np.uint8))
-    np.testing.assert_array_equal(_deviation(frames), np.stack(frames).astype(np.float32).std(axis=0))
+    np.testing.assert_array_equal(mean_and_deviation(frames)[1], np.stack(frames).astype(np.float32).std(axis=0))
 
 
 @pytest.mark.parametrize("share", [0.05, 0.4, 0.9])
@@ -178,4 +179,4 @@ def test_strokes_are_cut_off_by_closing_and_opening(share: float, generator: np.
     mask = ndimage.uniform_filter(generator.random((60, 45)), 3) < np.quantile(generator.random(999), share)
     padded = np.pad(mask, 2 * OPENING_PX, mode="edge")
     wanted = ndimage.binary_opening(ndimage.binary_closing(padded, disc), disc)
-    np.testing.assert_array_equal(_without_strokes(mask), wanted[4:-4, 4:-4])
+    np.testing.assert_array_equal(without_strokes(mask), wanted[4:-4, 4:-4])

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from lusfx.config import PreprocessSpec
 from lusfx.contracts import Reader
+from lusfx.engine.extraction.decoding.limits import MAX_FRAMES
 from lusfx.errors import ClipError, SkippedClipError, UnreadableClipError
 from lusfx.preprocess import BeamShape, inspection_picture, prepare
+from lusfx.preprocess.held_frames import Reopen
 from lusfx.preprocess.prepare import PreparedClip, PreparedFrame
 from lusfx.site_key import SiteKey
 from lusfx.types import Clip, ClipInfo, Frame, Note
@@ -38,7 +40,7 @@ class StageSeconds:
     """Seconds that a clip took in each stage of decoding.
 
     :param decoding: opening the source and decoding its frames.
-    :param beam: finding the beam on the first frames.
+    :param beam: finding the beam.
     :param preparing: masking, cropping and resizing.
     """
 
@@ -126,9 +128,9 @@ def decode(
     :param max_frames: a clip of more is refused.
     :param alive: called after each decoded frame: a decoder that goes on is not stuck.
     """
-    decoding = _Decoding(spec, alive)
+    decoding = _Decoding(spec, alive, lambda: reader.open(path, site_key), max_frames)
     try:
-        yield from decoding.run(reader.open(path, site_key), max_frames)
+        yield from decoding.run()
     except Exception as error:
         yield decoding.refusal(error)
 
@@ -141,9 +143,9 @@ def draw(
     :param frame: which one, from 0.
     :param alive: called after each decoded frame.
     """
-    decoding = _Decoding(spec, alive)
+    decoding = _Decoding(spec, alive, lambda: reader.open(path, site_key), MAX_FRAMES)
     try:
-        yield decoding.picture(reader.open(path, site_key), frame)
+        yield decoding.picture(frame)
     except Exception as error:
         yield decoding.refusal(error)
 
@@ -151,17 +153,19 @@ def draw(
 class _Decoding:
     """A clip that is being decoded, with what is known of it so far."""
 
-    def __init__(self, spec: PreprocessSpec, alive: Callable[[], None]) -> None:
+    def __init__(self, spec: PreprocessSpec, alive: Callable[[], None], reopen: Reopen, max_frames: int) -> None:
         self.spec = spec
         self.alive = alive
+        self.reopen = reopen
+        self.max_frames = max_frames
         self.seconds = StageSeconds()
         self.patient_key: str | None = None
         self.exam_key: str | None = None
-        self._n_frames = self._n_readable = 0
+        self._n_readable = 0
 
-    def run(self, opening: AbstractContextManager[Clip], max_frames: int) -> Iterator[Portion | Ending]:
-        with self._opened(opening) as (opened, prepared):
-            yield from self._portions(prepared, max_frames)
+    def run(self) -> Iterator[Portion | Ending]:
+        with self._prepared() as (opened, prepared):
+            yield from self._portions(prepared)
             if self._n_readable == 0:
                 raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
             notes = tuple(sorted(opened.notes | prepared.notes))
@@ -169,8 +173,8 @@ class _Decoding:
             confidence = float(prepared.beam.confidence)
         yield Ending(self.patient_key, self.exam_key, notes, provenance, confidence, self.seconds)
 
-    def picture(self, opening: AbstractContextManager[Clip], frame: int) -> Picture:
-        with self._opened(opening) as (opened, prepared):
+    def picture(self, frame: int) -> Picture:
+        with self._prepared() as (opened, prepared):
             shown = next(islice(prepared.source_frames(), frame, None), None)
             if shown is None or shown.pixels is None:
                 raise UnreadableClipError("no-frames", f"the clip has no readable frame {frame}")
@@ -180,27 +184,28 @@ class _Decoding:
             return Picture(opened.info, beam.shape, float(beam.confidence), notes, pixels)
 
     @contextmanager
-    def _opened(self, opening: AbstractContextManager[Clip]) -> Iterator[tuple[Clip, PreparedClip]]:
+    def _prepared(self) -> Iterator[tuple[Clip, PreparedClip]]:
         """The clip, and the same clip with its beam found."""
-        started = time.perf_counter()
-        with opening as opened:
-            self.seconds.decoding += time.perf_counter() - started
-            self.patient_key, self.exam_key = opened.info.patient_key, opened.info.exam_key
-            self.alive()
-            clip = _TimedClip(opened, self.seconds, self.alive)
+        with self._opened() as clip:
+            self.patient_key, self.exam_key = clip.info.patient_key, clip.info.exam_key
             started, decoded_s = time.perf_counter(), self.seconds.decoding
-            prepared = prepare(clip, self.spec)
+            prepared = prepare(clip, self.spec, self._opened)
             self.seconds.beam += time.perf_counter() - started - (self.seconds.decoding - decoded_s)
-            yield opened, prepared
+            yield clip, prepared
 
-    def _portions(self, prepared: PreparedClip, max_frames: int) -> Iterator[Portion]:
+    @contextmanager
+    def _opened(self) -> Iterator[Clip]:
+        started = time.perf_counter()
+        with self.reopen() as opened:
+            self.seconds.decoding += time.perf_counter() - started
+            self.alive()
+            yield _WatchedClip(opened, self.seconds, self.alive, self.max_frames * self.spec.stride)
+
+    def _portions(self, prepared: PreparedClip) -> Iterator[Portion]:
         most = max(1, min(PORTION_FRAMES, PORTION_BYTES // self.spec.size**2))
         held: list[PreparedFrame] = []
         started, decoded_s = time.perf_counter(), self.seconds.decoding
         for frame in prepared.frames():
-            self._n_frames += 1
-            if self._n_frames > max_frames:
-                raise UnreadableClipError("too-long", f"the clip has more than {max_frames} frames")
             self._n_readable += frame.image is not None
             held.append(frame)
             if len(held) == most:
@@ -224,13 +229,14 @@ class _Decoding:
         return Refusal(status, code, detail, self.patient_key, self.exam_key, self.seconds)
 
 
-class _TimedClip:
-    """A clip that says how long its frames took to decode, and that it goes on."""
+class _WatchedClip:
+    """A clip that says how long its frames took to decode, and that it goes on, and is refused when it goes on too long."""
 
-    def __init__(self, clip: Clip, seconds: StageSeconds, alive: Callable[[], None]) -> None:
+    def __init__(self, clip: Clip, seconds: StageSeconds, alive: Callable[[], None], max_frames: int) -> None:
         self._clip = clip
         self._seconds = seconds
         self._alive = alive
+        self._max_frames = max_frames
 
     @property
     def info(self) -> ClipInfo:
@@ -242,13 +248,15 @@ class _TimedClip:
 
     def frames(self) -> Iterator[Frame]:
         frames = self._clip.frames()
-        while True:
+        for number in count(1):
             started = time.perf_counter()
             frame = next(frames, None)
             self._seconds.decoding += time.perf_counter() - started
             if frame is None:
                 return
             self._alive()
+            if number > self._max_frames:
+                raise UnreadableClipError("too-long", f"the clip has more than {self._max_frames} frames")
             yield frame
 
 
