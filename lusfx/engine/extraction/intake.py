@@ -12,6 +12,12 @@ from lusfx.engine.extraction.profile import Profile
 from lusfx.engine.extraction.sources import Source
 from lusfx.errors import ClipError, UnreadableClipError
 
+PROBLEMS = {
+    "link-leaves-folder": "the link leads out of the folder that was searched",
+    "cannot-open": "the folder cannot be listed",
+}
+"""What is told of a source that cannot even be tried."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
@@ -101,7 +107,7 @@ def is_unchanged(job: Job) -> bool:
 
 def _unclaimed(source: Source) -> tuple[str, str]:
     if source.problem is not None:
-        return source.problem, "the link leads out of the folder that was searched"
+        return source.problem, PROBLEMS[source.problem]
     if not source.path.exists():
         return "cannot-open", "the file does not exist"
     return "unknown-format", "no reader claims this kind of file"
