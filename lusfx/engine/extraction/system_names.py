@@ -34,7 +34,7 @@ SYSTEM_NAMES = (
     ),
     SystemNames(
         "What was thrown away",
-        ".trash*/ $recycle.bin/ recycler/ #recycle/ @recycle/ network?trash?folder/ .stversions/",
+        ".trash/ .trash-*/ .trashes/ $recycle.bin/ recycler/ #recycle/ @recycle/ network?trash?folder/ .stversions/",
     ),
     SystemNames(
         "Version control and its copies of data",
