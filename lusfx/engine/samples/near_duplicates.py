@@ -5,7 +5,7 @@ clips. A clip is like a training clip where the median of its frames has a frame
 :data:`SIMILARITY`. Measured with ``lung-lite0`` on public clips: ``docs/reliability.md`` has the figures.
 
 Within one training all clips are compared by their mean embeddings first, which takes a second for some thousands, and only
-those that are alike there by their frames.
+those that are alike there by their frames. There a pair must also be much closer than either is to any third patient's clip.
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ CANDIDATE_SIMILARITY = 0.7
 MOST_PATIENTS = 4
 """A clip that is like clips of more other patients than this is a picture that many have (black, a phantom, a title) and no
 copy of one; or the features tell nothing apart."""
+DISTANCE_RATIO = 0.3
+"""Of the squared distance to the other clip, to that of the closest clip of a third patient. Where all clips look much alike, as
+those of a simulator do, the two are about the same; of copies the ratio is 0.2 at most. It is the ratio test of Lowe
+(doi:10.1023/B:VISI.0000029664.99615.94)."""
+CERTAIN_SIMILARITY = 0.98
+"""From which on no third patient is asked: several may have a copy."""
 FEWEST_DIMENSIONS = 32
 """In fewer, made-up directions are alike by chance."""
 CLIPS_OF_SCALE = 256
@@ -89,26 +95,29 @@ def near_duplicates_within(
     keys = sorted(centres)
     if len(keys) < 2 or len(centres[keys[0]]) < FEWEST_DIMENSIONS:
         return []
-    pairs = _candidates(np.stack([centres[key] for key in keys]), np.array([patients[key] for key in keys]))
+    _, patient = np.unique([patients[key] for key in keys], return_inverse=True)
+    rows = np.stack([centres[key] for key in keys])
+    directions = _directions(rows, rows.mean(axis=0), rows.std(axis=0) + SMALLEST_DEVIATION)
+    pairs = _candidates(directions, patient)
     if not pairs:
         return []
-    mean, deviation = _scale(store, [keys[row] for row in evenly_spaced(len(keys), CLIPS_OF_SCALE)])
+    scale = _scale(store, [keys[row] for row in evenly_spaced(len(keys), CLIPS_OF_SCALE)])
     found = []
     for pair in pairs:
-        frames = [_directions(rows, mean, deviation) for _, rows in _frames(store, [keys[row] for row in pair])]
-        if len(frames) == 2:
-            # Either may be a part of the other, all of whose frames the whole one has.
-            ways = (frames, frames[::-1])
-            similarity = max(float(_likeness(some[_spread(len(some))], whole)[0]) for some, whole in ways)
-            if similarity >= SIMILARITY:
-                found.append(NearDuplicate(keys[pair[0]], keys[pair[1]], similarity))
+        first, second = pair
+        similarity = _likeness_of(store, keys[first], keys[second], scale)
+        if similarity < SIMILARITY:
+            continue
+        # What a third patient's clip is like, too, is how clips look there.
+        third = [(row, _closest(directions, row, ~np.isin(patient, patient[list(pair)]))) for row in pair]
+        usual = max([-1.0, *(_likeness_of(store, keys[row], keys[other], scale) for row, other in third if other >= 0)])
+        if similarity >= CERTAIN_SIMILARITY or 1 - similarity <= DISTANCE_RATIO * (1 - usual):
+            found.append(NearDuplicate(keys[first], keys[second], similarity))
     return found
 
 
-def _candidates(centres: NDArray[np.float32], patients: NDArray[np.str_]) -> list[tuple[int, int]]:
+def _candidates(directions: NDArray[np.float32], patient: NDArray[np.intp]) -> list[tuple[int, int]]:
     """Rows of clips whose mean embeddings are alike and whose patients are not, each pair once."""
-    _, patient = np.unique(patients, return_inverse=True)
-    directions = _directions(centres, centres.mean(axis=0), centres.std(axis=0) + SMALLEST_DEVIATION)
     pairs = set()
     for start in range(0, len(directions), ROWS_AT_A_TIME):
         similarity = directions[start : start + ROWS_AT_A_TIME] @ directions.T
@@ -118,6 +127,21 @@ def _candidates(centres: NDArray[np.float32], patients: NDArray[np.str_]) -> lis
             if len(np.unique(patient[similarity[row] >= SIMILARITY])) <= MOST_PATIENTS:
                 pairs.add((min(start + row, int(closest[row])), max(start + row, int(closest[row]))))
     return sorted(pairs)
+
+
+def _closest(directions: NDArray[np.float32], row: int, among: NDArray[np.bool_]) -> int:
+    """The row among some that is most like another; -1 of none."""
+    return int(np.where(among, directions @ directions[row], -np.inf).argmax()) if among.any() else -1
+
+
+def _likeness_of(
+    store: Store, first: str, second: str, scale: tuple[NDArray[np.float64], NDArray[np.float64]]
+) -> float:
+    """How much two clips are alike, either of which may be a part of the other; -1 where one cannot be read."""
+    frames = [_directions(rows, *scale) for _, rows in _frames(store, [first, second])]
+    if len(frames) < 2:
+        return -1.0
+    return max(float(_likeness(some[_spread(len(some))], whole)[0]) for some, whole in (frames, frames[::-1]))
 
 
 def _likeness(queries: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -127,3 +127,19 @@ def test_features_that_tell_nothing_apart_find_nothing(wide_store: Store, genera
 def test_few_dimensions_are_not_searched(store: Store) -> None:
     centres = {key: np.ones(DIM, np.float32) for key in SEEN}
     assert near_duplicates_within(store, centres, {key: key for key in SEEN}) == []
+
+
+def test_clips_that_all_look_alike_are_no_copies(wide_store: Store, generator: np.random.Generator) -> None:
+    """As those of a simulator: two are always closest, and hardly closer than the next ones."""
+    training = Training(wide_store, 20, generator)
+    usual = training.rows()
+    for number in range(3):
+        training.add(usual + 1.0 * generator.normal(size=WIDE), f"scene {number}")
+    assert training.found() == []
+
+
+def test_copies_under_three_patients_are_found(wide_store: Store, generator: np.random.Generator) -> None:
+    training = Training(wide_store, 20, generator)
+    rows = training.rows()
+    copies = {training.add(rows + 0.05 * generator.normal(size=rows.shape), f"copy {number}") for number in range(3)}
+    assert set.union(*training.found()) == copies
