@@ -30,7 +30,7 @@ MOST_PATIENTS = 4
 """A clip that is like clips of more other patients than this is a picture that many have (black, a phantom, a title) and no
 copy of one; or the features tell nothing apart."""
 DISTANCE_RATIO = 0.3
-"""Of the squared distance to the other clip, to that of the closest clip of a third patient. Where all clips look much alike, as
+"""Of the squared distance to the other clip, to that of the closest clip of a third patient. Where all clips look alike, as
 those of a simulator do, the two are about the same; of copies the ratio is 0.2 at most. It is the ratio test of Lowe
 (doi:10.1023/B:VISI.0000029664.99615.94)."""
 CERTAIN_SIMILARITY = 0.98
