@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,32 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
 
-from lusfx.cache import Cache
+from lusfx.cache import Cache, Stamp
 from lusfx.engine.extraction.extract import extract
 from lusfx.errors import UsageError
 from lusfx.site_key import SiteKey
 
 Lusfx = Callable[..., Any]
+
+
+def dicom_still() -> bytes:
+    """A small ultrasound still in Explicit VR Little Endian."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = UltrasoundImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = "1.2.3"
+    dataset.Modality, dataset.Rows, dataset.Columns = "US", 64, 64
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
+    dataset.PixelData = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8).tobytes()
+    content = io.BytesIO()
+    dataset.save_as(content, enforce_file_format=True)
+    return content.getvalue()
 
 
 @pytest.fixture
@@ -93,3 +113,18 @@ def test_doctor_prints_what_would_be_left_out(lusfx_here: Lusfx, archive: Path) 
     assert "3 of 5 pictures" in run.out
     assert "HEIC image   no reader claims it" in run.out
     assert lusfx_here("doctor", archive).code == 2
+
+
+def test_a_clip_without_an_ending_is_encoded_under_every_fingerprint(
+    tmp_path: Path, site_key: SiteKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known from a run with another encoder has a reader all the same."""
+    monkeypatch.setattr(Stamp, "is_racy", property(lambda _stamp: False))
+    clip = tmp_path / "archive" / "IM0001"
+    clip.parent.mkdir()
+    clip.write_bytes(dicom_still())
+    for encoder in ("lung-lite0", "efficientnet-lite0"):
+        result = extract([clip.parent], tmp_path / "cache", site_key=site_key, encoder=encoder)
+        assert result.counts == {"encoded": 1}
+        again = extract([clip.parent], tmp_path / "cache", site_key=site_key, encoder=encoder)
+        assert again.counts == {"cached": 1}

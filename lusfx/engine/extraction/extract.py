@@ -240,9 +240,10 @@ def extract_with(
     spec = encoder.feature_spec
     store = cache.store(spec)
     with cache.stat_index(site_key) as index, cache.start_run(spec.fingerprint, encoder.name) as ledger:
-        found = discover(places, registry, site_key, known=lambda path: index.lookup(path) is not None)
-        sources = [source for source in found.sources if shard is None or shard.holds(source.path)]
         keys = store.keys()
+        # What was encoded under another fingerprint only has to be opened, so somebody must tell what it is.
+        found = discover(places, registry, site_key, known=lambda path: index.lookup(path) in keys)
+        sources = [source for source in found.sources if shard is None or shard.holds(source.path)]
         pipeline = Pipeline(
             spec,
             encoder,
