@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lusfx.patience import REFUSED, insist, remove, replace
+
 TEMPORARY_PREFIX = ".tmp-"
 """Begins the name of a file that is being written. What a killed program leaves bears it."""
 FILE_MODE = 0o600
@@ -37,11 +39,11 @@ def whole_file(path: Path) -> Iterator[int]:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(temporary, path)  # noqa: PTH105 - the one system call that replaces atomically
+        replace(temporary, path)
         sync_directory(path.parent)
     finally:
         with contextlib.suppress(OSError):  # on a disk that is gone or read-only the first error says so
-            temporary.unlink(missing_ok=True)
+            remove(temporary)
 
 
 def write_whole(path: Path, *parts: bytes) -> None:
@@ -100,9 +102,16 @@ def exchange(first: Path, second: Path) -> bool:
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
     if renameat2 is None:
         return False
-    if renameat2(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):  # NFS says so, and old kernels
-        return False
-    raise OSError(number, os.strerror(number))
+
+    def exchange_once() -> None:
+        if renameat2(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    try:
+        insist(exchange_once, REFUSED)  # done twice it would be undone: so not where it may have been done
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):  # NFS says so, and old kernels
+            return False
+        raise
+    return True

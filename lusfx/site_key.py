@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lusfx.config import user_directory
 from lusfx.errors import LusfxError
+from lusfx.patience import link, remove
 
 SECRET_BYTES = 32
 KEY_HEX_DIGITS = 20  # 80 bits: no collision among the patients of any hospital, and short enough to read aloud
@@ -96,6 +97,6 @@ def _create(file: Path) -> None:
             os.fsync(stream.fileno())
         # A hard link fails if the name is taken, where a rename would replace the other run's key.
         with contextlib.suppress(FileExistsError):
-            os.link(temporary, file)
+            link(temporary, file)
     finally:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)

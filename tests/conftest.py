@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lusfx import patience
 from lusfx.config import EncoderIdentity, FeatureSpec, PreprocessSpec
 from lusfx.site_key import SECRET_BYTES, SiteKey
 
@@ -46,6 +47,12 @@ def own_user_directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     """Keep the user's site key and encoders out of the tests, and the tests out of theirs."""
     monkeypatch.setenv("LUSFX_HOME", str(tmp_path_factory.getbasetemp() / "lusfx-home"))
     monkeypatch.delenv("LUSFX_SITE_KEY", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is made to refuse is asked again at once."""
+    monkeypatch.setattr(patience, "PAUSES_S", (0.0,) * len(patience.PAUSES_S))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -165,11 +165,15 @@ class RunLedger:
         self._counts[entry.status] += 1
         self._write(entry.as_dict())
 
-    def finish(self, not_reached: int) -> None:
-        """Append the totals: discovered = encoded + cached + failed + skipped + not_reached."""
+    def finish(self, not_reached: int, left_out: Mapping[str, int] | None = None) -> None:
+        """Append the totals: discovered = encoded + cached + failed + skipped + not_reached.
+
+        :param left_out: what the searched folders hold besides sources, by the reason why it is none.
+        """
         counts = {status: self._counts[status] for status in STATUSES}
         discovered = sum(counts.values()) + not_reached
-        self._write({"totals": {"discovered": discovered, **counts, "not_reached": not_reached}})
+        totals = {"discovered": discovered, **counts, "not_reached": not_reached}
+        self._write({"totals": totals, "left_out": dict(left_out or {})})
 
     def __enter__(self) -> RunLedger:
         return self

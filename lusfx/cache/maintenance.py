@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from lusfx.config import FeatureSpec
 from lusfx.durable import TEMPORARY_PREFIX, make_directory
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
 from lusfx.messages import short, system_reason
+from lusfx.patience import insist, remove, replace
 
 QUARANTINE = "quarantine"
 ABANDONED_S = 3600
@@ -226,7 +226,7 @@ def _set_aside(cache: Cache, path: Path) -> None:
     quarantine = cache.directory / QUARANTINE
     make_directory(quarantine)
     fingerprint = path.relative_to(cache.directory).parts[0]
-    os.replace(path, quarantine / f"{short(fingerprint)}-{path.name}")  # noqa: PTH105 - replaces on Windows too
+    replace(path, quarantine / f"{short(fingerprint)}-{path.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,10 +344,10 @@ def _remove(files: list[Path], directories: list[Path]) -> None:
     """
     try:
         for path in sorted(files, key=lambda path: path.name == SPEC):
-            path.unlink(missing_ok=True)
+            remove(path)
         for top in directories:
             for directory in [*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top]:
-                directory.rmdir()
+                insist(directory.rmdir)
     except OSError as error:
         raise CacheError(f"the cache cannot be tidied: {system_reason(error)}") from None
 

@@ -23,6 +23,7 @@ from lusfx.cache.packs import PACK_SUFFIX
 from lusfx.cache.store import Cache, Store
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
 from lusfx.messages import system_reason
+from lusfx.patience import remove
 from lusfx.types import ClipEmbeddings
 
 PACK_BYTES = 128 << 20
@@ -127,7 +128,7 @@ def write_pack(store: Store, clips: Sequence[tuple[str, ClipEmbeddings]]) -> tup
     except FileNotFoundError:
         pass  # others have merged it already, having read all of its clips
     except CorruptRecordError:
-        path.unlink(missing_ok=True)
+        remove(path)
         raise CacheError("the disk does not give back what was written to it: no clip was removed") from None
     return path, SEAL_BYTES + layout.body_bytes
 
@@ -262,6 +263,6 @@ def _sound(pack: Pack) -> bool:
 
 def _remove(path: Path) -> None:
     try:
-        path.unlink(missing_ok=True)
+        remove(path)
     except OSError as error:
         raise CacheError(f"the cache cannot be tidied: {system_reason(error)}") from None

@@ -44,6 +44,7 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     help="Take the I-th of N parts of the sources, 1/N to N/N: one a job of an array.",
 )
 @click.option("--profile", is_flag=True, help="Say where the time went.")
+@terminal.max_skipped_option
 @terminal.paths_option
 @terminal.json_option
 def command(
@@ -59,6 +60,7 @@ def command(
     workers: int | None,
     shard: tuple[int, int] | None,
     profile: bool,
+    max_skipped: float,
     show_paths: bool,
     as_json: bool,
 ) -> None:
@@ -67,7 +69,7 @@ def command(
     SOURCES are folders, video, image and DICOM files, and manifests (CSV or Parquet with a column 'path' relative to the
     table, and optionally patient_id, exam_id and zone), in any mixture. A bad file never stops the others.
 
-    Exit code: 0 all done, 1 error, 3 done but some sources failed, 130 interrupted.
+    Exit code: 0 all done, 1 error, 3 done but some sources failed or too many pictures were skipped, 130 interrupted.
     """
     from lusfx.encoders import DEFAULT_ENCODER
     from lusfx.engine.extraction.extract import extract
@@ -85,6 +87,7 @@ def command(
             batch_size=batch_size,
             workers=workers,
             shard=shard,
+            max_skipped=max_skipped,
             progress=progress,
             stop=stop,
         )

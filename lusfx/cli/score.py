@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @terminal.threads_option
 @terminal.workers_option
 @terminal.runtime_option
+@terminal.max_skipped_option
 @terminal.paths_option
 @terminal.json_option
 def command(
@@ -46,6 +47,7 @@ def command(
     threads: int,
     workers: int | None,
     runtime: Runtime,
+    max_skipped: float,
     show_paths: bool,
     as_json: bool,
 ) -> None:
@@ -57,7 +59,7 @@ def command(
     What has no answer says why in the columns 'status', 'code' and 'reason'. Models that summarise exams add a table beside
     OUT whose name ends in -exams.
 
-    Exit code: 0 all done, 1 error, 3 done but some sources failed, 130 interrupted.
+    Exit code: 0 all done, 1 error, 3 done but some sources failed or too many pictures were skipped, 130 interrupted.
     """
     from lusfx.engine.scoring.score import score
 
@@ -73,6 +75,7 @@ def command(
             threads=threads,
             workers=workers,
             runtime=runtime,
+            max_skipped=max_skipped,
             show_paths=show_paths,
             report=report,
             progress=progress,

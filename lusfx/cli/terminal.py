@@ -18,9 +18,12 @@ from lusfx.cli.bar import Stand, bar
 from lusfx.errors import RunInterruptedError
 
 if TYPE_CHECKING:
+    from lusfx.engine.extraction.census import Census
     from lusfx.engine.extraction.extract import ExtractResult, Progress
 
 EXIT_SOME_FAILED = 3
+CENSUS_ROWS = 12
+"""Of the table of what was left out."""
 EXIT_INTERRUPTED = RunInterruptedError.exit_code
 
 
@@ -64,6 +67,14 @@ workers_option = click.option(
     "--workers",
     type=click.IntRange(0, 256),
     help="Decoding processes; 0 decodes in this process.  [default: $LUSFX_WORKERS, or one for two cores, at most 8]",
+)
+max_skipped_option = click.option(
+    "--max-skipped",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    default=0.5,
+    show_default=True,
+    help="End with exit code 3 if more than this share of the pictures was skipped by code or is claimed by no reader.",
 )
 precision_option = click.option(
     "--precision",
@@ -153,11 +164,25 @@ def report_extraction(result: ExtractResult, show_paths: bool) -> None:
         click.echo(f"note: the encoder ran out of memory; batches of {result.batch_size} frames fitted", err=True)
     if result.not_clips:
         click.echo(f"{result.not_clips} other files in these folders are no clips")
+    print_census(result.census)
     click.echo(result.summary())
 
 
+def print_census(census: Census) -> None:
+    """Print a table of what was left out, if anything was."""
+    rows = census.rows()
+    shown = [(str(count), kind.name, why.in_words) for kind, why, count in rows[:CENSUS_ROWS]]
+    if rest := sum(count for _, _, count in rows[CENSUS_ROWS:]):
+        shown.append((str(rest), "other kinds", "see --json"))
+    if shown:
+        print_table(("left out", "kind", "because"), shown)
+
+
 def extraction_exit_code(result: ExtractResult) -> int:
-    """0 all done, 3 some sources failed, 130 interrupted."""
+    """0 all done, 3 some sources failed or too many pictures were skipped, which is said; 130 interrupted."""
     if result.interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_SOME_FAILED if result.counts["failed"] else 0
+    too_many = result.too_many_skipped
+    if too_many:
+        click.echo(f"warning: {too_many}", err=True)
+    return EXIT_SOME_FAILED if too_many or result.counts["failed"] else 0

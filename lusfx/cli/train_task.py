@@ -47,6 +47,14 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 100),
     help="Cross-validations with other folds.  [default: 5, or 1 from 500 patients on]",
 )
+@click.option(
+    "--max-near-duplicates",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    default=0.1,
+    show_default=True,
+    help="Refuse if more than this share of the clips look like a clip of another patient; up to it, warn.",
+)
 @terminal.seed_option
 @terminal.fingerprint_option
 @terminal.json_option
@@ -62,6 +70,7 @@ def command(
     calibration: CalibrationMethod,
     folds: int,
     repeats: int | None,
+    max_near_duplicates: float,
     seed: int,
     fingerprint: str | None,
     as_json: bool,
@@ -90,6 +99,7 @@ def command(
         n_repeats=repeats,
         seed=seed,
         fingerprint=fingerprint,
+        max_near_duplicates=max_near_duplicates,
         progress=show,
     )
     if as_json:

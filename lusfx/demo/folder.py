@@ -11,6 +11,7 @@ from typing import Any
 
 from lusfx.errors import UsageError
 from lusfx.messages import system_reason
+from lusfx.patience import replace
 from lusfx.site_key import SiteKey
 
 MARKER = "demo.json"
@@ -67,7 +68,7 @@ class DemoFolder:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             temporary = self.directory / f".{MARKER}.new"
             temporary.write_text(json.dumps(facts, indent=2), encoding="utf-8")
-            temporary.replace(self.directory / MARKER)
+            replace(temporary, self.directory / MARKER)
         except OSError as error:
             raise UsageError(f"OUT cannot be written: {system_reason(error)}") from None
 

@@ -21,6 +21,7 @@ from lusfx.config import EncoderIdentity, PreprocessSpec
 from lusfx.encoders.card import CARD, GRAPH, MODEL_CARD, WEIGHTS, EncoderCard, weights_sha256
 from lusfx.errors import EncoderError, MissingExtraError
 from lusfx.messages import system_reason
+from lusfx.patience import replace
 
 if TYPE_CHECKING:
     import onnx
@@ -141,7 +142,7 @@ def _write(
         draft.mkdir()
         for file, content in {**files, CARD: text.encode()}.items():
             (draft / file).write_bytes(content)
-        draft.rename(out)
+        replace(draft, out)
     except OSError as error:
         if not out.is_dir():  # else another run made the same directory first
             raise EncoderError(f"the encoder directory cannot be written: {system_reason(error)}") from None

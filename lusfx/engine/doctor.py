@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,11 +17,13 @@ import numpy as np
 from lusfx.cache import Cache
 from lusfx.contracts import EncoderRequest
 from lusfx.encoders import DEFAULT_ENCODER
+from lusfx.engine.extraction.census import MAX_SKIPPED
 from lusfx.engine.extraction.opening import open_encoder
+from lusfx.engine.extraction.survey import Survey, survey
 from lusfx.errors import LusfxError
 from lusfx.messages import short
 from lusfx.plugins import load_registry
-from lusfx.site_key import SiteKey, site_key_file
+from lusfx.site_key import SECRET_BYTES, SiteKey, site_key_file
 from lusfx.version import __version__
 
 BASE = ("av", "h5py", "lightgbm", "numpy", "onnxruntime", "pillow", "pyarrow", "pydicom", "safetensors", "scikit-learn")
@@ -46,6 +49,31 @@ def doctor(cache: Path | None = None) -> list[Check]:
     :param cache: a cache to look at as well.
     """
     return [*_machine(), *_packages(), _site_key(), *_plugins(), _encoder(), *([_cache(cache)] if cache else [])]
+
+
+def survey_sources(places: Sequence[Path | str]) -> Survey:
+    """Look at an archive before it is encoded; see :func:`lusfx.engine.extraction.survey.survey`.
+
+    :param places: folders, files and manifests.
+    """
+    registry = load_registry()
+    spec = open_encoder(EncoderRequest(DEFAULT_ENCODER, device="cpu"), registry).preprocess
+    # Pseudonyms are made and thrown away, so the site's own key is neither needed nor begun.
+    return survey([Path(place) for place in places], spec, registry, SiteKey(secrets.token_bytes(SECRET_BYTES)))
+
+
+def checks_of(found: Survey) -> list[Check]:
+    """What there is to say of an archive's sources."""
+    share = found.picture_share
+    codes = ", ".join(f"{code} {n}" for code, n in [*found.skipped.most_common(), *found.failed.most_common()])
+    n_skipped, n_failed = found.skipped.total(), found.failed.total()
+    detail = f"{found.found} found = {found.readable} readable + {n_skipped} skipped + {n_failed} failed"
+    checks = [Check("sources", "wrong" if found.failed else "ok", f"{detail} ({codes})" if codes else detail)]
+    if share.exceeds(MAX_SKIPPED):
+        checks.append(Check("pictures", "wrong", share.sentence(MAX_SKIPPED)))
+    else:
+        checks.append(Check("pictures", "ok", f"{share.n_lost} of {share.n} would be skipped or left out"))
+    return checks
 
 
 def _machine() -> Iterator[Check]:

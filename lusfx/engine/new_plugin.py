@@ -20,6 +20,7 @@ from typing import Any
 from lusfx.contracts import API_VERSION, Kind, Task, Unit, check_task
 from lusfx.errors import LusfxError, PluginError, UsageError
 from lusfx.messages import system_reason
+from lusfx.patience import replace
 from lusfx.plugins import load_registry
 from lusfx.version import __version__
 
@@ -296,7 +297,7 @@ def _write(target: Path, contents: Mapping[str, str]) -> None:
             file = temporary / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(text.encode())
-        temporary.rename(target)
+        replace(temporary, target)
     except OSError as error:
         raise LusfxError(f"'{target.name}' cannot be written: {system_reason(error)}") from None
     finally:

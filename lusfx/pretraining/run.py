@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
 import time
@@ -26,6 +25,7 @@ from lusfx.networks.network_spec import require_timm
 from lusfx.networks.processes import Processes, processes
 from lusfx.networks.request import called_with
 from lusfx.networks.threads import cpu_threads
+from lusfx.patience import replace
 from lusfx.plugins import Registry, load_registry
 from lusfx.pretraining.pairs import ClipFrames
 from lusfx.pretraining.probe import LabelledProbe, open_probe
@@ -281,7 +281,7 @@ class _Run:
         target, old = self.out / ENCODER, self.out / f".{ENCODER}-before"
         shutil.rmtree(old, ignore_errors=True)
         if target.exists():
-            os.replace(target, old)  # noqa: PTH105 - the target is a directory
+            replace(target, old)
         try:
             make_directory(
                 target,
@@ -300,7 +300,7 @@ class _Run:
             )
         finally:
             if old.exists() and not target.exists():
-                os.replace(old, target)  # noqa: PTH105 - likewise
+                replace(old, target)
             shutil.rmtree(old, ignore_errors=True)
 
 

@@ -12,6 +12,7 @@ from lusfx.contracts import Device, Encoder, EncoderRequest
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.messages import short
 from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
+from lusfx.patience import replace
 from lusfx.plugins import Registry
 from lusfx.studies.config import EncoderEntry
 
@@ -94,4 +95,4 @@ class StudyEncoder:
             source=f"lusfx study, of {initial_weights.origin}",
             model_card=f"# {self.entry.name}\n\nMade by `lusfx study`. Begun with {initial_weights.origin}.\n",
         )
-        made.rename(self._directory)
+        replace(made, self._directory)

@@ -15,6 +15,7 @@ from typing import Any
 from lusfx.durable import exchange, make_directory, sync_directory
 from lusfx.errors import TaskModelError
 from lusfx.messages import system_reason
+from lusfx.patience import replace
 from lusfx.task_model.card import (
     CARD_FILE,
     MAX_FILE_BYTES,
@@ -194,12 +195,12 @@ def _take_the_name(temporary: Path, directory: Path) -> None:
     """Change places with an old model, or take a name that is free."""
     check_replaceable(directory)
     if not directory.exists():
-        temporary.rename(directory)
+        replace(temporary, directory)
         sync_directory(directory.parent)
         return
     aside = temporary.with_name(f"{temporary.name}.old")
     if exchange(temporary, directory):
-        temporary.rename(aside)
+        replace(temporary, aside)
     else:
         _step_aside(temporary, directory, aside)
     sync_directory(directory.parent)
@@ -208,11 +209,11 @@ def _take_the_name(temporary: Path, directory: Path) -> None:
 
 def _step_aside(temporary: Path, directory: Path, aside: Path) -> None:
     """Two renames, where the system has no exchange: killed between them, the old model lies beside, under a hidden name."""
-    directory.rename(aside)
+    replace(directory, aside)
     try:
-        temporary.rename(directory)
+        replace(temporary, directory)
     except OSError:
-        aside.rename(directory)
+        replace(aside, directory)
         raise
 
 

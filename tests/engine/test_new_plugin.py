@@ -219,19 +219,19 @@ def test_nothing_is_written_over(tmp_path: Path, there: str) -> None:
     assert not (target.is_dir() and list(target.iterdir()))
 
 
-@pytest.mark.parametrize("failing", ["write_bytes", "rename"])
+@pytest.mark.parametrize(("owner", "failing"), [(Path, "write_bytes"), (os, "replace")])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_it_is_written_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, error: BaseException
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, failing: str, error: BaseException
 ) -> None:
-    works = getattr(Path, failing)
+    works = getattr(owner, failing)
 
-    def fails(self: Path, *arguments: object) -> object:
-        if failing == "rename" or self.name == "MODEL_CARD.md":
+    def fails(path: Path, *arguments: object) -> object:
+        if failing == "replace" or path.name == "MODEL_CARD.md":
             raise error
-        return works(self, *arguments)
+        return works(path, *arguments)
 
-    monkeypatch.setattr(Path, failing, fails)
+    monkeypatch.setattr(owner, failing, fails)
     with pytest.raises(LusfxError if isinstance(error, OSError) else KeyboardInterrupt):
         new_plugin("sign", tmp_path)
     assert list(tmp_path.iterdir()) == []

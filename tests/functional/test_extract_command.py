@@ -58,22 +58,22 @@ def test_a_bad_file_never_stops_the_others(lusfx: Lusfx, mixed: Path, tmp_path: 
     run = lusfx("extract", mixed, "--cache", "cache", "--json")
     assert run.code == 3
     facts = run.json
-    assert (facts["found"], facts["encoded"], facts["cached"], facts["failed"], facts["skipped"]) == (9, 3, 1, 5, 0)
+    assert (facts["found"], facts["encoded"], facts["cached"], facts["failed"], facts["skipped"]) == (10, 3, 1, 6, 0)
     assert facts["not_clips"] == 1
     assert sorted(trouble["code"] for trouble in facts["troubles"]) == [
-        "damaged", "damaged", "damaged", "empty-file", "not-a-video",
+        "damaged", "damaged", "damaged", "empty-file", "not-a-video", "not-a-video",
     ]  # fmt: skip
     (ledger,) = Cache.open(tmp_path / "cache").ledgers()
     content = read_ledger(ledger)
     assert content.totals is not None
-    assert content.totals["discovered"] == 9
+    assert content.totals["discovered"] == 10
     failed = {entry.source: entry.code for entry in content.entries if entry.status == "failed"}
     assert failed == {trouble["source"]: trouble["code"] for trouble in facts["troubles"]}
 
 
 def test_the_closing_line_adds_up(lusfx: Lusfx, mixed: Path) -> None:
     run = lusfx("extract", mixed, "--cache", "cache")
-    assert "9 found = 3 encoded + 1 cached + 5 failed + 0 skipped" in run.out
+    assert "10 found = 3 encoded + 1 cached + 6 failed + 0 skipped" in run.out
     assert "1 other files in these folders are no clips" in run.out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
@@ -119,14 +120,14 @@ def test_a_failed_rename_brings_the_old_model_back(
     logistic: Path, save: Any, models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = models.snapshot(logistic)
-    rename = Path.rename
+    rename = os.replace
 
-    def fails_for_the_new(self: Path, target: Path) -> Path:
-        if not self.name.endswith(".old") and target == logistic:
+    def fails_for_the_new(source: Path, target: Path) -> None:
+        if not source.name.endswith(".old") and target == logistic:
             raise PermissionError(13, "Permission denied")
-        return rename(self, target)
+        rename(source, target)
 
-    monkeypatch.setattr(Path, "rename", fails_for_the_new)
+    monkeypatch.setattr(os, "replace", fails_for_the_new)
     monkeypatch.setattr("lusfx.task_model.directory.exchange", lambda *_: False)  # as on a network file system
     with pytest.raises(TaskModelError, match="Permission denied"):
         save(logistic)
@@ -138,15 +139,14 @@ def test_what_arrives_in_the_last_moment_stays(
     logistic: Path, save: Any, models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old model is removed file by file, so that a note which somebody put into it meanwhile is kept."""
-    rename = Path.rename
+    rename = os.replace
 
-    def with_a_note(self: Path, target: Path) -> Path:
-        moved = rename(self, target)
-        if moved.name.endswith(".old"):
-            (moved / "notes.txt").write_text("mine")
-        return moved
+    def with_a_note(source: Path, target: Path) -> None:
+        rename(source, target)
+        if target.name.endswith(".old"):
+            (target / "notes.txt").write_text("mine")
 
-    monkeypatch.setattr(Path, "rename", with_a_note)
+    monkeypatch.setattr(os, "replace", with_a_note)
     save(logistic)
     assert models.verify(logistic) == []
     (aside,) = [path for path in logistic.parent.iterdir() if path != logistic]

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from lusfx.cache import Cache, Store
 from lusfx.contracts import Task
-from lusfx.engine.evaluation.near_duplicates import NearDuplicate, near_duplicates
 from lusfx.engine.evaluation.report import evaluation_page
 from lusfx.engine.evaluation.result import EvaluationResult, OutcomeEvaluation
 from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.samples.labels import LabelledUnits, LabelRow, labels_of, read_labels, spellings
+from lusfx.engine.samples.near_duplicates import NearDuplicate, near_duplicates
 from lusfx.engine.samples.samples import Samples, make_samples
 from lusfx.engine.samples.stores import store_for
 from lusfx.engine.training.task_figures import task_figures

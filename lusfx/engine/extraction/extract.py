@@ -14,6 +14,7 @@ from lusfx.cache import STATUSES, Cache, LedgerEntry, Membership, RunLedger, Sta
 from lusfx.config import Precision
 from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
 from lusfx.encoders import DEFAULT_ENCODER
+from lusfx.engine.extraction.census import MAX_SKIPPED, Census, PictureShare
 from lusfx.engine.extraction.decoding.decoders import workers_for
 from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.intake import Settlement
@@ -21,6 +22,7 @@ from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.extraction.pipeline import Pipeline
 from lusfx.engine.extraction.profile import Profile
 from lusfx.engine.extraction.sources import Shard, Source, discover
+from lusfx.errors import UsageError
 from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey
 
@@ -70,6 +72,9 @@ class ExtractResult:
     :param found: sources of this run's shard.
     :param other_shards: sources that belong to other shards, and are counted nowhere else.
     :param batch_size: frames that were encoded at a time in the end; fewer than asked for where the encoder ran out of memory.
+    :param census: what the searched folders hold besides sources, of all shards.
+    :param pictures_left_out: files of a picture kind that no reader claims, of this shard.
+    :param max_skipped: share of the pictures that may be skipped or left out.
     :param clip_of: clip key of each source that is in the cache now.
     """
 
@@ -77,6 +82,9 @@ class ExtractResult:
     encoder: str
     found: int
     not_clips: int = 0
+    census: Census = field(default_factory=Census, repr=False)
+    pictures_left_out: int = 0
+    max_skipped: float = MAX_SKIPPED
     shard: Shard | None = None
     other_shards: int = 0
     batch_size: int = BATCH_SIZE
@@ -98,6 +106,18 @@ class ExtractResult:
     @property
     def interrupted(self) -> bool:
         return self.not_reached > 0
+
+    @property
+    def picture_share(self) -> PictureShare:
+        """What share of the pictures was skipped or left out, of those that were reached."""
+        skipped = (trouble.code for trouble in self.troubles if trouble.status == "skipped")
+        return PictureShare.of(self.found - self.not_reached, skipped, self.pictures_left_out)
+
+    @property
+    def too_many_skipped(self) -> str | None:
+        """A sentence, where the share of the pictures that were skipped or left out is more than was allowed; else None."""
+        share = self.picture_share
+        return share.sentence(self.max_skipped) if share.exceeds(self.max_skipped) else None
 
     def summary(self) -> str:
         """One line that adds up."""
@@ -123,6 +143,11 @@ class ExtractResult:
             **{status: self.counts[status] for status in STATUSES},
             "not_reached": self.not_reached,
             "not_clips": self.not_clips,
+            "census": {
+                "left_out": self.census.as_list(),
+                "max_skipped": self.max_skipped,
+                **self.picture_share.as_dict(),
+            },
             "shard": None if self.shard is None else str(self.shard),
             "other_shards": self.other_shards,
             "batch_size": self.batch_size,
@@ -146,6 +171,7 @@ def extract(
     batch_size: int = BATCH_SIZE,
     workers: int | None = None,
     shard: tuple[int, int] | None = None,
+    max_skipped: float = MAX_SKIPPED,
     site_key: SiteKey | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
@@ -163,6 +189,8 @@ def extract(
     :param workers: decoding processes; 0 decodes in this process, None takes ``LUSFX_WORKERS``, or as many as help: at
         most one for two cores, and 8.
     :param shard: ``(i, n)`` takes the i-th of n parts of the sources, from 1; the parts are told by the sources' paths.
+    :param max_skipped: share of the pictures, 0 to 1, that may be skipped by code or left out because no reader claims them;
+        of more the result says so (``too_many_skipped``), and the command ends with exit code 3.
     :param site_key: makes pseudonyms; by default the site's own key file.
     :param progress: called after each settled source, on the caller's thread.
     :param stop: set it to end the run early; the clip in hand is dropped and the result says so.
@@ -180,6 +208,7 @@ def extract(
         batch_size=batch_size,
         workers=workers,
         shard=None if shard is None else Shard(*shard),
+        max_skipped=max_skipped,
         progress=progress,
         stop=stop,
     )
@@ -195,6 +224,7 @@ def extract_with(
     batch_size: int = BATCH_SIZE,
     workers: int | None = None,
     shard: Shard | None = None,
+    max_skipped: float = MAX_SKIPPED,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> ExtractResult:
@@ -202,15 +232,18 @@ def extract_with(
 
     :param registry: whose readers are not those that this environment's plugins register, clips are decoded in this process.
     """
+    if not 0 <= max_skipped <= 1:
+        raise UsageError("the share of pictures that may be skipped is from 0 to 1")
     started = time.monotonic()
     stop = stop or threading.Event()
     n_workers, limits = workers_for(registry, workers), Limits.of_environment()
     spec = encoder.feature_spec
     store = cache.store(spec)
     with cache.stat_index(site_key) as index, cache.start_run(spec.fingerprint, encoder.name) as ledger:
-        found = discover(places, registry, site_key, known=lambda path: index.lookup(path) is not None)
-        sources = [source for source in found.sources if shard is None or shard.holds(source.path)]
         keys = store.keys()
+        # What was encoded under another fingerprint only has to be opened, so somebody must tell what it is.
+        found = discover(places, registry, site_key, known=lambda path: index.lookup(path) in keys)
+        sources = [source for source in found.sources if shard is None or shard.holds(source.path)]
         pipeline = Pipeline(
             spec,
             encoder,
@@ -227,6 +260,9 @@ def extract_with(
             encoder=encoder.name,
             found=len(sources),
             not_clips=found.not_clips,
+            census=found.census,
+            pictures_left_out=sum(shard is None or shard.holds(path) for path in found.census.pictures),
+            max_skipped=max_skipped,
             shard=shard,
             other_shards=len(found.sources) - len(sources),
             profile=pipeline.profile,
@@ -240,7 +276,7 @@ def extract_with(
         result.batch_size = pipeline.streams.batch_size
         result.batch_was_reduced = result.batch_size < batch_size
         result.seconds = time.monotonic() - started
-        ledger.finish(not_reached=result.not_reached)
+        ledger.finish(not_reached=result.not_reached, left_out=result.census.of_reasons())
     return result
 
 

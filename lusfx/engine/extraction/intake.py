@@ -10,7 +10,13 @@ from lusfx.engine.extraction.decoding.clip import Refusal
 from lusfx.engine.extraction.decoding.jobs import Job, Jobs
 from lusfx.engine.extraction.profile import Profile
 from lusfx.engine.extraction.sources import Source
-from lusfx.errors import ClipError, UnreadableClipError
+from lusfx.errors import ClipError
+
+PROBLEMS = {
+    "link-leaves-folder": "the link leads out of the folder that was searched",
+    "cannot-open": "the folder cannot be listed",
+}
+"""What is told of a source that cannot even be tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ class Intake:
     def _take_in(self, source: Source) -> Job | Settlement:
         try:
             if source.reader is None:
-                raise UnreadableClipError(*_unclaimed(source))
+                return refused(source, refusal_of_unclaimed(source))
             stamp = Stamp.of(source.path)  # before the content is read: a change in between must show
             with self.profile.stage("hashing"):
                 key = clip_key(source.path)
@@ -99,9 +105,10 @@ def is_unchanged(job: Job) -> bool:
     return now is not None and job.stamp is not None and now.as_text() == job.stamp.as_text()
 
 
-def _unclaimed(source: Source) -> tuple[str, str]:
+def refusal_of_unclaimed(source: Source) -> Refusal:
+    """Why a source without a reader is not decoded."""
     if source.problem is not None:
-        return source.problem, "the link leads out of the folder that was searched"
+        return Refusal("failed", source.problem, PROBLEMS[source.problem])
     if not source.path.exists():
-        return "cannot-open", "the file does not exist"
-    return "unknown-format", "no reader claims this kind of file"
+        return Refusal("failed", "cannot-open", "the file does not exist")
+    return Refusal("failed", "unknown-format", "no reader claims this kind of file")

@@ -6,10 +6,14 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lusfx.contracts import HEAD_BYTES, Reader
+from lusfx.engine.extraction import file_kinds
+from lusfx.engine.extraction.census import Census, Why
+from lusfx.engine.extraction.file_kinds import FileKind, kind_of
+from lusfx.engine.extraction.system_names import is_own_folder, is_system_file, is_system_folder
 from lusfx.errors import TableError, UsageError
 from lusfx.plain_file import open_plain_file
 from lusfx.plugins import Registry
@@ -70,10 +74,12 @@ class Discovery:
 
     :param sources: in a stable order, each file once.
     :param not_clips: files in folders that no reader claims: tables, licences, notes.
+    :param census: these and whatever else was left out, by kind.
     """
 
     sources: list[Source]
     not_clips: int
+    census: Census = field(default_factory=Census, repr=False)
 
 
 Known = Callable[[Path], bool]
@@ -83,8 +89,9 @@ Known = Callable[[Path], bool]
 def discover(places: Sequence[Path], registry: Registry, site_key: SiteKey, known: Known) -> Discovery:
     """List the source files of folders, files and manifests, in any mixture.
 
-    A folder is searched to the bottom; hidden files and links that lead out of it are left alone. A file that is named,
-    or listed in a manifest, counts as found whatever it is.
+    A folder is searched to the bottom. What belongs to a system (:mod:`lusfx.engine.extraction.system_names`) and links that
+    lead out of it are left alone; the census counts what was left out. A file that is named, or listed in a manifest, counts
+    as found whatever it is.
 
     :raises UsageError: if nothing was named, or a named place does not exist.
     :raises TableError: if a manifest cannot be read or has no column ``path``.
@@ -101,7 +108,7 @@ def discover(places: Sequence[Path], registry: Registry, site_key: SiteKey, know
             finder.add_manifest(place)
         else:
             finder.add_file(place)
-    return Discovery(finder.sources, finder.not_clips)
+    return Discovery(finder.sources, finder.census.count(Why.NO_READER), finder.census)
 
 
 def reader_of(path: Path, registry: Registry) -> Reader | None:
@@ -109,13 +116,22 @@ def reader_of(path: Path, registry: Registry) -> Reader | None:
     suffix = path.suffix.lower()
     if suffix in registry.readers.names() or suffix in registry.readers.clashes:
         return registry.readers.get(suffix)
+    head = _head_of(path)
+    return None if head is None else _reader_of_content(head, registry)
+
+
+def _head_of(path: Path) -> bytes | None:
+    """A file's first bytes; None where it cannot be read."""
     try:
         with open_plain_file(path, follow_links=True) as stream:
-            leading_bytes = stream.read(HEAD_BYTES)
+            return stream.read(HEAD_BYTES)
     except OSError:
         return None
+
+
+def _reader_of_content(head: bytes, registry: Registry) -> Reader | None:
     readers = {id(reader): reader for reader in registry.readers.values()}
-    claims = [reader for reader in readers.values() if reader.claims_content(leading_bytes)]
+    claims = [reader for reader in readers.values() if reader.claims_content(head)]
     if len(claims) > 1:
         raise UsageError(
             f"the readers {' and '.join(r.name for r in claims)} both claim one file's content. Remove one."
@@ -131,26 +147,73 @@ class _Finder:
         self.site_key = site_key
         self.known = known
         self.sources: list[Source] = []
-        self.not_clips = 0
+        self.census = Census()
         self._seen: set[str] = set()
+        self._left_out: set[str] = set()
         self._suffixes = set(registry.readers.names()) | set(registry.readers.clashes)
 
     def add_folder(self, folder: Path) -> None:
         root = folder.resolve()
-        for path in _files_below(root):
-            problem = None
-            # realpath and not Path.resolve, which raises where links lead in a circle.
-            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
-                problem = "link-leaves-folder"
-            reader = None if problem else reader_of(path, self.registry) if self._worth_a_look(path) else None
-            if problem is None and reader is None and not self.known(path):
-                self.not_clips += 1
-            elif self._is_new(path):
-                self.sources.append(Source(path, f"file {len(self.sources) + 1}", reader, problem=problem))
+        for path in self._files_below(root):
+            if path.is_symlink() and _leads_out(path, root):
+                self._add(path, None, "link-leaves-folder")
+            elif path.suffix.lower() in self._suffixes and not path.name.startswith("._"):
+                self._add(path, reader_of(path, self.registry))
+            elif self.known(path):  # looked at by an earlier run
+                self._add(path, reader_of(path, self.registry) if path.suffix.lower() in self._suffixes else None)
+            else:
+                self._look_into(path)
 
-    def _worth_a_look(self, path: Path) -> bool:
-        """Files with a claimed ending need no look, and known ones were looked at by an earlier run."""
-        return path.suffix.lower() in self._suffixes or not self.known(path)
+    def _look_into(self, path: Path) -> None:
+        """Tell by its first bytes what a file is that its name does not tell."""
+        head = _head_of(path)
+        kind = file_kinds.UNREADABLE if head is None else kind_of(head)
+        if path.name.startswith("._") and not kind.is_picture:
+            return self._leave_out(path, kind, Why.SYSTEM)
+        if path.suffix.lower() in self._suffixes:
+            return self._add(path, reader_of(path, self.registry))
+        reader = None if head is None else _reader_of_content(head, self.registry)
+        if reader is not None:
+            return self._add(path, reader)
+        return self._leave_out(path, kind, Why.SYSTEM if kind == file_kinds.APPLE_DOUBLE else Why.NO_READER)
+
+    def _add(self, path: Path, reader: Reader | None, problem: str | None = None) -> None:
+        if self._is_new(path):
+            self.sources.append(Source(path, f"file {len(self.sources) + 1}", reader, problem=problem))
+
+    def _leave_out(self, path: Path, kind: FileKind, why: Why) -> None:
+        if str(path) not in self._left_out:  # a folder may be named twice, or lie in another
+            self._left_out.add(str(path))
+            self.census.leave_out(path, kind, why)
+
+    def _files_below(self, root: Path) -> Iterator[Path]:
+        """Regular files and links to files, in order of name; what belongs to a system is left out."""
+
+        def cannot_be_listed(error: OSError) -> None:
+            self._add(Path(error.filename), None, "cannot-open")
+
+        for directory, folders, files in os.walk(root, onerror=cannot_be_listed):
+            here = Path(directory)
+            if here != root and is_own_folder(here, files):
+                self._leave_out(here, file_kinds.FOLDER, Why.SYSTEM)
+                folders.clear()
+                continue
+            folders[:] = [name for name in sorted(folders) if self._may_enter(here / name, root)]
+            for name in sorted(files):
+                if is_system_file(name):
+                    self._leave_out(here / name, file_kinds.SYSTEM_FILE, Why.SYSTEM)
+                else:
+                    yield here / name
+
+    def _may_enter(self, folder: Path, root: Path) -> bool:
+        if is_system_folder(folder.name):
+            self._leave_out(folder, file_kinds.FOLDER, Why.SYSTEM)
+            return False
+        if folder.is_symlink():  # is not followed: what it leads to within the root is found by its own name
+            if _leads_out(folder, root):
+                self._leave_out(folder, file_kinds.FOLDER, Why.LINK)
+            return False
+        return True
 
     def add_manifest(self, table: Path) -> None:
         base = table.resolve().parent
@@ -194,10 +257,6 @@ def _checked_zone(row: Row) -> str | None:
     return zone
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Regular files and links to files, hidden ones left out, in order of name."""
-    for directory, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield Path(directory, name)
+def _leads_out(link: Path, root: Path) -> bool:
+    # realpath and not Path.resolve, which raises where links lead in a circle.
+    return not Path(os.path.realpath(link)).is_relative_to(root)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lusfx.cache import Cache, Membership, Store
 from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
+from lusfx.engine.extraction.census import MAX_SKIPPED
 from lusfx.engine.extraction.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.samples.stores import store_for
@@ -39,6 +40,7 @@ def score(
     runtime: Runtime = "auto",
     batch_size: int = BATCH_SIZE,
     workers: int | None = None,
+    max_skipped: float = MAX_SKIPPED,
     show_paths: bool = False,
     report: Path | None = None,
     site_key: SiteKey | None = None,
@@ -58,6 +60,7 @@ def score(
         then be among ``models``.
     :param runtime: what computes the encoder, where it has a choice. The precision is the one that the models were trained on.
     :param workers: decoding processes, as :func:`lusfx.extract` takes them.
+    :param max_skipped: share of the pictures that may be skipped or left out, as :func:`lusfx.extract` takes it.
     :param show_paths: add a column ``path``; a path can name a patient.
     :param report: where to write an HTML report, if anywhere; it has no pictures and names no file.
     :raises FingerprintMismatchError: if the encoder's features are not those that a model was trained on.
@@ -86,6 +89,7 @@ def score(
             site_key or SiteKey.load(),
             batch_size=batch_size,
             workers=workers,
+            max_skipped=max_skipped,
             progress=progress,
             stop=stop,
         )

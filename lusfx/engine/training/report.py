@@ -243,6 +243,7 @@ def _facts(result: TrainingResult) -> list[tuple[str, str]]:
         (f"{card.unit}s whose label is not known", str(result.n_not_known)),
         *[(f"{card.unit}s not assessable: {code}", str(count)) for code, count in sorted(samples.reasons.items())],
         ("patients", str(samples.n_patients)),
+        ("pairs of clips of different patients that look alike", str(len(result.copied.pairs))),
         *[
             (f"head of '{outcome.name}'", f"{o.head.name} {o.settings.model_dump(mode='json')}")
             for outcome in result.outcomes

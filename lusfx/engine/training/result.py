@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lusfx.config import Precision
 from lusfx.contracts import OperatingPoint, Task
 from lusfx.engine.samples.samples import Samples
+from lusfx.engine.training.copied_clips import NONE_COPIED, CopiedClips
 from lusfx.engine.training.cross_validation import CrossValidation
 from lusfx.engine.training.learner import LearntOutcome
 from lusfx.messages import short
@@ -106,6 +107,7 @@ class TrainingResult:
     :param figures: of the task as a whole, where it has several outcomes.
     :param novelty: what measures the distance from the training set, and the limit of it; None where all is answered.
     :param fine_tuning: how the model's own encoder was made; None where it has none.
+    :param copied: clips that look like a clip of another patient.
     :param precision: what the encoder computed in.
     """
 
@@ -123,6 +125,7 @@ class TrainingResult:
     n_not_cached: int
     warnings: Sequence[str]
     seed: int
+    copied: CopiedClips = NONE_COPIED
     fine_tuning: NetworkRecord | None = None
     precision: Precision = "float32"
 
@@ -165,6 +168,7 @@ class TrainingResult:
             "n_not_cached": self.n_not_cached,
             "n_not_assessable": dict(self.samples.reasons),
             "weak_labels": self.samples.weak_labels,
+            "near_duplicates": self.copied.as_dict(),
             "figures": {name: interval.as_dict() for name, interval in self.figures.items()},
             "outcomes": [outcome.as_dict() for outcome in self.outcomes],
             "familiar_limit": None if self.novelty is None else self.novelty[1],

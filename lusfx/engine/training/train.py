@@ -17,6 +17,7 @@ from lusfx.engine.samples.labels import LabelledUnits, labels_of, read_labels
 from lusfx.engine.samples.pooling import resolve_pooling
 from lusfx.engine.samples.samples import Samples, make_samples
 from lusfx.engine.samples.stores import choose_store
+from lusfx.engine.training.copied_clips import MAX_SHARE, CopiedClips, PatientsOfClips
 from lusfx.engine.training.cross_validation import cross_validate
 from lusfx.engine.training.judging import (
     check_samples,
@@ -83,6 +84,7 @@ def train_task(
     n_repeats: int | None = None,
     seed: int = 0,
     fingerprint: str | None = None,
+    max_near_duplicates: float = MAX_SHARE,
     site_key: SiteKey | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[TrainingResult]:
@@ -101,11 +103,15 @@ def train_task(
     :param n_repeats: times that the cross-validation is done, each with other folds; its figures are averaged. By default
         five, or one from 500 patients on.
     :param fingerprint: which features, where the cache holds several.
+    :param max_near_duplicates: share of a training's clips, 0 to 1, that may look like a clip of another patient. Up to it
+        the result warns; above it there is no training.
     :param progress: called with a sentence now and then.
     :raises TrainingRefusedError: where no result could be trusted.
     """
     if n_folds < 2 or (n_repeats is not None and n_repeats < 1):
         raise UsageError("a cross-validation has at least 2 folds and 1 repeat")
+    if not 0 <= max_near_duplicates <= 1:
+        raise UsageError("the share of near-duplicates is from 0 to 1")
     registry = load_registry()
     chosen: dict[str, Task] = {}
     for task in (registry.task(t) if isinstance(t, str) else t for t in tasks):
@@ -131,10 +137,13 @@ def train_task(
         seed=seed,
         progress=progress or (lambda text: None),
     )
+    clips = PatientsOfClips(store, labelled, features.values())
     results = []
     for plan, units in zip(plans, labelled, strict=True):
         samples = make_samples(units, features.pop(plan.card.name), plan.maker)
-        results.append(trainer.train(plan, units, samples, store.spec, encoder))
+        copied = clips.copied(samples.clips)
+        copied.check(max_near_duplicates)
+        results.append(trainer.train(plan, units, samples, store.spec, encoder, copied))
     return results
 
 
@@ -199,6 +208,7 @@ class Trainer:
         samples: Samples[UnitFeatures],
         spec: FeatureSpec,
         encoder: str,
+        copied: CopiedClips,
     ) -> TrainingResult:
         """Check, cross-validate, fit on everything, save."""
         notes: dict[str, None] = {}
@@ -228,7 +238,8 @@ class Trainer:
             novelty=novelty_of(plan.card, samples, folds),
             n_not_known=labelled.n_not_known,
             n_not_cached=len(labelled.rows_not_cached),
-            warnings=[*warnings, *samples.warnings(), *labelled.warnings(), *notes],
+            copied=copied,
+            warnings=[*warnings, *copied.warnings(), *samples.warnings(), *labelled.warnings(), *notes],
             seed=self.seed,
         )
         return save_model(result)
