@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +20,10 @@ Precision = Literal["float32", "bfloat16", "float16"]
 """What a network computes in; embeddings are float32 numbers either way. float32 is the same on every runtime to 1e-4. The
 others are not: what they round, and when, is the runtime's choice. So each is of one runtime: bfloat16 of OpenVINO, float16 of
 torch."""
+
+
+PREPROCESS_VERSION: Final = 2
+"""How this version of lusfx reads and prepares frames."""
 
 
 class Spec(BaseModel):
@@ -46,7 +50,7 @@ class PreprocessSpec(Spec):
     :param stride: every how many frames one is encoded.
     """
 
-    version: Literal[1, 2] = 2
+    version: Literal[1, 2] = PREPROCESS_VERSION
     colour: Literal["luma-601"] = "luma-601"
     beam: Literal["detect", "off"] = "detect"
     beam_frames: int = Field(default=32, ge=1, le=256)
@@ -56,6 +60,10 @@ class PreprocessSpec(Spec):
     size: int = Field(default=224, ge=16, le=1024)
     resample: Literal["bilinear", "box", "bicubic"] = "bilinear"
     stride: int = Field(default=1, ge=1)
+
+    def as_prepared_now(self) -> Self:
+        """The same settings, carried out by this version of lusfx."""
+        return self.model_copy(update={"version": PREPROCESS_VERSION})
 
 
 class EncoderIdentity(Spec):

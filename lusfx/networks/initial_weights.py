@@ -105,7 +105,7 @@ def _of_encoder(name: str, size: int | None, registry: Registry) -> InitialWeigh
         )
     card = opened.card
     parse_weights(read_file(opened.directory, card, WEIGHTS), card)
-    spec = card.preprocess if size is None else card.preprocess.model_copy(update={"size": size})
+    spec = opened.preprocess if size is None else opened.preprocess.model_copy(update={"size": size})
     network = NetworkSpec(
         architecture=architecture.removeprefix(FAMILY),
         size=spec.size,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 
 from lusfx.types import Clip, Frame, GreyImage
@@ -45,7 +45,7 @@ class HeldFrames:
         )
         """Readable frames ``(height, width)`` of the whole clip; none where none can be read."""
 
-    def taken(self) -> Iterator[Frame]:
+    def taken(self) -> Generator[Frame]:
         """Every frame, once; what was given away is no longer held."""
         self.looked_at.clear()
         if self._reopen is not None:

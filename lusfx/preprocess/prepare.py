@@ -76,6 +76,7 @@ class PreparedClip:
 
     def __init__(self, clip: Clip, spec: PreprocessSpec, reopen: Reopen | None) -> None:
         self._spec = spec
+        self._frames: Iterator[Frame]
         info = clip.info
         if spec.beam == "detect":
             held = HeldFrames(clip, spec.beam_frames, reopen)
@@ -84,7 +85,7 @@ class PreparedClip:
             self.beam = find_beam(held.looked_at, info.region, spec.beam_min_confidence)
             self._frames = held.taken()
         else:
-            self.beam = whole_frame(info.height, info.width, info.region)
+            self.beam = whole_frame(info.height, info.width, info.region, confidence=1.0)
             self._frames = clip.frames()
         self.transform = FrameTransform(self.beam, spec)
 

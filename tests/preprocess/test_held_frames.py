@@ -1,44 +1,97 @@
-"""Frames that wait for their beam come back as they were."""
+"""Frames that wait for their beam come back as they were, however large the clip."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from lusfx.preprocess import held_frames
 from lusfx.preprocess.held_frames import HeldFrames
-from lusfx.types import Frame, FrameStatus
+from lusfx.types import Clip, ClipInfo, Frame, FrameStatus, Note, TimeSource
+
+HEIGHT, WIDTH = 37, 53
 
 
-@pytest.mark.parametrize("budget", [0, 3 * 37 * 53, 1 << 26])
-def test_frames_come_back_as_they_were(
-    budget: int, generator: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class CountedClip:
+    """A clip that counts how often it was opened. One frame in ten is unreadable."""
+
+    def __init__(self, n_frames: int) -> None:
+        self.info = ClipInfo("counted", HEIGHT, WIDTH, n_frames, TimeSource.CONTAINER)
+        self.notes: frozenset[Note] = frozenset()
+        self.n_frames = n_frames
+        self.n_opened = 0
+        self.n_closed = 0
+
+    def frames(self) -> Iterator[Frame]:
+        for number in range(self.n_frames):
+            pixels = np.full((HEIGHT, WIDTH), number % 256, np.uint8)
+            if number % 10 == 3:
+                yield Frame(number, float("nan"), None, FrameStatus.UNREADABLE)
+            else:
+                yield Frame(number, number / 25, pixels)
+
+    @contextmanager
+    def reopen(self) -> Iterator[Clip]:
+        self.n_opened += 1
+        try:
+            yield self
+        finally:
+            self.n_closed += 1
+
+
+def assert_same(taken: list[Frame], clip: CountedClip) -> None:
+    expected = list(clip.frames())
+    assert [(frame.index, frame.status) for frame in taken] == [(frame.index, frame.status) for frame in expected]
+    for one, other in zip(taken, expected, strict=True):
+        np.testing.assert_equal(one.pixels, other.pixels)
+        np.testing.assert_equal(one.time_s, other.time_s)
+
+
+def test_a_clip_that_fits_is_decoded_once() -> None:
+    clip = CountedClip(40)
+    held = HeldFrames(clip, 8, clip.reopen)
+    assert [int(image[0, 0]) for image in held.looked_at] == [n for n in range(40) if n % 10 != 3]
+    assert_same(list(held.taken()), clip)
+    assert clip.n_opened == 0
+
+
+@pytest.mark.parametrize("budget", [0, 5 * HEIGHT * WIDTH])
+@pytest.mark.parametrize("n_frames", [7, 200])
+def test_a_clip_that_does_not_fit_is_decoded_again(budget: int, n_frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held_frames, "BUDGET_BYTES", budget)
-    images = generator.integers(0, 256, (8, 37, 53), dtype=np.uint8)
-    images[5] = 0
-    frames = [Frame(number, number / 25, image) for number, image in enumerate(images)]
-    frames.insert(4, Frame(99, float("nan"), None, FrameStatus.UNREADABLE))
-    held = HeldFrames()
-    for frame in frames:
-        held.add(frame)
-    readable = held.readable()
-    assert len(readable) == len(images)
-    for image, one in zip(images, readable, strict=True):
-        np.testing.assert_array_equal(one, image)
-    for frame, taken in zip(frames, held.taken(), strict=True):
-        assert (taken.index, taken.status) == (frame.index, frame.status)
-        np.testing.assert_equal(taken.time_s, frame.time_s)
-        np.testing.assert_equal(taken.pixels, frame.pixels)
-    assert list(held.taken()) == []
+    clip = CountedClip(n_frames)
+    held = HeldFrames(clip, 8, clip.reopen)
+    looked_at = [int(image[0, 0]) for image in held.looked_at]
+    assert len(looked_at) == 6 if n_frames == 7 else 8 <= len(looked_at) <= 16
+    assert looked_at[0] == 0
+    assert looked_at[-1] >= 0.8 * (n_frames - 1)
+    assert np.ptp(np.diff(looked_at)) <= 2
+    assert_same(list(held.taken()), clip)
+    assert (clip.n_opened, clip.n_closed) == (1, 1)
 
 
-def test_beyond_the_budget_black_takes_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_that_is_left_early_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held_frames, "BUDGET_BYTES", 0)
-    pixels = np.zeros((400, 500), np.uint8)
-    pixels[100:200, 100:300] = 70
-    held = HeldFrames()
-    held.add(Frame(0, 0.0, pixels))
-    (packed,) = held._held
-    assert isinstance(packed, held_frames._PackedFrame)
-    assert len(packed.packed) < pixels.size / 50
+    clip = CountedClip(20)
+    frames = HeldFrames(clip, 8, clip.reopen).taken()
+    next(frames)
+    frames.close()
+    assert (clip.n_opened, clip.n_closed) == (1, 1)
+
+
+def test_a_clip_that_cannot_be_opened_again_streams_what_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_frames, "BUDGET_BYTES", 5 * HEIGHT * WIDTH)
+    clip = CountedClip(40)
+    held = HeldFrames(clip, 8, None)
+    assert len(held.looked_at) == 6
+    assert_same(list(held.taken()), clip)
+
+
+def test_a_clip_without_a_readable_frame_has_none_to_look_at() -> None:
+    clip = CountedClip(4)
+    unreadable = [Frame(n, float("nan"), None, FrameStatus.UNREADABLE) for n in range(4)]
+    clip.frames = lambda: iter(unreadable)  # type: ignore[method-assign]
+    assert HeldFrames(clip, 8, clip.reopen).looked_at == []

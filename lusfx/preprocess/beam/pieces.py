@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import reduce
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +37,24 @@ MIDDLE = 0.2
 """The valley is looked for at least so far, as a share of a piece's extent, from its ends."""
 
 
-def find_pieces(evidence: Evidence, insonated: Mask) -> list[tuple[Mask, Mask | None, Mask | None]]:
+class Piece(NamedTuple):
+    """A connected piece, and the piece with others that shadows may have cut from it. Holes are filled.
+
+    :param with_bits: with smaller pieces that move; None where there are none, as of the others.
+    :param with_moving: with all pieces that move.
+    :param with_all: with all pieces.
+    """
+
+    alone: Mask
+    with_bits: Mask | None
+    with_moving: Mask | None
+    with_all: Mask | None
+
+
+def find_pieces(evidence: Evidence, insonated: Mask) -> list[Piece]:
     """Pieces that are large enough for a beam, the one that moves most (of stills, the largest) first.
 
     :param insonated: of the evidence, or a part of it.
-    :returns: for each the piece; the piece with other pieces that move; and the piece with other pieces of any kind, since
-        shadows cut a beam in pieces. None where there are no others. Holes are filled.
     """
     from scipy import ndimage
 
@@ -50,21 +63,26 @@ def find_pieces(evidence: Evidence, insonated: Mask) -> list[tuple[Mask, Mask | 
     sizes[0] = 0
     moving = np.bincount(labels.ravel(), weights=evidence.moving.ravel(), minlength=2)
     moving[0] = 0
-    if evidence.moves:
-        weights = np.where(sizes >= MIN_MOVING_AREA * labels.size, moving, 0)
-    else:
+    weights = np.where(sizes >= MIN_MOVING_AREA * labels.size, moving, 0)
+    if not evidence.moves:
         weights = np.where(sizes >= MIN_AREA * labels.size, sizes, 0)
     ranked = np.argsort(-weights, kind="stable")[:MOST_PIECES]
+
+    def together(label: np.intp, others: NDArray[np.bool_]) -> Mask | None:
+        if not others.any():
+            return None
+        others[label] = True
+        joined: Mask = ndimage.binary_fill_holes(others[labels])
+        return joined
+
     found = []
     for label in ranked[weights[ranked] > COMPARABLE * weights[ranked[0]]]:
-        beside = (sizes >= MIN_DETACHED_AREA * labels.size) & (weights < COMPARABLE * weights[label])
-        beside[[0, label]] = False
-        piece = labels == label
-        with_moving, with_all = (
-            ndimage.binary_fill_holes(piece | others[labels]) if others.any() else None
-            for others in (beside & (moving > MOSTLY * sizes), beside)
-        )
-        found.append((ndimage.binary_fill_holes(piece), with_moving, with_all))
+        beside = sizes >= MIN_DETACHED_AREA * labels.size
+        beside[label] = False
+        small, moves = weights < COMPARABLE * weights[label], moving > MOSTLY * sizes
+        alone: Mask = ndimage.binary_fill_holes(labels == label)
+        masks = (together(label, others) for others in (beside & small & moves, beside & moves, beside.copy()))
+        found.append(Piece(alone, *masks))
     return found
 
 

@@ -15,14 +15,13 @@ from functools import reduce
 import numpy as np
 
 from lusfx.preprocess.beam.evidence import BRIGHT, EVEN_LEVEL, Evidence, Mask, gather, shrink, split_scenes
-from lusfx.preprocess.beam.pieces import MIN_AREA, MOSTLY, find_pieces, split
+from lusfx.preprocess.beam.pieces import MIN_AREA, MOSTLY, Piece, find_pieces, split
 from lusfx.preprocess.beam.shapes import BeamShape, Fit, fit_shape
 from lusfx.preprocess.beam.trust import confidence_of
 from lusfx.types import Box, GreyImage
 
 KEPT_AGREEMENT = 0.8
-"""Pieces beside a piece count if a shape explains all together nearly as well as the piece alone: a second image beside the
-beam would not fit."""
+"""Bits beside a piece count if a shape explains all together nearly as well as the piece alone."""
 ALL_LOSS = 0.01
 """The same of pieces that do not move: what all together may be explained worse by."""
 PLAIN_AGREEMENT = 0.93
@@ -61,12 +60,15 @@ class Beam:
     region_ignored: bool = False
 
 
-def whole_frame(height: int, width: int, region: Box | None) -> Beam:
-    """The declared region, or the whole frame, as a beam: what is used where none is looked for or found."""
+def whole_frame(height: int, width: int, region: Box | None, confidence: float = 0.0) -> Beam:
+    """The declared region, or the whole frame, as a beam: what is used where none is looked for or found.
+
+    :param confidence: 1 where none is looked for, since that is what was asked for.
+    """
     box = _search_box(height, width, region)
     mask = np.zeros((height, width), np.bool_)
     mask[box.y0 : box.y1, box.x0 : box.x1] = True
-    return Beam(mask, box, BeamShape.UNKNOWN, 0.0)
+    return Beam(mask, box, BeamShape.UNKNOWN, confidence)
 
 
 def _search_box(height: int, width: int, region: Box | None) -> Box:
@@ -123,7 +125,9 @@ def _read(evidence: Evidence) -> Reading | None:
 
 
 def _loses_the_top(whole: Fit, steady: Fit) -> bool:
-    """Whether a fit leaves out what lies above it: a chest wall that stands still belongs to the beam."""
+    """Whether a fit leaves out what lies above it and fits as well: a chest wall that stands still belongs to the beam."""
+    if whole.agreement < KEPT_AGREEMENT:
+        return False
     lost = whole.piece & ~steady.fitted
     top = np.nonzero(steady.fitted.any(axis=1))[0][:1]
     return not len(top) or bool(lost[: top[0]].sum() > STANDING * whole.piece.sum())
@@ -143,18 +147,29 @@ def _hangs_below(whole: Fit, steady: Fit, evidence: Evidence) -> bool:
 
 
 def _fits(evidence: Evidence, insonated: Mask) -> list[Fit]:
-    found = []
-    for piece, with_moving, with_all in find_pieces(evidence, insonated):
-        fit = fit_shape(piece)
-        if with_moving is not None and (wider := fit_shape(with_moving)).agreement >= KEPT_AGREEMENT * fit.agreement:
-            fit = wider
-        # Logos and grey bars stand beside the beam as well; what belongs to it fits, and leaves no more black in the shape.
-        if with_all is not None:
-            wider = fit_shape(with_all)
-            if wider.agreement >= fit.agreement - ALL_LOSS and _density(evidence, wider) >= _density(evidence, fit):
-                fit = wider
-        found.append(fit)
+    """The images of a scene: each piece that is large enough, with what belongs to it."""
+    found: list[Fit] = []
+    for piece in find_pieces(evidence, insonated):
+        if not any((fit.piece & piece.alone).any() for fit in found):
+            found.append(_fit_piece(evidence, piece))
     return found
+
+
+def _fit_piece(evidence: Evidence, piece: Piece) -> Fit:
+    alone = best = fit_shape(piece.alone)
+    if (wider := _fit_any(piece.with_bits)) and wider.agreement >= KEPT_AGREEMENT * alone.agreement:
+        best = wider
+    # A second image would move as well, but not fit.
+    if (wider := _fit_any(piece.with_moving)) and wider.agreement >= best.agreement - GAIN:
+        best = wider
+    # Logos and grey bars stand beside the beam; what belongs to it fits, and leaves no more black in the shape.
+    if (wider := _fit_any(piece.with_all)) and wider.agreement >= best.agreement - ALL_LOSS:
+        best = wider if _density(evidence, wider) >= _density(evidence, best) else best
+    return best
+
+
+def _fit_any(piece: Mask | None) -> Fit | None:
+    return None if piece is None else fit_shape(piece)
 
 
 def _density(evidence: Evidence, fit: Fit) -> float:
@@ -183,7 +198,9 @@ def find_beam(frames: Sequence[GreyImage], region: Box | None, min_confidence: f
     :param min_confidence: below it the bounding box of what was found is the mask, with ``shape`` unknown.
     """
     found = _find_in(frames, region, min_confidence)
-    if region is None or not _is_cut(frames[len(frames) // 2], _search_box(frames[0].shape[0], frames[0].shape[1], region)):
+    if region is None or not _is_cut(
+        frames[len(frames) // 2], _search_box(frames[0].shape[0], frames[0].shape[1], region)
+    ):
         return found
     whole = _find_in(frames, None, min_confidence)
     larger = whole.mask.sum() > LARGER * found.mask.sum() and (whole.mask & found.mask).any()

@@ -17,7 +17,10 @@ from lusfx.preprocess.beam.evidence import Evidence, Mask
 
 MOVING_IS_ENOUGH = 0.5
 """More motion than in this share of the shape makes it no more probable."""
+SWEPT_IS_ENOUGH = 0.05
 STRUCTURE_IS_ENOUGH = 0.25
+WHOLE_FRAME = 0.97
+"""A shape with more than this share of the frame has no outline to tell it by."""
 STEEP, STEEP_PX = 64.0, 3
 """Grey levels between pixels of a square of so many: letters on their ground differ so, tissue seldom."""
 
@@ -28,10 +31,11 @@ class Signs(NamedTuple):
     :param insonated: share of the shape that is bright or changes.
     :param moving: share that moves, up to :data:`MOVING_IS_ENOUGH`.
     :param still: 1 for stills and frozen clips, which have no motion to tell by.
-    :param swept: of what does not move, the share that changes: a strip that is swept. 0 in clips that move.
+    :param swept: share that changes without moving, of :data:`SWEPT_IS_ENOUGH`: a strip that is swept. 0 in clips that move.
     :param even: share that is even, as pages, panels and test pictures are.
-    :param structure: spread of the greys over their mean, up to :data:`STRUCTURE_IS_ENOUGH`: noise has none.
-    :param outside: of all that moves (in a still, of all that is insonated), the share outside.
+    :param formless: for a beam that is the whole frame, what its greys lack in spread over their mean to
+        :data:`STRUCTURE_IS_ENOUGH`: noise has none, and nothing else tells it from tissue there. 0 for others.
+    :param outside: of all that moves, the share outside. 0 for stills.
     :param steep: share where neighbours differ as letters do from their ground.
     """
 
@@ -40,7 +44,7 @@ class Signs(NamedTuple):
     still: float
     swept: float
     even: float
-    structure: float
+    formless: float
     outside: float
     steep: float
 
@@ -67,16 +71,16 @@ def read_signs(evidence: Evidence, fitted: Mask) -> Signs:
     """What the frames of a scene show inside and outside a shape."""
     mean = evidence.mean[fitted]
     moves = evidence.moves
-    shown = evidence.moving if moves else evidence.insonated
-    swept = 0.0 if moves else float((evidence.changing & ~evidence.moving)[fitted].mean())
+    lacking = 1 - min(float(mean.std() / max(mean.mean(), 1.0)) / STRUCTURE_IS_ENOUGH, 1.0)
+    changing = float((evidence.changing & ~evidence.moving)[fitted].mean())
     return Signs(
         insonated=float(evidence.insonated[fitted].mean()),
         moving=min(float(evidence.moving[fitted].mean()), MOVING_IS_ENOUGH),
         still=float(not moves),
-        swept=swept,
+        swept=0.0 if moves else min(changing / SWEPT_IS_ENOUGH, 1.0),
         even=float(evidence.even[fitted].mean()),
-        structure=min(float(mean.std() / max(mean.mean(), 1.0)), STRUCTURE_IS_ENOUGH),
-        outside=float((shown & ~fitted).sum() / max(shown.sum(), 1)),
+        formless=lacking if fitted.mean() > WHOLE_FRAME else 0.0,
+        outside=float((evidence.moving & ~fitted).sum() / max(evidence.moving.sum(), 1)) if moves else 0.0,
         steep=float(_steep(evidence.mean)[fitted].mean()),
     )
 
