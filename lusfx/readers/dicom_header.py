@@ -28,10 +28,16 @@ NUMERIC_TAGS = frozenset({0x0000, 0x0001})
 """Of those, the ones whose value is no text: lengths and a version."""
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 """Types whose length is written in two bytes (PS3.5 7.1.2)."""
+LONG_VRS = frozenset({b"OB", b"SQ", b"UN"})
+"""Of the others, those that stand near the beginning of a data set."""
+FIRST_GROUPS = frozenset({0x0002, 0x0008, 0x0010})
 N_PROVED_ELEMENTS = 3
 LONGEST_FIRST_VALUE = 1024
 PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
-DESCRIPTION = ("Rows", "Columns", "NumberOfFrames")
+DESCRIPTION = (
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+)
 """Whole numbers that are put right in place, for all who read them after."""
 
 
@@ -110,14 +116,20 @@ def _unsupported() -> UnreadableClipError:
 
 def _put_description_right(dataset: Dataset) -> None:
     """Give each number one value, and take away what is no number: what pixels there are is then left to tell."""
+    from pydicom import DataElement
+    from pydicom.datadict import dictionary_VR, tag_for_keyword
+
     for keyword in DESCRIPTION:
-        if keyword not in dataset:
+        tag = tag_for_keyword(keyword)
+        if tag is None or tag not in dataset:
             continue
         value = whole_number(dataset, keyword)
-        if value is None or not 0 <= value < 1 << 31:
-            delattr(dataset, keyword)
+        if value is not None and 0 <= value < 1 << 31:
+            dataset[tag] = DataElement(tag, dictionary_VR(tag), value)
         else:
-            setattr(dataset, keyword, value)
+            del dataset[tag]
+    if "PixelRepresentation" not in dataset:
+        dataset.PixelRepresentation = 0  # the only one that ultrasound has (PS3.3 C.8.5.6)
 
 
 def _start(leading_bytes: bytes) -> int | None:
@@ -140,28 +152,32 @@ def _holds_elements(content: bytes, order: str, explicit: bool) -> bool:
     """
     place, last, n_texts = 0, (0, 0), 0
     for number in range(N_PROVED_ELEMENTS):
-        if len(content) < place + 8:
+        head = _element_head(content[place : place + 12], order, explicit)
+        if head is None:
             return False
-        group, element = struct.unpack_from(f"{order}HH", content, place)
-        if (group, element) <= last or group not in (0x0002, 0x0008, 0x0010):
+        group, element, vr, head_length, length = head
+        can_be_first = element in FIRST_TAGS.get(group, ())
+        if (group, element) <= last or group not in FIRST_GROUPS or not (number or can_be_first):
             return False
-        if number == 0 and element not in FIRST_TAGS.get(group, ()):
-            return False
-        vr = content[place + 4 : place + 6]
-        if not explicit:
-            (length,), head = struct.unpack_from(f"{order}L", content, place + 4), 8
-        elif vr in SHORT_VRS:
-            (length,), head = struct.unpack_from(f"{order}H", content, place + 6), 8
-        elif vr in (b"OB", b"SQ", b"UN") and len(content) >= place + 12:
-            (length,), head = struct.unpack_from(f"{order}L", content, place + 8), 12
-        else:
-            return False
-        value = content[place + head : place + head + length]
+        value = content[place + head_length : place + head_length + length]
         if length > LONGEST_FIRST_VALUE or len(value) < length:
             return False
-        is_text = element not in NUMERIC_TAGS and vr not in (b"SQ", b"OB", b"UN")
-        if is_text and not all(byte >= 0x20 or byte in b"\0\x1b" for byte in value):
-            return False
-        n_texts += bool(is_text and value.strip(b"\0 "))
-        place, last = place + head + length, (group, element)
+        if element not in NUMERIC_TAGS and vr not in LONG_VRS:
+            if any(byte < 0x20 and byte not in b"\0\x1b" for byte in value):
+                return False
+            n_texts += bool(value.strip(b"\0 "))
+        place, last = place + head_length + length, (group, element)
     return n_texts > 0
+
+
+def _element_head(content: bytes, order: str, explicit: bool) -> tuple[int, int, bytes, int, int] | None:
+    """Group, element, type, and the lengths of head and value; None where an element cannot begin so (PS3.5 7.1)."""
+    if len(content) < 12:
+        return None
+    group, element = struct.unpack_from(f"{order}HH", content)
+    if not explicit:
+        return group, element, b"", 8, struct.unpack_from(f"{order}L", content, 4)[0]
+    vr = content[4:6]
+    if vr in SHORT_VRS:
+        return group, element, vr, 8, struct.unpack_from(f"{order}H", content, 6)[0]
+    return (group, element, vr, 12, struct.unpack_from(f"{order}L", content, 8)[0]) if vr in LONG_VRS else None

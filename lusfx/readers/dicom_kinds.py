@@ -44,7 +44,8 @@ def check_kind(dataset: Dataset) -> None:
 
     :raises SkippedClipError: if the file is of another modality (``not-ultrasound``) or a volume (``not-a-cine``).
     """
-    if text(dataset, "Modality").upper() not in MODALITIES:
+    modality = next(iter(texts(dataset, "Modality")), "")
+    if modality.upper() not in MODALITIES:
         raise SkippedClipError("not-ultrasound", "the DICOM file is of another modality")
     is_volume = (
         _sop_class(dataset) in VOLUME_CLASSES

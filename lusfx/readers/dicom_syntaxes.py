@@ -15,21 +15,22 @@ IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG = "1.2.840.10008.1.2", "1.2.840.1
 NATIVE = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG})
 """Syntaxes without compression."""
 _MPEG2, _H264, _HEVC = "mpegvideo", "h264", "hevc"
-_VIDEO_OF_SYNTAX = {
-    "100": _MPEG2,  # MPEG2 Main Profile / Main Level
-    "101": _MPEG2,  # MPEG2 Main Profile / High Level
-    "102": _H264,  # MPEG-4 AVC/H.264 High Profile / Level 4.1
-    "103": _H264,  # BD-compatible
-    "104": _H264,  # Level 4.2 for 2D video
-    "105": _H264,  # Level 4.2 for 3D video
-    "106": _H264,  # Stereo
-    "107": _HEVC,  # HEVC/H.265 Main Profile / Level 5.1
-    "108": _HEVC,  # HEVC/H.265 Main 10 Profile / Level 5.1
+_WHOLE_STREAMS = {
+    "1.2.840.10008.1.2.4.100": _MPEG2,  # MPEG2 Main Profile / Main Level
+    "1.2.840.10008.1.2.4.101": _MPEG2,  # MPEG2 Main Profile / High Level
+    "1.2.840.10008.1.2.4.102": _H264,  # MPEG-4 AVC/H.264 High Profile / Level 4.1
+    "1.2.840.10008.1.2.4.103": _H264,  # BD-compatible
+    "1.2.840.10008.1.2.4.104": _H264,  # Level 4.2 for 2D video
+    "1.2.840.10008.1.2.4.105": _H264,  # Level 4.2 for 3D video
+    "1.2.840.10008.1.2.4.106": _H264,  # Stereo
 }
 VIDEO_STREAMS = {
-    f"1.2.840.10008.1.2.4.{number}{fragmentable}": stream
-    for number, stream in _VIDEO_OF_SYNTAX.items()
-    for fragmentable in ("", ".1")  # the same stream; its length is not bound to that of one fragment (PS3.5 A.4.5.1)
+    **_WHOLE_STREAMS,
+    **{
+        f"{syntax}.1": stream for syntax, stream in _WHOLE_STREAMS.items()
+    },  # fragmentable: the same in several fragments
+    "1.2.840.10008.1.2.4.107": _HEVC,  # HEVC/H.265 Main Profile / Level 5.1
+    "1.2.840.10008.1.2.4.108": _HEVC,  # HEVC/H.265 Main 10 Profile / Level 5.1
 }
 """Transfer syntaxes whose pixel data is one video stream, and what the stream is where no container is around it."""
 ELEMENTARY_STREAMS = (

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 PADDING = " \0\t\r\n"
-DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-COMMA_DECIMAL = re.compile(r"[+-]?\d+,\d+")
+DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+COMMA_DECIMAL = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
