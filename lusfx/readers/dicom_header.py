@@ -128,8 +128,6 @@ def _put_description_right(dataset: Dataset) -> None:
             dataset[tag] = DataElement(tag, dictionary_VR(tag), value)
         else:
             del dataset[tag]
-    if "PixelRepresentation" not in dataset:
-        dataset.PixelRepresentation = 0  # the only one that ultrasound has (PS3.3 C.8.5.6)
 
 
 def _start(leading_bytes: bytes) -> int | None:

@@ -70,7 +70,7 @@ def video_format(leading_bytes: bytes, syntax: str) -> str:
 
 
 def settled_syntax(stream: IO[bytes], dataset: Dataset, stated: str) -> str:
-    """The transfer syntax that a file is in: the stated one unless that cannot be.
+    """The transfer syntax that a file is in: the stated one, unless none is stated or its elements are written in another.
 
     :param stream: where reading the header stopped, and left there.
     :param stated: empty where the file states none.
@@ -79,6 +79,8 @@ def settled_syntax(stream: IO[bytes], dataset: Dataset, stated: str) -> str:
     if stated and stated not in NATIVE:
         return stated
     native = _encoding(dataset) or stated
+    if stated:
+        return native
     place = stream.tell()
     fragment = _first_fragment(stream, native)
     stream.seek(place)

@@ -157,14 +157,11 @@ def test_random_bytes_are_not_claimed() -> None:
 @pytest.mark.parametrize(
     "syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless, JPEGLossless, JPEGLosslessSV1, JPEGBaseline8Bit]
 )
-@pytest.mark.parametrize("stated", [b"", b"1.2.840.10008.1.2.1\0"])
-def test_the_codestream_tells_the_syntax_that_is_missing_or_cannot_be(
-    path: Path, tmp_path: Path, cine: Frames, syntax: str, stated: bytes
-) -> None:
+def test_the_codestream_tells_a_syntax_that_is_missing(path: Path, tmp_path: Path, cine: Frames, syntax: str) -> None:
     dataset = make.compressed(make.make_dataset(cine), syntax, tmp_path)
     stream = io.BytesIO()
     pydicom.dcmwrite(stream, dataset, enforce_file_format=True)
-    path.write_bytes(make.with_raw_value(stream.getvalue(), "TransferSyntaxUID", stated))
+    path.write_bytes(make.with_raw_value(stream.getvalue(), "TransferSyntaxUID", b""))
     assert np.abs(pixels(path) - cine.astype(int)).max() <= (4 if syntax == JPEGBaseline8Bit else 0)
 
 
@@ -279,7 +276,6 @@ SOUND = {
     "Columns": [struct.pack("<HH", 64, 64)],
     "BitsAllocated": [struct.pack("<HH", 8, 8)],
     "SamplesPerPixel": [struct.pack("<HH", 1, 1)],
-    "PixelRepresentation": [b"", b"\0"],
     "PatientID": [b"\xe4\xf6\xfc ", b"\x1b$B1234", b""],
     "StudyInstanceUID": [b"no identifier at all", b""],
     "FrameIncrementPointer": [b"\x18\0", b"", b"\xff\xff\xff\xff"],
