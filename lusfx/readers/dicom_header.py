@@ -57,7 +57,7 @@ def read_header(stream: IO[bytes]) -> tuple[Dataset, PixelData]:
     if start is None:
         raise UnreadableClipError("not-dicom", "the file does not begin as a DICOM file does")
     is_bare = leading_bytes[start : start + 2] in (b"\x08\x00", b"\x00\x08")
-    if start != len(PREAMBLE) + len(MAGIC) and not is_bare:
+    if start not in (0 if is_bare else None, len(PREAMBLE) + len(MAGIC)):  # pydicom knows these two
         stream.seek(start)
         stream = io.BytesIO(PREAMBLE + MAGIC + stream.read())
     stream.seek(0)

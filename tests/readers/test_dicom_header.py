@@ -100,6 +100,9 @@ HEADS: dict[str, Callable[[bytes], bytes]] = {
     "no preamble": lambda content: content[128:],
     "neither preamble nor its mark": lambda content: content[PREAMBLE:],
     "a preamble without its mark": lambda content: content[:128] + content[PREAMBLE:],
+    "the mark alone": lambda content: b"DICM" + data_set_of(content),
+    "a preamble alone": lambda content: bytes(128) + data_set_of(content),
+    "a preamble, its mark and no file header": lambda content: content[:PREAMBLE] + data_set_of(content),
     "a preamble of another use": lambda content: b"II*\0" + content[4:],
     "no length of the file header": lambda content: without_element(content, "FileMetaInformationGroupLength"),
     "a wrong length of the file header": lambda content: make.with_raw_value(
