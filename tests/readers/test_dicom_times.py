@@ -78,7 +78,7 @@ def test_a_frame_time_without_sense(text: str) -> None:
 )
 def test_a_frame_time_beside_a_rate(frame_time: str, rate: str, step_s: float, notes: frozenset[Note]) -> None:
     for keyword in ("CineRate", "RecommendedDisplayFrameRate"):
-        times = of(FrameTime=frame_time, **{keyword: rate})
+        times = of(4, **{"FrameTime": frame_time, keyword: rate})
         assert times.source is TimeSource.FRAME_TIME
         assert times.step_s == pytest.approx(step_s)
         assert times.notes == notes
