@@ -46,6 +46,11 @@ class Note(StrEnum):
     SEVERAL_B_MODE_REGIONS = "several-b-mode-regions"
     BEAM_NOT_FOUND = "beam-not-found"
     REGION_IGNORED = "region-ignored"
+    """A region is declared that does not fit the frame, has no place in it, or cuts through the beam: the whole frame was taken."""
+    FRAME_TIMES_CORRECTED = "frame-times-corrected"
+    """Frame times were written in another unit or form than the standard's, and read for what they mean."""
+    PIXEL_ASPECT_DOUBTFUL = "pixel-aspect-doubtful"
+    """What the source says of the sides of its pixels contradicts itself, or cannot be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ Codes of the sources that no embedding comes of (``failed``, or ``skipped`` wher
 ``no-pixel-data``        (skipped) DICOM without an image: a report, say
 ``not-ultrasound``       (skipped) DICOM of another modality
 ``no-b-mode-region``     (skipped) DICOM whose regions are M-mode or Doppler only
+``not-a-cine``           (skipped) DICOM whose frames are slices of a volume
 ======================== ==================================================================================
 """
 

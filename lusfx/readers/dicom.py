@@ -6,39 +6,30 @@ values: of its errors the type is kept, and its warnings and log lines are dropp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lusfx.contracts import Reader
-from lusfx.errors import ClipError, SkippedClipError, UnreadableClipError
+from lusfx.errors import UnreadableClipError
+from lusfx.readers.dicom_aspect import display_of
+from lusfx.readers.dicom_header import begins_as_dicom, read_header
 from lusfx.readers.dicom_pixels import PixelData
 from lusfx.readers.dicom_regions import b_mode_region
+from lusfx.readers.dicom_syntaxes import VIDEO_STREAMS, video_format
 from lusfx.readers.dicom_times import FrameTimes, frame_times
-from lusfx.readers.files import open_source, quiet
-from lusfx.readers.video import MAX_PIXELS, VideoClip, container_format, open_stream
+from lusfx.readers.dicom_values import text, whole_number
+from lusfx.readers.display import Display
+from lusfx.readers.files import open_source
+from lusfx.readers.video import MAX_PIXELS, SNIFFED_BYTES, VideoClip, open_stream
 from lusfx.site_key import SiteKey
 from lusfx.types import Clip, ClipInfo, Frame, FrameStatus, Note
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-PREAMBLE_BYTES = 128
-MODALITIES = frozenset({"US", "OT", "SC", ""})
-"""Ultrasound, and what secondary captures of it are labelled as."""
-VIDEO_STREAMS = {
-    "1.2.840.10008.1.2.4.100": "mpegvideo",  # MPEG2 Main Profile / Main Level
-    "1.2.840.10008.1.2.4.101": "mpegvideo",  # MPEG2 Main Profile / High Level
-    "1.2.840.10008.1.2.4.102": "h264",  # MPEG-4 AVC/H.264 High Profile / Level 4.1
-    "1.2.840.10008.1.2.4.103": "h264",  # BD-compatible
-    "1.2.840.10008.1.2.4.104": "h264",  # Level 4.2 for 2D video
-    "1.2.840.10008.1.2.4.105": "h264",  # Level 4.2 for 3D video
-    "1.2.840.10008.1.2.4.106": "h264",  # Stereo
-    "1.2.840.10008.1.2.4.107": "hevc",  # HEVC/H.265 Main Profile / Level 5.1
-    "1.2.840.10008.1.2.4.108": "hevc",  # HEVC/H.265 Main 10 Profile / Level 5.1
-}
-"""Transfer syntaxes whose pixel data is one video stream, and what the stream is where no container is around it."""
 
 
 class DicomReader(Reader):
@@ -48,32 +39,47 @@ class DicomReader(Reader):
     suffixes = (".dcm", ".dicom", ".ima")
 
     def claims_content(self, leading_bytes: bytes) -> bool:
-        return leading_bytes[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM"
+        return begins_as_dicom(leading_bytes)
 
     @contextmanager
     def open(self, path: Path, site_key: SiteKey) -> Iterator[Clip]:
         with ExitStack() as stack:
             stream = stack.enter_context(open_source(path))
-            dataset, pixel_data = _read_dataset(stream)
-            info, times, notes = _describe(dataset, site_key)
+            dataset, pixel_data = read_header(stream)
+            header = _describe(dataset, site_key)
             syntax = str(dataset.file_meta.TransferSyntaxUID)
             if syntax in VIDEO_STREAMS:
                 payload = pixel_data.video_payload()
-                container = container_format(payload.getbuffer()[:512].tobytes()) or VIDEO_STREAMS[syntax]
+                container = video_format(payload.getbuffer()[:SNIFFED_BYTES].tobytes(), syntax)
                 video = stack.enter_context(open_stream(payload, container))
-                yield DicomVideoClip(info, times, notes, video)
+                yield DicomVideoClip(header, video)
             else:
-                yield DicomClip(info, times, notes, pixel_data)
+                yield DicomClip(header, pixel_data)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the header of a file says of its clip.
+
+    :param height: rows of each frame as it is stored, as ``width`` its columns; ``info`` has those of frames as they are shown.
+    """
+
+    info: ClipInfo
+    times: FrameTimes
+    display: Display
+    height: int
+    width: int
+    notes: frozenset[Note]
 
 
 class DicomClip:
     """A clip whose frames are images, compressed or not."""
 
-    def __init__(self, info: ClipInfo, times: FrameTimes, notes: frozenset[Note], pixel_data: PixelData) -> None:
-        self.info = info
-        self._times = times
+    def __init__(self, header: Description, pixel_data: PixelData) -> None:
+        self.info = header.info
+        self._header = header
         self._pixel_data = pixel_data
-        self._notes = set(notes)
+        self._notes = set(header.notes)
 
     @property
     def notes(self) -> frozenset[Note]:
@@ -82,13 +88,15 @@ class DicomClip:
     def frames(self) -> Iterator[Frame]:
         n_frames = n_readable = 0
         for pixels in self._pixel_data.grey_frames():
-            time_s = self._times.of(n_frames)
+            time_s = self._header.times.of(n_frames)
+            if math.isnan(time_s):
+                self._notes.add(Note.FRAME_TIMES_UNKNOWN)
             if pixels is None:
                 self._notes.add(Note.UNREADABLE_FRAMES)
                 yield Frame(n_frames, time_s, None, FrameStatus.UNREADABLE)
             else:
                 n_readable += 1
-                yield Frame(n_frames, time_s, pixels)
+                yield Frame(n_frames, time_s, self._header.display.frame(pixels))
             n_frames += 1
         if n_readable == 0:
             raise UnreadableClipError("no-frames", "no frame of the DICOM file could be decoded")
@@ -96,15 +104,15 @@ class DicomClip:
 
 
 class DicomVideoClip:
-    """A clip whose pixel data is a video stream; its times are those of the DICOM header where that has any."""
+    """A clip whose pixel data is a video stream; its times and its pixels' sides are those of the DICOM header."""
 
-    def __init__(self, info: ClipInfo, times: FrameTimes, notes: frozenset[Note], video: VideoClip) -> None:
-        if (video.info.height, video.info.width) != (info.height, info.width):
+    def __init__(self, header: Description, video: VideoClip) -> None:
+        if (video.info.height, video.info.width) != (header.height, header.width):
             raise UnreadableClipError("frame-size-changed", "the video stream's frames have another size than declared")
-        self.info = info
-        self._times = times
+        self.info = header.info
+        self._header = header
         self._video = video
-        self._notes = set(notes)
+        self._notes = set(header.notes)
 
     @property
     def notes(self) -> frozenset[Note]:
@@ -113,7 +121,11 @@ class DicomVideoClip:
     def frames(self) -> Iterator[Frame]:
         n_frames = 0
         for frame in self._video.frames():
-            yield Frame(frame.index, self._times.of(frame.index), frame.pixels, frame.status)
+            time_s = self._header.times.of(frame.index)
+            if math.isnan(time_s):
+                self._notes.add(Note.FRAME_TIMES_UNKNOWN)
+            pixels = None if frame.pixels is None else self._header.display.frame(frame.pixels)
+            yield Frame(frame.index, time_s, pixels, frame.status)
             n_frames += 1
         self._notes |= self._video.notes & {Note.UNREADABLE_FRAMES}
         self._notes |= count_notes(n_frames, self.info.n_frames_declared)
@@ -126,64 +138,27 @@ def count_notes(n_frames: int, n_declared: int | None) -> set[Note]:
     return {Note.FEWER_FRAMES_THAN_DECLARED if n_frames < n_declared else Note.MORE_FRAMES_THAN_DECLARED}
 
 
-def _read_dataset(stream: IO[bytes]) -> tuple[Dataset, PixelData]:
-    """Read the header, and find the pixel data without reading it."""
-    from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
-
-    try:
-        with quiet():
-            dataset = dcmread(stream, stop_before_pixels=True)
-            syntax = dataset.file_meta.get("TransferSyntaxUID")
-    except InvalidDicomError:
-        raise UnreadableClipError("not-dicom", "the file does not begin as a DICOM file does") from None
-    except Exception as error:
-        raise UnreadableClipError("damaged", f"the DICOM header cannot be read ({type(error).__name__})") from None
-    if syntax is None:
-        raise UnreadableClipError("damaged", "the DICOM file states no transfer syntax")
-    try:
-        with quiet():
-            return dataset, PixelData.find(stream, dataset)
-    except ClipError:
-        raise
-    except Exception as error:
-        raise UnreadableClipError("damaged", f"the pixel data cannot be found ({type(error).__name__})") from None
-
-
-def _describe(dataset: Dataset, site_key: SiteKey) -> tuple[ClipInfo, FrameTimes, frozenset[Note]]:
+def _describe(dataset: Dataset, site_key: SiteKey) -> Description:
     """What the header says, its identifiers turned into keys."""
-    try:
-        with quiet():
-            modality = _text(dataset, "Modality")
-            height, width = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-            declared = max(int(dataset.get("NumberOfFrames") or 0), 0)
-            region, several = b_mode_region(dataset, height, width)
-            times = frame_times(dataset, declared or 1)
-            patient, study = _text(dataset, "PatientID"), _text(dataset, "StudyInstanceUID")
-            issuer = _text(dataset, "IssuerOfPatientID")
-    except ClipError:
-        raise
-    except Exception as error:
-        raise UnreadableClipError("damaged", f"the DICOM header is invalid ({type(error).__name__})") from None
-    if modality not in MODALITIES:
-        raise SkippedClipError("not-ultrasound", "the DICOM file is of another modality")
+    height, width = whole_number(dataset, "Rows") or 0, whole_number(dataset, "Columns") or 0
     if not 0 < height * width <= MAX_PIXELS:
         code = "too-large" if height * width > MAX_PIXELS else "damaged"
         raise UnreadableClipError(code, f"the DICOM file declares frames of {width} x {height} pixels")
-    notes = times.notes | {Note.SEVERAL_B_MODE_REGIONS} if several else times.notes
+    n_declared = whole_number(dataset, "NumberOfFrames") or 1
+    region = b_mode_region(dataset, height, width)
+    display, aspect_notes = display_of(dataset, region.pixel_aspect)
+    times = frame_times(dataset, n_declared)
+    patient, issuer = text(dataset, "PatientID"), text(dataset, "IssuerOfPatientID")
+    study = text(dataset, "StudyInstanceUID")
+    shown_height, shown_width = display.shape(height, width)
     info = ClipInfo(
         reader=DicomReader.name,
-        height=height,
-        width=width,
-        n_frames_declared=declared or 1,
+        height=shown_height,
+        width=shown_width,
+        n_frames_declared=n_declared,
         time_source=times.source,
-        region=region,
+        region=None if region.box is None else display.box(region.box, height, width),
         patient_key=site_key.patient(f"{issuer}\0{patient}" if issuer else patient) if patient else None,
         exam_key=site_key.exam(study) if study else None,
     )
-    return info, times, notes
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    value: Any = dataset.get(keyword)
-    return "" if value is None else str(value).strip()
+    return Description(info, times, display, height, width, times.notes | region.notes | aspect_notes)

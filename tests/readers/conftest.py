@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.utils import compress
@@ -78,6 +80,25 @@ def make_dataset(frames: Frames, photometric: str = "MONOCHROME2", regions: list
     dataset.PixelData = frames.tobytes()
     dataset["PixelData"].VR = "OW" if frames.dtype.itemsize == 2 else "OB"
     return dataset
+
+
+def element_place(content: bytes, keyword: str) -> tuple[int, int]:
+    """Where an element of an explicit little-endian file begins and ends."""
+    tag = tag_for_keyword(keyword)
+    assert tag is not None
+    place = content.index(struct.pack("<HH", tag >> 16, tag & 0xFFFF), 132)
+    if content[place + 4 : place + 6] in (b"SQ", b"OB", b"OW", b"UN"):
+        return place, place + 12 + int(struct.unpack_from("<L", content, place + 8)[0])
+    return place, place + 8 + int(struct.unpack_from("<H", content, place + 6)[0])
+
+
+def with_raw_value(content: bytes, keyword: str, value: bytes, vr: str | None = None) -> bytes:
+    """A file with another value, and type, of an element that it has: one that pydicom would not write."""
+    start, end = element_place(content, keyword)
+    written = content[start + 4 : start + 6] if vr is None else vr.encode()
+    is_long = written in (b"SQ", b"OB", b"OW", b"UN")
+    length = b"\0\0" + struct.pack("<L", len(value)) if is_long else struct.pack("<H", len(value))
+    return content[: start + 4] + written + length + value + content[end:]
 
 
 def compressed(dataset: FileDataset, syntax: str, folder: Path) -> FileDataset:

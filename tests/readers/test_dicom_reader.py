@@ -187,7 +187,8 @@ def test_pydicoms_real_ultrasound_files_agree_with_its_own_decoding(name: str) -
     reference = grey_of(reference.reshape(-1, dataset.Rows, dataset.Columns, 3))
     _, frames, notes = read(path)
     assert len(frames) == len(reference)
-    assert notes <= {Note.FRAME_TIMES_UNKNOWN}
+    # Two of them were made smaller after their machine had stated a region.
+    assert notes <= {Note.FRAME_TIMES_UNKNOWN, Note.REGION_IGNORED}
     decoded = np.stack([frame.pixels for frame in frames if frame.pixels is not None])
     # Luma of converted RGB is clipped where YBR holds colours that RGB cannot: the mean shows that it is the same image.
     assert np.abs(decoded - reference).mean() < 0.6
@@ -211,11 +212,6 @@ def test_a_file_without_a_b_mode_region_is_skipped(write_dicom: Write, cine: Fra
     with pytest.raises(SkippedClipError) as caught:
         read(path)
     assert caught.value.code == "no-b-mode-region"
-
-
-def test_a_region_beyond_the_frame_is_cut_to_it(write_dicom: Write, cine: Frames) -> None:
-    info, _, _ = read(write_dicom(make.make_dataset(cine, regions=[make.region((10, 4, 900, 900))])))
-    assert info.region == Box(10, 4, 64, 48)
 
 
 def times(write_dicom: Write, **values: object) -> tuple[TimeSource, list[float]]:
@@ -353,7 +349,7 @@ def test_an_unknown_transfer_syntax_has_a_code(write_dicom: Write, cine: Frames)
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.95"  # JPIP Referenced Deflate
     with pytest.raises(ClipError) as caught:
         read(write_dicom(dataset))
-    assert caught.value.code in {"unsupported-transfer-syntax", "damaged"}
+    assert caught.value.code == "unsupported-transfer-syntax"
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEGBaseline8Bit, JPEG2000Lossless])
