@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from weakref import WeakSet
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from lusfx.config import PreprocessSpec
 from lusfx.errors import UnreadableClipError
-from lusfx.preprocess import Beam, BeamShape, FrameTransform, inspection_picture, prepare
+from lusfx.preprocess import Beam, BeamShape, FrameTransform, held_frames, inspection_picture, prepare
 from lusfx.types import Box, ClipInfo, Frame, FrameStatus, Note, TimeSource
 
 
@@ -22,7 +23,7 @@ class Pixels(np.ndarray):
 
 
 class FakeClip:
-    """A clip of noise in a rectangle, counting the frames that are alive."""
+    """A clip of moving waves in a rectangle, counting the frames that are alive."""
 
     def __init__(self, n_frames: int, unreadable: frozenset[int] = frozenset(), region: Box | None = None) -> None:
         self.n_frames = n_frames
@@ -33,13 +34,13 @@ class FakeClip:
         self.most_alive = 0
 
     def frames(self) -> Iterator[Frame]:
-        generator = np.random.default_rng(0)
+        y, x = np.mgrid[:70, :90]
         for index in range(self.n_frames):
             if index in self.unreadable:
                 yield Frame(index, index / 25, None, FrameStatus.UNREADABLE)
                 continue
             pixels = np.zeros((90, 120), np.uint8).view(Pixels)
-            pixels[10:80, 20:110] = generator.integers(20, 255, (70, 90))
+            pixels[10:80, 20:110] = 110 + 60 * np.sin(x / 9 + 0.7 * index) * np.cos(y / 7 - 0.4 * index)
             self.alive.add(pixels)
             self.most_alive = max(self.most_alive, len(self.alive))
             yield Frame(index, index / 25, pixels)
@@ -149,6 +150,7 @@ def test_a_beam_of_low_confidence_is_noted() -> None:
     clip = FakeClip(1)
     cross = np.zeros((90, 120), np.uint8)
     cross[5:85, 50:70] = cross[35:55, 5:115] = 200
+    cross[cross > 0] -= np.arange(np.count_nonzero(cross), dtype=np.uint8) % 32
     clip.frames = lambda: iter([Frame(0, 0.0, cross)])
     prepared = prepare(clip, PreprocessSpec(beam_min_confidence=1.0))
     assert prepared.notes == {Note.BEAM_NOT_FOUND}
@@ -201,11 +203,31 @@ def test_odd_padding_differs_by_one_pixel_at_most() -> None:
     assert (rows[0], 59 - rows[-1]) == (14, 15)
 
 
-def test_a_long_clip_is_never_held() -> None:
-    clip = FakeClip(5000)
-    for _ in prepare(clip, PreprocessSpec(size=16, beam_frames=8)).frames():
+def test_a_long_clip_is_never_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_frames, "BUDGET_BYTES", 16 * 90 * 120)
+    clip = FakeClip(500)
+    prepared = prepare(clip, PreprocessSpec(size=16, beam_frames=4), lambda: nullcontext(clip))
+    assert [frame.index for frame in prepared.frames()] == list(range(500))
+    assert clip.most_alive <= 18  # what fits into the budget
+
+
+def test_the_beam_is_found_on_the_whole_of_a_clip_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image grows in the second half, when the budget is long used up."""
+    monkeypatch.setattr(held_frames, "BUDGET_BYTES", 0)
+    clip = FakeClip(60)
+    frames = list(clip.frames())
+    for frame in frames[:30]:
+        assert frame.pixels is not None
+        frame.pixels[:, 70:] = 0
+    clip.frames = lambda: iter(frames)
+    assert prepare(clip, PreprocessSpec(), lambda: nullcontext(clip)).beam.box.width == pytest.approx(90, abs=2)
+
+
+def test_frames_are_not_held_where_no_beam_is_looked_for() -> None:
+    clip = FakeClip(300)
+    for _ in prepare(clip, PreprocessSpec(size=16, beam="off")).frames():
         pass
-    assert clip.most_alive <= 18  # 8 that the beam was found on, and what is resized together
+    assert clip.most_alive <= 10
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 2), (7, 5)])

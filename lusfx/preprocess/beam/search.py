@@ -22,14 +22,16 @@ from lusfx.types import Box, GreyImage
 
 KEPT_AGREEMENT = 0.8
 """Bits beside a piece count if a shape explains all together nearly as well as the piece alone."""
-ALL_LOSS = 0.01
-"""The same of pieces that do not move: what all together may be explained worse by."""
+MOVING_LOSS, ALL_LOSS = 0.08, 0.01
+"""By how much less a shape may explain a piece with all others that move, and with all others."""
 PLAIN_AGREEMENT = 0.93
 """A piece that is explained so well is one image, and nothing else is tried."""
 STRIP_AREA = 0.1
 """A strip beneath the image has at least so much of what both have."""
 STANDING = 0.05
 """Less than this share of the pixels of what stands moves."""
+NO_WIDER = 0.95
+"""More than this share of what lies above a beam stands within its columns; of a banner less does."""
 GAIN = 0.05
 """What another reading of the same scene must explain better to be taken."""
 
@@ -125,12 +127,13 @@ def _read(evidence: Evidence) -> Reading | None:
 
 
 def _loses_the_top(whole: Fit, steady: Fit) -> bool:
-    """Whether a fit leaves out what lies above it and fits as well: a chest wall that stands still belongs to the beam."""
-    if whole.agreement < KEPT_AGREEMENT:
-        return False
-    lost = whole.piece & ~steady.fitted
-    top = np.nonzero(steady.fitted.any(axis=1))[0][:1]
-    return not len(top) or bool(lost[: top[0]].sum() > STANDING * whole.piece.sum())
+    """Whether a fit leaves out what lies above it and is no wider: a chest wall that stands still belongs to the beam."""
+    top, columns = np.nonzero(steady.fitted.any(axis=1))[0][:1], np.nonzero(steady.fitted.any(axis=0))[0]
+    if not len(top):
+        return True
+    lost = (whole.piece & ~steady.fitted)[: top[0]]
+    within = lost[:, columns[0] : columns[-1] + 1]
+    return bool(lost.sum() > STANDING * whole.piece.sum() and within.sum() > NO_WIDER * lost.sum())
 
 
 def _hangs_below(whole: Fit, steady: Fit, evidence: Evidence) -> bool:
@@ -160,7 +163,7 @@ def _fit_piece(evidence: Evidence, piece: Piece) -> Fit:
     if (wider := _fit_any(piece.with_bits)) and wider.agreement >= KEPT_AGREEMENT * alone.agreement:
         best = wider
     # A second image would move as well, but not fit.
-    if (wider := _fit_any(piece.with_moving)) and wider.agreement >= best.agreement - GAIN:
+    if (wider := _fit_any(piece.with_moving)) and wider.agreement >= best.agreement - MOVING_LOSS:
         best = wider
     # Logos and grey bars stand beside the beam; what belongs to it fits, and leaves no more black in the shape.
     if (wider := _fit_any(piece.with_all)) and wider.agreement >= best.agreement - ALL_LOSS:

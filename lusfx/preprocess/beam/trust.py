@@ -49,8 +49,8 @@ class Signs(NamedTuple):
     steep: float
 
 
-WEIGHTS = Signs(0, 0, 0, 0, 0, 0, 0, 0)
-BIAS = 0.0
+WEIGHTS = Signs(1.942, -0.57, -0.386, -4.635, -5.732, -10.629, -2.543, -10.825)
+BIAS = 1.306
 
 
 def confidence_of(evidence: Evidence, fitted: Mask) -> float:
