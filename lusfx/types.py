@@ -45,6 +45,9 @@ class Note(StrEnum):
     FRAME_TIMES_UNKNOWN = "frame-times-unknown"
     SEVERAL_B_MODE_REGIONS = "several-b-mode-regions"
     BEAM_NOT_FOUND = "beam-not-found"
+    GREY_RANGE_FROM_DATA = "grey-range-from-data"
+    ORIENTATION_NOT_APPLIED = "orientation-not-applied"
+    OTHER_PICTURES_LEFT_OUT = "other-pictures-left-out"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 from lusfx.contracts import Reader
 from lusfx.errors import ClipError, SkippedClipError, UnreadableClipError
+from lusfx.readers.containers import container_format
 from lusfx.readers.dicom_pixels import PixelData
 from lusfx.readers.dicom_regions import b_mode_region
 from lusfx.readers.dicom_times import FrameTimes, frame_times
 from lusfx.readers.files import open_source, quiet
-from lusfx.readers.video import MAX_PIXELS, VideoClip, container_format, open_stream
+from lusfx.readers.video import MAX_PIXELS, VideoClip, open_stream
 from lusfx.site_key import SiteKey
 from lusfx.types import Clip, ClipInfo, Frame, FrameStatus, Note
 
