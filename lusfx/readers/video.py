@@ -21,6 +21,7 @@ from lusfx.readers.container_end import ends_early
 from lusfx.readers.containers import container_format, is_video
 from lusfx.readers.display import Display
 from lusfx.readers.files import is_dicom, open_source
+from lusfx.readers.gif import OnBlackGround, on_black, waited_s
 from lusfx.readers.video_streams import clip_streams, declared_frames, display_of
 from lusfx.site_key import SiteKey
 from lusfx.types import Clip, ClipInfo, Frame, FrameStatus, GreyImage, Note, TimeSource
@@ -86,10 +87,12 @@ def open_stream(stream: IO[bytes], container: str, *, as_shown: bool = False) ->
     """
     import av
 
+    is_gif = container == "gif"
     is_cut = ends_early(stream, container)
     av.logging.set_level(av.logging.PANIC)  # its messages quote metadata, and metadata may name a patient
     try:
-        opened = av.open(stream, format=container, options={"protocol_whitelist": ""}, metadata_errors="ignore")
+        source = OnBlackGround(stream) if is_gif else stream
+        opened = av.open(source, format=container, options={"protocol_whitelist": ""}, metadata_errors="ignore")
     except (av.FFmpegError, ValueError) as error:
         raise UnreadableClipError("damaged", f"the video cannot be opened ({type(error).__name__})") from None
     with opened:
@@ -102,7 +105,7 @@ def open_stream(stream: IO[bytes], container: str, *, as_shown: bool = False) ->
         if len(streams) > 1:
             notes.add(Note.OTHER_PICTURES_LEFT_OUT)
         declared = declared_frames(streams[0], stream, container)
-        yield VideoClip(opened, streams[0], declared, notes, is_gif=container == "gif", as_shown=as_shown)
+        yield VideoClip(opened, streams[0], declared, notes, is_gif=is_gif, as_shown=as_shown)
 
 
 class VideoClip:
@@ -171,6 +174,7 @@ class VideoClip:
         reformatter = VideoReformatter()
         first_s: float | None = None
         last_s = -math.inf
+        late_s = 0.0
         n_frames = n_readable = 0
         first = () if self._first is None else (self._first,)
         for decoded in chain(repeat(None, self._n_before), first, self._coming):
@@ -180,7 +184,7 @@ class VideoClip:
             else:
                 if (decoded.height, decoded.width) != self._stored_size:
                     raise UnreadableClipError("frame-size-changed", "the frames of the video differ in size")
-                time_s = math.nan if decoded.time is None else float(decoded.time)
+                time_s = math.nan if decoded.time is None else float(decoded.time) + late_s
                 first_s = time_s if first_s is None else first_s
                 if not time_s > last_s:
                     time_s = math.nan
@@ -190,6 +194,7 @@ class VideoClip:
                 grey = grey_image(decoded, reformatter)
                 if self._is_gif:
                     grey = on_black(grey, decoded)
+                    late_s += waited_s(decoded)
                 yield Frame(n_frames, time_s - first_s, self._display.frame(grey))
                 n_readable += 1
             n_frames += 1
@@ -244,15 +249,3 @@ def grey_image(frame: av.VideoFrame, reformatter: VideoReformatter) -> GreyImage
     plane = grey.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(grey.height, plane.line_size)
     return rows[:, : grey.width].copy()
-
-
-def on_black(grey: GreyImage, frame: av.VideoFrame) -> GreyImage:
-    """A frame of a GIF whose transparent pixels are black; FFmpeg gives them the white that lies below.
-
-    :param grey: the frame's luma ``(height, width)``; written to.
-    """
-    if frame.format.name == "bgra":
-        plane = frame.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(frame.height, plane.line_size)
-        grey[rows[:, 3 : 4 * frame.width : 4] == 0] = 0
-    return grey
