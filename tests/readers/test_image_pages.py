@@ -141,15 +141,18 @@ def test_oblong_pixels_of_a_png_become_square(
 
 
 def write_tiff(path: Path, pages: list[np.ndarray], subfile_types: list[int]) -> None:
-    tags = []
-    for kind in subfile_types:
-        directory = ImageFileDirectory_v2()
-        directory[254] = kind
-        tags.append(directory)
-    images = [Image.fromarray(page) for page in pages]
-    for image, directory in zip(images, tags, strict=True):
-        image.encoderinfo = {"tiffinfo": directory}
-    images[0].save(path, save_all=True, append_images=images[1:], tiffinfo=tags[0])
+    """A TIFF of grey pages, little endian, uncompressed; directory and pixels of a page lie together."""
+    content = b"II*\0" + struct.pack("<L", 8)
+    for number, (page, kind) in enumerate(zip(pages, subfile_types, strict=True)):
+        pixels_at = len(content) + 2 + 12 * 10 + 4
+        after = 0 if number == len(pages) - 1 else pixels_at + page.size
+        entries = [(254, kind), (256, page.shape[1]), (257, page.shape[0]), (258, 8), (259, 1), (262, 1)]
+        entries += [(273, pixels_at), (277, 1), (278, page.shape[0]), (279, page.size)]
+        content += struct.pack("<H", len(entries)) + b"".join(
+            struct.pack("<HHLL", tag, 4, 1, value) for tag, value in entries
+        )
+        content += struct.pack("<L", after) + page.tobytes()
+    path.write_bytes(content)
 
 
 def test_pages_that_are_marked_as_previews_are_no_frames(tmp_path: Path) -> None:
