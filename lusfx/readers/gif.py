@@ -1,16 +1,12 @@
-"""GIF on black: what is transparent, and what no picture covers.
+"""GIF as players show it: on black ground, and no picture for too short a time.
 
-Viewers leave the ground of a GIF clear, whatever colour its header names for it (GIF89a, 18). FFmpeg paints that colour where
-no picture is transparent, and white below pixels that are.
+Viewers leave the ground of a GIF clear, whatever colour its header names for it (GIF89a, 18); FFmpeg paints that colour where
+no picture is transparent.
 """
 
 from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING
-
-import numpy as np
-
-from lusfx.types import GreyImage
 
 if TYPE_CHECKING:
     import av
@@ -50,18 +46,6 @@ class OnBlackGround:
 
     def tell(self) -> int:
         return self._stream.tell()
-
-
-def on_black(grey: GreyImage, frame: av.VideoFrame) -> GreyImage:
-    """A decoded frame whose transparent pixels are black.
-
-    :param grey: the frame's luma ``(height, width)``; written to.
-    """
-    if frame.format.name == "bgra":
-        plane = frame.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(frame.height, plane.line_size)
-        grey[rows[:, 3 : 4 * frame.width : 4] == 0] = 0
-    return grey
 
 
 def waited_s(frame: av.VideoFrame) -> float:

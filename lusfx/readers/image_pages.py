@@ -10,12 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from lusfx.readers.display import Display
 from lusfx.readers.orientation import EXIF
+from lusfx.readers.tiff_tags import (
+    HEIGHT,
+    OLD_SUBFILE_TYPE,
+    ORIENTATION,
+    SUBFILE_TYPE,
+    WIDTH,
+    X_RESOLUTION,
+    Y_RESOLUTION,
+    tags_of,
+    whole_tag,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ORIENTATION, SUBFILE_TYPE, OLD_SUBFILE_TYPE, WIDTH, HEIGHT = 274, 254, 255, 256, 257
-X_RESOLUTION, Y_RESOLUTION = 282, 283
+TURNED_ASIDE = (5, 6, 7, 8)
+"""Orientations that make columns of rows."""
 REDUCED_OR_MASK = 0b101
 """Bits of NewSubfileType (TIFF 6.0): another page's picture in less detail; its transparency."""
 ANIMATIONS = frozenset({"PNG", "WEBP"})
@@ -41,18 +52,21 @@ def shown_size(image: Image) -> tuple[int, int]:
     """Height and width of the page that Pillow stands at, as it gives it; a TIFF's pages it turns once they are loaded."""
     if image.format != "TIFF":
         return image.height, image.width
-    tags: Any = image.tag_v2  # type: ignore[attr-defined]
-    width, height = int(tags[WIDTH]), int(tags[HEIGHT])
-    return (width, height) if tags.get(ORIENTATION) in (5, 6, 7, 8) else (height, width)
+    width, height = whole_tag(image, WIDTH, 0), whole_tag(image, HEIGHT, 0)
+    return (width, height) if whole_tag(image, ORIENTATION, 1) in TURNED_ASIDE else (height, width)
 
 
 def display_of(image: Image) -> Display:
     """How the picture that Pillow stands at is shown: by EXIF (for TIFF Pillow does so), and with square pixels."""
     aspect = _pixel_aspect(image)
     if image.format == "TIFF":
-        is_turned = image.tag_v2.get(ORIENTATION) in (5, 6, 7, 8)  # type: ignore[attr-defined]
+        is_turned = whole_tag(image, ORIENTATION, 1) in TURNED_ASIDE
         return Display(1 / aspect if is_turned else aspect)
-    turned = EXIF.get(image.getexif().get(ORIENTATION, 1), Display())
+    try:
+        orientation = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # what Pillow raises of a damaged block is as various as the damage; the picture may be sound
+        orientation = 1
+    turned = EXIF.get(orientation, Display())
     return replace(turned, pixel_aspect=aspect)
 
 
@@ -70,10 +84,8 @@ def _tiff_pages(image: Image, n_pages: int) -> tuple[list[int], bool]:
     sizes, full = [], []
     for page in range(n_pages):
         image.seek(page)
-        tags: Any = image.tag_v2  # type: ignore[attr-defined]
         sizes.append(shown_size(image))
-        is_reduced = tags.get(SUBFILE_TYPE, 0) & REDUCED_OR_MASK or tags.get(OLD_SUBFILE_TYPE) == 2
-        if not is_reduced:
+        if not (whole_tag(image, SUBFILE_TYPE, 0) & REDUCED_OR_MASK or whole_tag(image, OLD_SUBFILE_TYPE, 1) == 2):
             full.append(page)
     full = full or list(range(n_pages))
     main = _main_size([sizes[page] for page in full])
@@ -102,8 +114,7 @@ def _pixel_aspect(image: Image) -> float:
     """
     densities: Any = None
     if image.format == "TIFF":
-        tags: Any = image.tag_v2  # type: ignore[attr-defined]
-        densities = tags.get(X_RESOLUTION), tags.get(Y_RESOLUTION)
+        densities = tags_of(image).get(X_RESOLUTION), tags_of(image).get(Y_RESOLUTION)
     elif image.format == "PNG":
         densities = image.info.get("aspect") or image.info.get("dpi")
     elif image.format in ("JPEG", "MPO"):

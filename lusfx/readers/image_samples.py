@@ -5,17 +5,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from lusfx.errors import UnreadableClipError
 from lusfx.readers.grey_range import Samples
+from lusfx.readers.tiff_tags import BITS_PER_SAMPLE, MAX_SAMPLE_VALUE, PHOTOMETRIC, SAMPLE_FORMAT, whole_tag
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-BITS_PER_SAMPLE, PHOTOMETRIC, MAX_SAMPLE_VALUE, SAMPLE_FORMAT = 258, 262, 281, 339
 SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 DARK = 1 << 6
 """A picture of 14 bits in 16 has no brighter grey level than this when 8 bits are kept."""
@@ -37,7 +37,11 @@ def samples_of(image: Image) -> Samples:
         return samples
     if image.mode == "I":
         values = np.asarray(image)
-        if _tag(image, BITS_PER_SAMPLE, 16) == 16 and values.min(initial=0) >= 0 and values.max(initial=0) < 1 << 16:
+        if (
+            whole_tag(image, BITS_PER_SAMPLE, 16) == 16
+            and values.min(initial=0) >= 0
+            and values.max(initial=0) < 1 << 16
+        ):
             return values.astype(np.uint16)
     if image.mode in ("I", "F"):
         raise UnreadableClipError("unsupported-pixel-format", "the image does not say which of its values is white")
@@ -52,8 +56,8 @@ def certain_bits(image: Image) -> int | None:
     """Bits of a sample where the format fixes them below 16: a TIFF of 12 bits, or of signed ones of which none is negative."""
     if image.format != "TIFF":
         return None
-    bits = _tag(image, BITS_PER_SAMPLE, 16)
-    if _tag(image, SAMPLE_FORMAT, 1) == 2 and bits == 16 and image.mode == "I":
+    bits = whole_tag(image, BITS_PER_SAMPLE, 16)
+    if whole_tag(image, SAMPLE_FORMAT, 1) == 2 and bits == 16 and image.mode == "I":
         return 15
     return bits if 8 < bits < 16 else None
 
@@ -61,14 +65,14 @@ def certain_bits(image: Image) -> int | None:
 def stated_bits(image: Image, stream: IO[bytes]) -> int | None:
     """Bits in use by PNG's sBIT or TIFF's MaxSampleValue; None where neither is there."""
     if image.format == "TIFF":
-        largest = _tag(image, MAX_SAMPLE_VALUE, 0)
+        largest = whole_tag(image, MAX_SAMPLE_VALUE, 0)
         return largest.bit_length() or None
     return _significant_bits(stream) if image.format == "PNG" else None
 
 
 def is_white_zero(image: Image) -> bool:
     """Whether a TIFF's largest 16-bit sample is black; of fewer bits Pillow turns them round itself."""
-    return image.format == "TIFF" and image.mode in SIXTEEN_BIT_MODES and _tag(image, PHOTOMETRIC, 1) == 0
+    return image.format == "TIFF" and image.mode in SIXTEEN_BIT_MODES and whole_tag(image, PHOTOMETRIC, 1) == 0
 
 
 def deep_luma(image: Image, stream: IO[bytes], samples: Samples) -> Samples:
@@ -104,7 +108,7 @@ def may_be_deep(image: Image, stream: IO[bytes]) -> bool:
 
 def _is_deep(image: Image, stream: IO[bytes]) -> bool:
     if image.format == "TIFF":
-        return _tag(image, BITS_PER_SAMPLE, 8) == 16
+        return whole_tag(image, BITS_PER_SAMPLE, 8) == 16
     with _elsewhere(stream, 24):  # IHDR's bit depth (PNG, 11.2.1)
         return image.format == "PNG" and stream.read(1) == b"\x10"
 
@@ -131,12 +135,3 @@ def _elsewhere(stream: IO[bytes], place: int) -> Iterator[None]:
         yield
     finally:
         stream.seek(before)
-
-
-def _tag(image: Any, number: int, default: int) -> int:
-    """A tag of a TIFF, the first of its values; the default where there is none."""
-    tags = getattr(image, "tag_v2", None)
-    value: Any = default if tags is None else tags.get(number, default)
-    if isinstance(value, tuple):
-        value = value[0] if value else default
-    return value if isinstance(value, int) else default

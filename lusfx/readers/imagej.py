@@ -8,19 +8,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.readers.grey_range import Samples
+from lusfx.readers.tiff_tags import (
+    BITS_PER_SAMPLE,
+    COLOUR_MAP,
+    COMPRESSION,
+    DESCRIPTION,
+    HEIGHT,
+    PHOTOMETRIC,
+    PLANAR_CONFIGURATION,
+    SAMPLES_PER_PIXEL,
+    STRIP_BYTE_COUNTS,
+    STRIP_OFFSETS,
+    WIDTH,
+)
 from lusfx.types import GreyImage
 
-if TYPE_CHECKING:
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
-WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, DESCRIPTION, OFFSETS, SAMPLES = 256, 257, 258, 259, 262, 270, 273, 277
-COUNTS, PLANAR, COLOUR_MAP = 279, 284, 320
 UNIT_S: Final[Mapping[str, float]] = {
     **dict.fromkeys(("", "s", "sec", "second", "seconds"), 1.0),
     **dict.fromkeys(("ms", "msec"), 1e-3),
@@ -29,7 +37,7 @@ UNIT_S: Final[Mapping[str, float]] = {
 LUMA: Final = np.array([0.299, 0.587, 0.114])
 
 
-def description_of(tags: ImageFileDirectory_v2) -> Mapping[str, str]:
+def description_of(tags: Mapping[int, Any]) -> Mapping[str, str]:
     """The fields of ImageJ's description; empty of any other TIFF."""
     text = tags.get(DESCRIPTION, "")
     if not isinstance(text, str) or not text.startswith("ImageJ="):
@@ -80,7 +88,7 @@ class PlaneStack:
     lookup: NDArray[np.uint8] | None
 
     @classmethod
-    def find(cls, tags: ImageFileDirectory_v2, byte_order: str, n_bytes: int) -> PlaneStack | None:
+    def find(cls, tags: Mapping[int, Any], byte_order: str, n_bytes: int) -> PlaneStack | None:
         """The stack of a TIFF of one directory; None where there is none, or it lies otherwise than ImageJ puts it.
 
         :param byte_order: ``<`` or ``>``.
@@ -88,12 +96,14 @@ class PlaneStack:
         """
         fields = description_of(tags)
         n_declared = whole(fields, "images", 1)
-        bits, samples = set(tags.get(BITS, (1,))), int(tags.get(SAMPLES, 1))
-        offsets, counts = tags.get(OFFSETS, ()), tags.get(COUNTS, ())
-        is_contiguous = all(a + n == b for a, n, b in zip(offsets, counts, offsets[1:], strict=False))
-        if n_declared < 2 or not offsets or not is_contiguous or tags.get(COMPRESSION, 1) != 1:
+        if n_declared < 2:
             return None
-        if (bits, samples) not in (({8}, 1), ({16}, 1), ({8}, 3)) or tags.get(PLANAR, 1) != 1:
+        bits, samples = set(tags.get(BITS_PER_SAMPLE, (1,))), int(tags.get(SAMPLES_PER_PIXEL, 1))
+        offsets, counts = tags.get(STRIP_OFFSETS, ()), tags.get(STRIP_BYTE_COUNTS, ())
+        is_contiguous = all(a + n == b for a, n, b in zip(offsets, counts, offsets[1:], strict=False))
+        if not offsets or not is_contiguous or tags.get(COMPRESSION, 1) != 1:
+            return None
+        if (bits, samples) not in (({8}, 1), ({16}, 1), ({8}, 3)) or tags.get(PLANAR_CONFIGURATION, 1) != 1:
             return None
         dtype = np.dtype(f"{byte_order}u2" if bits == {16} else "u1")
         shape = (int(tags[HEIGHT]), int(tags[WIDTH]), *((3,) if samples == 3 else ()))

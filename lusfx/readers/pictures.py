@@ -13,6 +13,7 @@ from lusfx.readers.display import Display
 from lusfx.readers.grey_range import GreyRange, Samples, range_of
 from lusfx.readers.image_pages import ANIMATIONS, display_of, duration_s, frame_pages, shown_size
 from lusfx.readers.image_samples import certain_bits, deep_luma, is_white_zero, may_be_deep, samples_of, stated_bits
+from lusfx.readers.tiff_tags import tags_of
 from lusfx.readers.video import MAX_PIXELS
 from lusfx.types import Note, TimeSource
 
@@ -65,7 +66,7 @@ def open_pictures(stream: IO[bytes]) -> Pictures:
     if not 0 < image.width * image.height <= MAX_PIXELS:
         raise UnreadableClipError("too-large", f"the image has {image.width} x {image.height} pixels")
     if image.format == "TIFF" and getattr(image, "n_frames", 1) == 1:
-        tags = image.tag_v2  # type: ignore[attr-defined]
+        tags = tags_of(image)
         order = "<" if tags.prefix == b"II" else ">"
         stack = imagej.PlaneStack.find(tags, order, os.fstat(stream.fileno()).st_size)
         if stack is not None and stack.n_held:
@@ -79,11 +80,13 @@ class Pages:
     def __init__(self, stream: IO[bytes], image: Image) -> None:
         self._stream, self._image = stream, image
         self._pages, left_out = frame_pages(image)
-        self.n = self.n_declared = len(self._pages)
-        self.notes = frozenset({Note.OTHER_PICTURES_LEFT_OUT} if left_out else ())
+        self.n = len(self._pages)
         image.seek(self._pages[0])
         self.size, self.display = shown_size(image), display_of(image)
-        fields = imagej.description_of(image.tag_v2) if image.format == "TIFF" else {}  # type: ignore[attr-defined]
+        fields = imagej.description_of(tags_of(image))
+        self.n_declared = max(self.n, imagej.whole(fields, "images", 1))
+        notes = {Note.OTHER_PICTURES_LEFT_OUT} if left_out else set()
+        self.notes = frozenset(notes | ({Note.FEWER_FRAMES_THAN_DECLARED} if self.n < self.n_declared else set()))
         self._interval_s, self._display_bits = imagej.interval_s(fields), imagej.stated_bits(fields)
         is_timed = image.format in ANIMATIONS or not math.isnan(self._interval_s)
         many = TimeSource.CONTAINER if is_timed else TimeSource.UNKNOWN
@@ -110,7 +113,7 @@ class StackedPlanes:
     """The planes of an ImageJ stack."""
 
     def __init__(self, stream: IO[bytes], image: Image, stack: imagej.PlaneStack) -> None:
-        fields = imagej.description_of(image.tag_v2)  # type: ignore[attr-defined]
+        fields = imagej.description_of(tags_of(image))
         self._stream, self._stack = stream, stack
         self.n, self.n_declared = stack.n_held, stack.n_declared
         self.size, self.display = (stack.shape[0], stack.shape[1]), display_of(image)

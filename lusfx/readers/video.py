@@ -21,7 +21,9 @@ from lusfx.readers.container_end import ends_early
 from lusfx.readers.containers import container_format, is_video
 from lusfx.readers.display import Display
 from lusfx.readers.files import is_dicom, open_source
-from lusfx.readers.gif import OnBlackGround, on_black, waited_s
+from lusfx.readers.gif import OnBlackGround, waited_s
+from lusfx.readers.transparency import CODECS as TRANSPARENT_CODECS
+from lusfx.readers.transparency import on_black
 from lusfx.readers.video_streams import clip_streams, declared_frames, display_of
 from lusfx.site_key import SiteKey
 from lusfx.types import Clip, ClipInfo, Frame, FrameStatus, GreyImage, Note, TimeSource
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 MAX_PIXELS = 1 << 26
 """Largest frame: 67 million pixels, four times an 8K display's half. A header that claims more is damaged or hostile."""
 SNIFFED_BYTES = 512
+JPEG_SEQUENCES = (".mjpeg", ".mjpg")
+"""Endings of JPEGs one behind the other; they begin as a still does."""
 
 
 class VideoReader(Reader):
@@ -58,6 +62,7 @@ class VideoReader(Reader):
             ".ogv",
             ".gif",
         ),
+        *JPEG_SEQUENCES,
         *(".mpeg", ".mpg", ".mpe", ".m1v", ".m2v", ".vob", ".m2ts", ".dv", ".h264", ".264", ".h265", ".265", ".hevc"),
     )
     """Transport streams called ``.ts`` are known by their content only: programs in TypeScript have that ending too."""
@@ -68,8 +73,11 @@ class VideoReader(Reader):
     @contextmanager
     def open(self, path: Path, site_key: SiteKey) -> Iterator[Clip]:
         with open_source(path) as stream:
-            container = container_format(stream.read(SNIFFED_BYTES))
+            head = stream.read(SNIFFED_BYTES)
             stream.seek(0)
+            container = container_format(head)
+            if path.suffix.lower() in JPEG_SEQUENCES and head.startswith(b"\xff\xd8\xff"):
+                container = "mjpeg"
             if container is None:
                 raise UnreadableClipError("not-a-video", "the file begins with no video container that is read here")
             with open_stream(stream, container, as_shown=True) as clip:
@@ -113,7 +121,7 @@ class VideoClip:
 
     :param declared: frames that the container says it has; None where it does not say.
     :param notes: what is to be told before the first frame is decoded.
-    :param is_gif: whether frames may be transparent, and the last of a file that was cut short is in part made up.
+    :param is_gif: whether frames of no time are shown for a while, and the last one of a file that was cut short is made up.
     :param as_shown: whether frames are turned and stretched as the video says.
     """
 
@@ -172,6 +180,7 @@ class VideoClip:
 
         # One reformatter for all frames: the per-frame methods build a scaler each time, which takes twice as long.
         reformatter = VideoReformatter()
+        codec = self._stream.codec_context.name
         first_s: float | None = None
         last_s = -math.inf
         late_s = 0.0
@@ -192,8 +201,9 @@ class VideoClip:
                 else:
                     last_s = time_s
                 grey = grey_image(decoded, reformatter)
+                if codec in TRANSPARENT_CODECS:
+                    grey = on_black(grey, decoded, codec)
                 if self._is_gif:
-                    grey = on_black(grey, decoded)
                     late_s += waited_s(decoded)
                 yield Frame(n_frames, time_s - first_s, self._display.frame(grey))
                 n_readable += 1

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 COUNTING_FORMATS = frozenset({"mov", "avi"})
 """Containers whose header states the number of frames; others leave FFmpeg to estimate it."""
+MAX_CHUNKS = 1000
+"""An AVI has a handful at its top; a file of zeros has endless empty ones."""
 LONG_SHARE = 0.5
 """A stream that lasts a smaller share of the longest one is a preview or a title."""
 
@@ -56,7 +58,8 @@ def _n_dropped(source: IO[bytes], stream_index: int) -> int:
     place = source.tell()
     try:
         source.seek(12)
-        while len(head := source.read(8)) == 8:
+        for _ in range(MAX_CHUNKS):
+            head = source.read(8)
             size = int.from_bytes(head[4:], "little")
             if head[:4] == b"idx1":
                 entries = source.read(min(size, 1 << 26))

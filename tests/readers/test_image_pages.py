@@ -80,6 +80,12 @@ def test_an_orientation_that_does_not_exist_is_none(tmp_path: Path, orientation:
     np.testing.assert_array_equal(pixels(read(tmp_path / "still.png")[1])[0], RAMP)
 
 
+def test_a_damaged_exif_block_does_not_cost_the_picture(tmp_path: Path) -> None:
+    for exif in (b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0nonsense", b"Exif\0\0II*\0\x08\0\0\0\x05\0"):
+        Image.fromarray(smooth()).save(tmp_path / "still.jpg", quality=98, exif=exif)
+        assert np.abs(pixels(read(tmp_path / "still.jpg")[1])[0].astype(int) - smooth()).max() <= 4
+
+
 # ---- square pixels ----------------------------------------------------------------------------------------------------
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from lusfx.readers.image import ImageReader
 from lusfx.readers.imagej import interval_s, whole
@@ -144,6 +147,29 @@ def test_a_stack_that_is_cut_short_says_so(tmp_path: Path) -> None:
     assert info.n_frames_declared == 6
     np.testing.assert_array_equal(pixels(frames), planes()[:4])
     assert Note.FEWER_FRAMES_THAN_DECLARED in notes
+
+
+def test_planes_that_lie_otherwise_are_told_to_be_missing(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    tags = ImageFileDirectory_v2()
+    tags[270] = HEADER
+    Image.fromarray(planes()[0]).save(stream, "TIFF", compression="tiff_lzw", tiffinfo=tags)
+    info, frames, notes = read(tmp_path, stream.getvalue())
+    assert (info.n_frames_declared, len(frames)) == (6, 1)
+    assert notes == {Note.FEWER_FRAMES_THAN_DECLARED}
+
+
+def test_pages_of_a_stack_have_its_times(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    tags = ImageFileDirectory_v2()
+    tags[270] = HEADER + "finterval=0.05\n"
+    first, *rest = (Image.fromarray(plane) for plane in planes())
+    first.save(stream, "TIFF", save_all=True, append_images=rest, tiffinfo=tags)
+    info, frames, notes = read(tmp_path, stream.getvalue())
+    assert info.time_source == TimeSource.CONTAINER
+    np.testing.assert_array_equal(pixels(frames), planes())
+    np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(6) * 0.05)
+    assert notes == frozenset()
 
 
 def test_one_plane_is_a_still(tmp_path: Path) -> None:

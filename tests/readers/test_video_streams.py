@@ -332,3 +332,44 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     with pytest.raises(UnreadableClipError) as caught:
         read(path)
     assert caught.value.code == "not-a-video"
+
+
+# ---- what lies beside the frames --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("codec", "pixel_format"), [("png", "rgba"), ("qtrle", "argb")])
+@pytest.mark.parametrize("opaque", [0, 128, 255])
+def test_transparent_ground_is_black(tmp_path: Path, codec: str, pixel_format: str, opaque: int) -> None:
+    """White below, opaque in the middle; a film whose every pixel is clear has opacity that was never filled."""
+    rgba = np.full((48, 64, 4), 255, np.uint8)
+    rgba[..., 3] = 0
+    rgba[10:30, 10:30] = (100, 100, 100, opaque)
+    path = tmp_path / "clip.mov"
+    with av.open(str(path), "w", format="mov") as output:
+        stream = output.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, pixel_format
+        for _ in range(2):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format=pixel_format)))
+        output.mux(stream.encode())
+    expected = np.zeros((48, 64)) if opaque else np.full((48, 64), 255.0)
+    expected[10:30, 10:30] = 100 * opaque / 255 if opaque else 100
+    np.testing.assert_allclose(pixels(read(path)[1])[1], expected, atol=1)
+
+
+def test_a_sequence_of_jpegs_is_read_whole(tmp_path: Path) -> None:
+    content = b""
+    for grey in make.make_cine(5):
+        stream = io.BytesIO()
+        Image.fromarray(grey).save(stream, "JPEG", quality=95)
+        content += stream.getvalue()
+    path = tmp_path / "clip.mjpeg"
+    path.write_bytes(content)
+    assert np.abs(pixels(read(path)[1]).astype(int) - make.make_cine(5)).mean() < 3
+
+
+def test_an_avi_that_goes_on_in_zeros_is_searched_for_a_while_only(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(make.make_cine(1)[0]).save(stream, "JPEG")
+    path = tmp_path / "clip.avi"
+    path.write_bytes(motion_jpeg_avi([stream.getvalue()] * 4, index=False) + bytes(4_000_000))
+    assert len(read(path)[1]) == 4
