@@ -39,32 +39,17 @@ SNIFFED_BYTES = 512
 JPEG_SEQUENCES = (".mjpeg", ".mjpg")
 """Endings of JPEGs one behind the other; they begin as a still does."""
 
+MOVIES = (".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".avi", ".divx", ".mkv", ".webm", ".ogv", ".flv", ".gif")
+WINDOWS_MEDIA = (".wmv", ".asf")
+MPEG_STREAMS = (".mpeg", ".mpg", ".mpe", ".m1v", ".m2v", ".vob", ".m2ts", ".dv")
+ELEMENTARY_STREAMS = (".h264", ".264", ".h265", ".265", ".hevc")
+
 
 class VideoReader(Reader):
     """Cine loops in the containers that ultrasound machines and picture archives export."""
 
     name = "video"
-    suffixes = (
-        *(
-            ".mp4",
-            ".m4v",
-            ".mov",
-            ".qt",
-            ".3gp",
-            ".3g2",
-            ".avi",
-            ".divx",
-            ".mkv",
-            ".webm",
-            ".wmv",
-            ".asf",
-            ".flv",
-            ".ogv",
-            ".gif",
-        ),
-        *JPEG_SEQUENCES,
-        *(".mpeg", ".mpg", ".mpe", ".m1v", ".m2v", ".vob", ".m2ts", ".dv", ".h264", ".264", ".h265", ".265", ".hevc"),
-    )
+    suffixes = (*MOVIES, *WINDOWS_MEDIA, *MPEG_STREAMS, *ELEMENTARY_STREAMS, *JPEG_SEQUENCES)
     """Transport streams called ``.ts`` are known by their content only: programs in TypeScript have that ending too."""
 
     def claims_content(self, leading_bytes: bytes) -> bool:
@@ -140,24 +125,25 @@ class VideoClip:
         self._is_gif = is_gif
         self._notes = notes
         stream.codec_context.thread_count = 1
-        self._refuse_size(stream.codec_context.height, stream.codec_context.width, may_be_unknown=True)
+        _check_size(stream.codec_context.height, stream.codec_context.width)  # before the decoder makes room for it
         ends_within_frame = is_gif and Note.FEWER_FRAMES_THAN_DECLARED in notes
         self._coming = self._trusted() if ends_within_frame else self._decoded()
         self._n_before = 0
-        self._first: av.VideoFrame | None = None
-        for decoded in self._coming:
-            if decoded is not None:
-                self._first = decoded
+        first = None
+        for first in self._coming:
+            if first is not None:
                 break
             self._n_before += 1
-        stored = stream.codec_context if self._first is None else self._first
-        self._refuse_size(stored.height, stored.width)
-        self._display, is_odd = display_of(stream, self._first) if as_shown else (Display(), False)
+        if first is None:
+            raise UnreadableClipError("no-frames", "no frame of the video could be decoded")
+        self._first = first
+        _check_size(first.height, first.width)
+        self._display, is_odd = display_of(stream, first) if as_shown else (Display(), False)
         if is_odd:
             self._notes.add(Note.ORIENTATION_NOT_APPLIED)
-        self._stored_size = stored.height, stored.width
+        self._stored_size = first.height, first.width
         height, width = self._display.shape(*self._stored_size)
-        self._refuse_size(height, width)
+        _check_size(height, width)
         self.info = ClipInfo(
             reader=VideoReader.name,
             height=height,
@@ -165,11 +151,6 @@ class VideoClip:
             n_frames_declared=declared,
             time_source=TimeSource.CONTAINER,
         )
-
-    @staticmethod
-    def _refuse_size(height: int, width: int, *, may_be_unknown: bool = False) -> None:
-        if not (0 < width * height <= MAX_PIXELS or (may_be_unknown and width * height == 0)):
-            raise UnreadableClipError("too-large", f"the video declares frames of {width} x {height} pixels")
 
     @property
     def notes(self) -> frozenset[Note]:
@@ -184,9 +165,8 @@ class VideoClip:
         first_s: float | None = None
         last_s = -math.inf
         late_s = 0.0
-        n_frames = n_readable = 0
-        first = () if self._first is None else (self._first,)
-        for decoded in chain(repeat(None, self._n_before), first, self._coming):
+        n_frames = 0
+        for decoded in chain(repeat(None, self._n_before), (self._first,), self._coming):
             if decoded is None:
                 self._notes.add(Note.UNREADABLE_FRAMES)
                 yield Frame(n_frames, math.nan, None, FrameStatus.UNREADABLE)
@@ -206,10 +186,7 @@ class VideoClip:
                 if self._is_gif:
                     late_s += waited_s(decoded)
                 yield Frame(n_frames, time_s - first_s, self._display.frame(grey))
-                n_readable += 1
             n_frames += 1
-        if n_readable == 0:
-            raise UnreadableClipError("no-frames", "no frame of the video could be decoded")
         declared = self.info.n_frames_declared
         if declared is not None and n_frames != declared:
             fewer = n_frames < declared
@@ -246,6 +223,11 @@ class VideoClip:
         except av.FFmpegError:
             # The container ends in the middle: what came before is sound, and the count tells of the rest.
             self._notes.add(Note.UNREADABLE_FRAMES)
+
+
+def _check_size(height: int, width: int) -> None:
+    if not 0 < height * width <= MAX_PIXELS:
+        raise UnreadableClipError("too-large", f"the video declares frames of {width} x {height} pixels")
 
 
 def grey_image(frame: av.VideoFrame, reformatter: VideoReformatter) -> GreyImage:

@@ -72,7 +72,7 @@ def _n_dropped(source: IO[bytes], stream_index: int) -> int:
         source.seek(place)
 
 
-def display_of(stream: VideoStream, first: av.VideoFrame | None) -> tuple[Display, bool]:
+def display_of(stream: VideoStream, first: av.VideoFrame) -> tuple[Display, bool]:
     """How frames are shown, and whether the container asks for a turn that is not made: one by other than quarter turns.
 
     :param first: the first frame that could be decoded.
@@ -85,8 +85,8 @@ def display_of(stream: VideoStream, first: av.VideoFrame | None) -> tuple[Displa
     return replace(turned, pixel_aspect=aspect), False
 
 
-def _turned(stream: VideoStream, first: av.VideoFrame | None) -> Display | None:
-    matrix = None if first is None else _display_matrix(first)
+def _turned(stream: VideoStream, first: av.VideoFrame) -> Display | None:
+    matrix = _display_matrix(first)
     if matrix is not None:
         return orientation_of_matrix(matrix)
     tag = next((value for name, value in stream.metadata.items() if name.lower() == "rotate"), None)
