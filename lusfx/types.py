@@ -46,11 +46,17 @@ class Note(StrEnum):
     SEVERAL_B_MODE_REGIONS = "several-b-mode-regions"
     BEAM_NOT_FOUND = "beam-not-found"
     REGION_IGNORED = "region-ignored"
-    """A region is declared that does not fit the frame, has no place in it, or cuts through the beam: the whole frame was taken."""
+    """A declared region does not fit the frame, has no place in it, or cuts through the beam: the whole frame was taken."""
     FRAME_TIMES_CORRECTED = "frame-times-corrected"
     """Frame times were written in another unit or form than the standard's, and read for what they mean."""
     PIXEL_ASPECT_DOUBTFUL = "pixel-aspect-doubtful"
     """What the source says of the sides of its pixels contradicts itself, or cannot be."""
+    GREY_RANGE_FROM_DATA = "grey-range-from-data"
+    """Samples use few of the bits that they are said to have; shown as declared, the picture would be nearly black."""
+    ORIENTATION_NOT_APPLIED = "orientation-not-applied"
+    """The source says to turn its frames by another angle than a right one."""
+    OTHER_PICTURES_LEFT_OUT = "other-pictures-left-out"
+    """The file holds previews, or pages of another size, that are no frames of the clip."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The frames of a clip, held until its beam is known: that is found on frames of the whole clip, and decides how each is cut."""
+"""The frames of a clip, held until its beam is known: it is found on frames of the whole clip."""
 
 from __future__ import annotations
 

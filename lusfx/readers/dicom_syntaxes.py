@@ -6,7 +6,8 @@ import re
 import struct
 from typing import IO, TYPE_CHECKING
 
-from lusfx.readers.video import SNIFFED_BYTES, container_format
+from lusfx.readers.containers import container_format
+from lusfx.readers.video import SNIFFED_BYTES
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -15,6 +15,11 @@ from lusfx.messages import system_reason
 from lusfx.plain_file import NotPlainError, open_plain_file
 
 
+def is_dicom(leading_bytes: bytes) -> bool:
+    """Whether a file begins as DICOM files do (PS3.10, 7.1), whose first 128 bytes may be anything: a TIFF's head, say."""
+    return leading_bytes[128:132] == b"DICM"
+
+
 @contextmanager
 def open_source(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for reading.

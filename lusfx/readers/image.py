@@ -1,4 +1,4 @@
-"""Still images, by Pillow: a clip of one frame, or of a TIFF's pages."""
+"""Still images, by Pillow: a clip of one frame, or of a TIFF's pages, an ImageJ stack's planes, an animation's pictures."""
 
 from __future__ import annotations
 
@@ -6,40 +6,32 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from lusfx.contracts import Reader
 from lusfx.errors import UnreadableClipError
-from lusfx.readers.files import open_source, quiet
+from lusfx.readers.files import is_dicom, open_source, quiet
+from lusfx.readers.pictures import DECODING_ERRORS, Pictures, open_pictures
 from lusfx.readers.video import MAX_PIXELS
 from lusfx.site_key import SiteKey
-from lusfx.types import Clip, ClipInfo, Frame, FrameStatus, GreyImage, Note, TimeSource
+from lusfx.types import Clip, ClipInfo, Frame, FrameStatus, Note
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
-DECODING_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    MemoryError,
-    RuntimeError,
-)
-"""What Pillow's decoders raise on damaged files."""
+HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How PNG, JPEG, TIFF and BigTIFF begin."""
+BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
 
 
 class ImageReader(Reader):
-    """Screenshots and exported stills."""
+    """Screenshots, exported stills, and stacks of them."""
 
     name = "image"
-    suffixes = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+    suffixes = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp")
+
+    def claims_content(self, leading_bytes: bytes) -> bool:
+        if is_dicom(leading_bytes):
+            return False
+        is_webp = leading_bytes[:4] == b"RIFF" and leading_bytes[8:12] == b"WEBP"
+        is_bmp = leading_bytes[:2] == b"BM" and int.from_bytes(leading_bytes[14:18], "little") in BMP_HEADERS
+        return leading_bytes.startswith(HEADS) or is_webp or is_bmp
 
     @contextmanager
     def open(self, path: Path, site_key: SiteKey) -> Iterator[Clip]:
@@ -48,7 +40,7 @@ class ImageReader(Reader):
         with open_source(path) as stream:
             try:
                 with quiet():
-                    clip = ImageClip(Image.open(stream, formats=FORMATS))
+                    clip = ImageClip(open_pictures(stream))
             except Image.DecompressionBombError:
                 raise UnreadableClipError("too-large", "the image declares too many pixels") from None
             except DECODING_ERRORS as error:
@@ -59,20 +51,23 @@ class ImageReader(Reader):
 
 
 class ImageClip:
-    """A still, or the pages of a TIFF."""
+    """A still, or pictures that lie in one file."""
 
-    def __init__(self, image: Image) -> None:
-        if not 0 < image.width * image.height <= MAX_PIXELS:
-            raise UnreadableClipError("too-large", f"the image has {image.width} x {image.height} pixels")
-        self._image = image
-        self._notes: set[Note] = set()
-        n_pages = int(getattr(image, "n_frames", 1))
+    def __init__(self, pictures: Pictures) -> None:
+        self._pictures = pictures
+        height, width = pictures.display.shape(*pictures.size)
+        if not 0 < height * width <= MAX_PIXELS:
+            raise UnreadableClipError("too-large", f"the image has {width} x {height} pixels")
+        self._range = pictures.grey_range()
+        self._notes = set(pictures.notes)
+        if self._range.is_guessed:
+            self._notes.add(Note.GREY_RANGE_FROM_DATA)
         self.info = ClipInfo(
             reader=ImageReader.name,
-            height=image.height,
-            width=image.width,
-            n_frames_declared=n_pages,
-            time_source=TimeSource.STILL if n_pages == 1 else TimeSource.UNKNOWN,
+            height=height,
+            width=width,
+            n_frames_declared=pictures.n_declared,
+            time_source=pictures.time_source,
         )
 
     @property
@@ -80,43 +75,25 @@ class ImageClip:
         return frozenset(self._notes)
 
     def frames(self) -> Iterator[Frame]:
-        n_pages = self.info.n_frames_declared or 1
-        if n_pages > 1:
-            self._notes.add(Note.FRAME_TIMES_UNKNOWN)
+        pictures = self._pictures
         n_readable = 0
-        for page in range(n_pages):
-            time_s = 0.0 if page == 0 else math.nan
+        time_s = 0.0
+        for number in range(pictures.n):
+            if math.isnan(time_s):
+                self._notes.add(Note.FRAME_TIMES_UNKNOWN)
             try:
                 with quiet():
-                    self._image.seek(page)
-                    pixels = grey_image(self._image)
+                    samples = pictures.samples(number)
+                    duration_s = pictures.duration_s()
             except DECODING_ERRORS:
                 self._notes.add(Note.UNREADABLE_FRAMES)
-                yield Frame(page, time_s, None, FrameStatus.UNREADABLE)
+                yield Frame(number, time_s, None, FrameStatus.UNREADABLE)
+                time_s = math.nan
                 continue
-            if pixels.shape != (self.info.height, self.info.width):
+            if samples.shape != pictures.size:
                 raise UnreadableClipError("frame-size-changed", "the pages of the image differ in size")
             n_readable += 1
-            yield Frame(page, time_s, pixels)
+            yield Frame(number, time_s, pictures.display.frame(self._range.grey(samples)))
+            time_s += duration_s
         if n_readable == 0:
             raise UnreadableClipError("damaged", "the image cannot be decoded")
-
-
-def grey_image(image: Image) -> GreyImage:
-    """Luma (ITU-R BT.601) of an image, 8 bits.
-
-    Transparent pixels lie on black. 16-bit samples keep their upper 8 bits; float samples are refused, since nothing says
-    what their white is.
-    """
-    from PIL import Image
-
-    if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
-        values: GreyImage = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
-        return values
-    if image.mode == "F":
-        raise ValueError("float samples")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-    grey: GreyImage = np.asarray(image.convert("L" if image.mode in ("L", "1") else "RGB").convert("L"))
-    return grey

@@ -7,9 +7,9 @@ is given by us, from the file's first bytes, and the file is handed over as a st
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,103 +18,137 @@ import numpy as np
 from lusfx.contracts import Reader
 from lusfx.errors import UnreadableClipError
 from lusfx.readers.container_end import ends_early
-from lusfx.readers.files import open_source
+from lusfx.readers.containers import container_format, is_video
+from lusfx.readers.display import Display
+from lusfx.readers.files import is_dicom, open_source
+from lusfx.readers.gif import OnBlackGround, waited_s
+from lusfx.readers.transparency import CODECS as TRANSPARENT_CODECS
+from lusfx.readers.transparency import on_black
+from lusfx.readers.video_streams import clip_streams, declared_frames, display_of
 from lusfx.site_key import SiteKey
 from lusfx.types import Clip, ClipInfo, Frame, FrameStatus, GreyImage, Note, TimeSource
 
 if TYPE_CHECKING:
     import av
     from av.video.reformatter import VideoReformatter
+    from av.video.stream import VideoStream
 
 MAX_PIXELS = 1 << 26
 """Largest frame: 67 million pixels, four times an 8K display's half. A header that claims more is damaged or hostile."""
 SNIFFED_BYTES = 512
-COUNTING_FORMATS = frozenset({"mov", "avi"})
-"""Containers whose header states the number of frames; others leave FFmpeg to estimate it."""
+JPEG_SEQUENCES = (".mjpeg", ".mjpg")
+"""Endings of JPEGs one behind the other; they begin as a still does."""
 
-
-CONTAINERS = (
-    (re.compile(rb".{4}(ftyp|moov|mdat|wide|free|skip)", re.DOTALL), "mov"),  # MP4 and QuickTime
-    (re.compile(rb"RIFF.{4}AVI ", re.DOTALL), "avi"),
-    (re.compile(rb"\x1a\x45\xdf\xa3"), "matroska"),  # WebM too
-    (re.compile(rb"GIF8[79]a"), "gif"),
-    (re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"), "asf"),  # WMV
-    (re.compile(rb"\x00\x00\x01\xba"), "mpeg"),  # program stream
-    (re.compile(rb"\x00\x00\x01\xb3"), "mpegvideo"),  # elementary stream
-    (re.compile(rb"\x47.{187}\x47", re.DOTALL), "mpegts"),
-)
-"""How each container begins, and FFmpeg's name for it. Scripts and playlists begin otherwise."""
-
-
-def container_format(leading_bytes: bytes) -> str | None:
-    """FFmpeg's name for the container that a file begins with; None for anything but the containers read here."""
-    for pattern, name in CONTAINERS:
-        if pattern.match(leading_bytes):
-            return name
-    return None
+MOVIES = (".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".avi", ".divx", ".mkv", ".webm", ".ogv", ".flv", ".gif")
+WINDOWS_MEDIA = (".wmv", ".asf")
+MPEG_STREAMS = (".mpeg", ".mpg", ".mpe", ".m1v", ".m2v", ".vob", ".m2ts", ".dv")
+ELEMENTARY_STREAMS = (".h264", ".264", ".h265", ".265", ".hevc")
 
 
 class VideoReader(Reader):
     """Cine loops in the containers that ultrasound machines and picture archives export."""
 
     name = "video"
-    suffixes = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".mpeg", ".mpg", ".wmv", ".webm", ".gif")
+    suffixes = (*MOVIES, *WINDOWS_MEDIA, *MPEG_STREAMS, *ELEMENTARY_STREAMS, *JPEG_SEQUENCES)
+    """Transport streams called ``.ts`` are known by their content only: programs in TypeScript have that ending too."""
+
+    def claims_content(self, leading_bytes: bytes) -> bool:
+        return is_video(leading_bytes) and not is_dicom(leading_bytes)
 
     @contextmanager
     def open(self, path: Path, site_key: SiteKey) -> Iterator[Clip]:
         with open_source(path) as stream:
-            container = container_format(stream.read(SNIFFED_BYTES))
+            head = stream.read(SNIFFED_BYTES)
             stream.seek(0)
+            container = container_format(head)
+            if path.suffix.lower() in JPEG_SEQUENCES and head.startswith(b"\xff\xd8\xff"):
+                container = "mjpeg"
             if container is None:
                 raise UnreadableClipError("not-a-video", "the file begins with no video container that is read here")
-            with open_stream(stream, container) as clip:
+            with open_stream(stream, container, as_shown=True) as clip:
                 yield clip
 
 
 @contextmanager
-def open_stream(stream: IO[bytes], container: str) -> Iterator[VideoClip]:
+def open_stream(stream: IO[bytes], container: str, *, as_shown: bool = False) -> Iterator[VideoClip]:
     """Open a video whose container format is known.
 
     :param stream: seekable.
     :param container: FFmpeg's name of the format.
+    :param as_shown: whether frames are turned and stretched as the video says; else they come as they are stored.
+    :raises UnreadableClipError: if it cannot be opened or holds no video (``damaged``, ``not-a-video``, ``too-large``).
     """
     import av
 
+    is_gif = container == "gif"
     is_cut = ends_early(stream, container)
     av.logging.set_level(av.logging.PANIC)  # its messages quote metadata, and metadata may name a patient
     try:
-        opened = av.open(stream, format=container, options={"protocol_whitelist": ""}, metadata_errors="ignore")
+        source = OnBlackGround(stream) if is_gif else stream
+        opened = av.open(source, format=container, options={"protocol_whitelist": ""}, metadata_errors="ignore")
     except (av.FFmpegError, ValueError) as error:
         raise UnreadableClipError("damaged", f"the video cannot be opened ({type(error).__name__})") from None
     with opened:
-        if not opened.streams.video:
+        streams = clip_streams(opened)
+        if not streams:
             raise UnreadableClipError("not-a-video", "the file holds no video stream")
-        yield VideoClip(opened, container, is_cut)
+        if streams[0].codec_context is None:  # of a file cut within its header
+            raise UnreadableClipError("damaged", "the video states no codec that is read here")
+        notes = {Note.FEWER_FRAMES_THAN_DECLARED} if is_cut else set()
+        if len(streams) > 1:
+            notes.add(Note.OTHER_PICTURES_LEFT_OUT)
+        declared = declared_frames(streams[0], stream, container)
+        yield VideoClip(opened, streams[0], declared, notes, is_gif=is_gif, as_shown=as_shown)
 
 
 class VideoClip:
-    """A clip in a video container.
+    """A clip in a video container. Its first frame is decoded at once: it knows how frames are to be shown.
 
-    :param is_cut: whether the file was found to end before its container does.
+    :param declared: frames that the container says it has; None where it does not say.
+    :param notes: what is to be told before the first frame is decoded.
+    :param is_gif: whether frames of no time are shown for a while, and the last one of a file that was cut short is made up.
+    :param as_shown: whether frames are turned and stretched as the video says.
     """
 
-    def __init__(self, container: av.container.InputContainer, format_name: str, is_cut: bool) -> None:
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        stream: VideoStream,
+        declared: int | None,
+        notes: set[Note],
+        *,
+        is_gif: bool,
+        as_shown: bool,
+    ) -> None:
         self._container = container
-        self._ends_within_frame = is_cut and format_name == "gif"
-        self._stream = container.streams.video[0]
-        if self._stream.codec_context is None:  # of a file cut within its header
-            raise UnreadableClipError("damaged", "the video states no codec that is read here")
-        self._stream.codec_context.thread_count = 1
-        self._notes: set[Note] = {Note.FEWER_FRAMES_THAN_DECLARED} if is_cut else set()
-        width, height = self._stream.codec_context.width, self._stream.codec_context.height
-        if not 0 < width * height <= MAX_PIXELS:
-            raise UnreadableClipError("too-large", f"the video declares frames of {width} x {height} pixels")
-        declared = self._stream.frames if format_name in COUNTING_FORMATS else 0
+        self._stream = stream
+        self._is_gif = is_gif
+        self._notes = notes
+        stream.codec_context.thread_count = 1
+        _check_size(stream.codec_context.height, stream.codec_context.width)  # before the decoder makes room for it
+        ends_within_frame = is_gif and Note.FEWER_FRAMES_THAN_DECLARED in notes
+        self._coming = self._trusted() if ends_within_frame else self._decoded()
+        self._n_before = 0
+        first = None
+        for first in self._coming:
+            if first is not None:
+                break
+            self._n_before += 1
+        if first is None:
+            raise UnreadableClipError("no-frames", "no frame of the video could be decoded")
+        self._first = first
+        _check_size(first.height, first.width)
+        self._display, is_odd = display_of(stream, first) if as_shown else (Display(), False)
+        if is_odd:
+            self._notes.add(Note.ORIENTATION_NOT_APPLIED)
+        self._stored_size = first.height, first.width
+        height, width = self._display.shape(*self._stored_size)
+        _check_size(height, width)
         self.info = ClipInfo(
             reader=VideoReader.name,
             height=height,
             width=width,
-            n_frames_declared=declared or None,
+            n_frames_declared=declared,
             time_source=TimeSource.CONTAINER,
         )
 
@@ -127,28 +161,32 @@ class VideoClip:
 
         # One reformatter for all frames: the per-frame methods build a scaler each time, which takes twice as long.
         reformatter = VideoReformatter()
+        codec = self._stream.codec_context.name
         first_s: float | None = None
         last_s = -math.inf
-        n_frames = n_readable = 0
-        for decoded in self._trusted() if self._ends_within_frame else self._decoded():
+        late_s = 0.0
+        n_frames = 0
+        for decoded in chain(repeat(None, self._n_before), (self._first,), self._coming):
             if decoded is None:
                 self._notes.add(Note.UNREADABLE_FRAMES)
                 yield Frame(n_frames, math.nan, None, FrameStatus.UNREADABLE)
             else:
-                if (decoded.height, decoded.width) != (self.info.height, self.info.width):
+                if (decoded.height, decoded.width) != self._stored_size:
                     raise UnreadableClipError("frame-size-changed", "the frames of the video differ in size")
-                time_s = math.nan if decoded.time is None else float(decoded.time)
+                time_s = math.nan if decoded.time is None else float(decoded.time) + late_s
                 first_s = time_s if first_s is None else first_s
                 if not time_s > last_s:
                     time_s = math.nan
                     self._notes.add(Note.FRAME_TIMES_UNKNOWN)
                 else:
                     last_s = time_s
-                yield Frame(n_frames, time_s - first_s, grey_image(decoded, reformatter))
-                n_readable += 1
+                grey = grey_image(decoded, reformatter)
+                if codec in TRANSPARENT_CODECS:
+                    grey = on_black(grey, decoded, codec)
+                if self._is_gif:
+                    late_s += waited_s(decoded)
+                yield Frame(n_frames, time_s - first_s, self._display.frame(grey))
             n_frames += 1
-        if n_readable == 0:
-            raise UnreadableClipError("no-frames", "no frame of the video could be decoded")
         declared = self.info.n_frames_declared
         if declared is not None and n_frames != declared:
             fewer = n_frames < declared
@@ -169,19 +207,27 @@ class VideoClip:
 
         try:
             for packet in self._container.demux(self._stream):
-                if packet.is_corrupt:  # its end is missing, say; decoders make up the rest of the frame
+                if (
+                    packet.is_corrupt and not packet.is_discard
+                ):  # its end is missing, say; decoders make up the rest of the frame
                     yield None
                     continue
                 try:
                     frames: list[Any] = packet.decode()
                 except av.FFmpegError:
-                    yield None
+                    if not packet.is_discard:  # what lies before the start of an edit list is no frame of the clip
+                        yield None
                     continue
                 for frame in frames:
                     yield None if frame.is_corrupt else frame
         except av.FFmpegError:
             # The container ends in the middle: what came before is sound, and the count tells of the rest.
             self._notes.add(Note.UNREADABLE_FRAMES)
+
+
+def _check_size(height: int, width: int) -> None:
+    if not 0 < height * width <= MAX_PIXELS:
+        raise UnreadableClipError("too-large", f"the video declares frames of {width} x {height} pixels")
 
 
 def grey_image(frame: av.VideoFrame, reformatter: VideoReformatter) -> GreyImage:

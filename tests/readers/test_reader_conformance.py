@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import av
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from pydicom import dcmwrite
 from pydicom.uid import JPEGBaseline8Bit, RLELossless
 
@@ -35,6 +37,79 @@ class TestAvi(ReaderConformance):
     def example(self, folder: Path) -> Path:
         make.encode_video(folder / "clip.avi", make.make_cine(), "mjpeg", "avi", "yuvj420p")
         return folder / "clip.avi"
+
+
+class TestElementaryStream(ReaderConformance):
+    reader = VideoReader()
+
+    def example(self, folder: Path) -> Path:
+        make.encode_video(folder / "IM000001", make.make_cine(), "libx264", "h264")
+        return folder / "IM000001"
+
+
+class TestTurnedMp4(ReaderConformance):
+    reader = VideoReader()
+
+    def example(self, folder: Path) -> Path:
+        with av.open(str(folder / "clip.mp4"), "w") as output:
+            stream = output.add_stream("mpeg4", rate=25)
+            stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+            stream.set_display_matrix([0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30])
+            for grey in make.make_cine():
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="gray")))
+            output.mux(stream.encode())
+        return folder / "clip.mp4"
+
+
+class TestGif(ReaderConformance):
+    reader = VideoReader()
+
+    def example(self, folder: Path) -> Path:
+        first, *rest = (Image.fromarray(frame) for frame in make.make_cine())
+        first.save(folder / "clip.gif", save_all=True, append_images=rest, duration=40)
+        return folder / "clip.gif"
+
+
+class TestAnimatedPng(ReaderConformance):
+    reader = ImageReader()
+
+    def example(self, folder: Path) -> Path:
+        first, *rest = (Image.fromarray(frame) for frame in make.make_cine())
+        first.save(folder / "clip.png", save_all=True, append_images=rest, duration=40)
+        return folder / "clip.png"
+
+
+class TestAnimatedWebp(ReaderConformance):
+    reader = ImageReader()
+
+    def example(self, folder: Path) -> Path:
+        first, *rest = (Image.fromarray(frame) for frame in make.make_cine())
+        first.save(folder / "clip.webp", save_all=True, append_images=rest, duration=40)
+        return folder / "clip.webp"
+
+
+class TestPng16(ReaderConformance):
+    reader = ImageReader()
+
+    def example(self, folder: Path) -> Path:
+        Image.fromarray(make.make_cine(1)[0].astype("uint16") * 16).save(folder / "still.png")
+        return folder / "still.png"
+
+
+class TestImageJStack(ReaderConformance):
+    reader = ImageReader()
+
+    def example(self, folder: Path) -> Path:
+        tags = ImageFileDirectory_v2()
+        tags[270] = "ImageJ=1.54f\nimages=4\nframes=4\nfinterval=0.04\n"
+        cine = make.make_cine()
+        Image.fromarray(cine[0]).save(folder / "stack.tif", tiffinfo=tags)
+        with (folder / "stack.tif").open("r+b") as stream:
+            with Image.open(stream) as image:
+                place = image.tag_v2[273][0]
+            stream.seek(place)
+            stream.write(cine.tobytes())
+        return folder / "stack.tif"
 
 
 class TestPng(ReaderConformance):
