@@ -1,7 +1,7 @@
 """Finding the beam: the part of a frame that the transducer insonated. Everything else is overlay.
 
-Frames from the whole clip are looked at. In each scene a shape explains the piece that moves, or in a still the largest one that
-is no even ground. Shapes are two straight sides, and arcs about the point where they meet (convex and phased arrays), or a
+Frames from the whole clip are looked at. In each scene a shape explains the piece that moves, or in a still the largest one
+that is no even ground. Shapes are two straight sides, and arcs about the point where they meet (convex and phased arrays), or a
 rectangle (linear arrays). The shape is the mask, so that shadows and effusions inside the beam stay in it. If the depth changes
 within a clip, the mask is what is insonated at any time.
 """
