@@ -45,6 +45,12 @@ class Note(StrEnum):
     FRAME_TIMES_UNKNOWN = "frame-times-unknown"
     SEVERAL_B_MODE_REGIONS = "several-b-mode-regions"
     BEAM_NOT_FOUND = "beam-not-found"
+    DESCRIPTION_CORRECTED = "description-corrected"
+    """The header's size, samples or bits of the pixels contradict the pixels; those were read as they are."""
+    COLOUR_SPACE_CORRECTED = "colour-space-corrected"
+    """The pixels are in another colour space than the header says."""
+    GREY_RANGE_CORRECTED = "grey-range-corrected"
+    """The declared depth would leave the picture nearly black; white was taken from the values."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from lusfx.contracts import Reader
 from lusfx.errors import ClipError, SkippedClipError, UnreadableClipError
-from lusfx.readers.dicom_pixels import PixelData
+from lusfx.readers.dicom_pixels import DicomPixels, PixelData
 from lusfx.readers.dicom_regions import b_mode_region
 from lusfx.readers.dicom_times import FrameTimes, frame_times
 from lusfx.readers.files import open_source, quiet
@@ -55,33 +55,35 @@ class DicomReader(Reader):
         with ExitStack() as stack:
             stream = stack.enter_context(open_source(path))
             dataset, pixel_data = _read_dataset(stream)
-            info, times, notes = _describe(dataset, site_key)
+            _check_modality(dataset)
             syntax = str(dataset.file_meta.TransferSyntaxUID)
-            if syntax in VIDEO_STREAMS:
+            pixels = None if syntax in VIDEO_STREAMS else pixel_data.pixels()
+            info, times, notes = _describe(dataset, pixels, site_key)
+            if pixels is None:
                 payload = pixel_data.video_payload()
                 container = container_format(payload.getbuffer()[:512].tobytes()) or VIDEO_STREAMS[syntax]
                 video = stack.enter_context(open_stream(payload, container))
                 yield DicomVideoClip(info, times, notes, video)
             else:
-                yield DicomClip(info, times, notes, pixel_data)
+                yield DicomClip(info, times, notes, pixels)
 
 
 class DicomClip:
     """A clip whose frames are images, compressed or not."""
 
-    def __init__(self, info: ClipInfo, times: FrameTimes, notes: frozenset[Note], pixel_data: PixelData) -> None:
+    def __init__(self, info: ClipInfo, times: FrameTimes, notes: frozenset[Note], pixels: DicomPixels) -> None:
         self.info = info
         self._times = times
-        self._pixel_data = pixel_data
+        self._pixels = pixels
         self._notes = set(notes)
 
     @property
     def notes(self) -> frozenset[Note]:
-        return frozenset(self._notes)
+        return frozenset(self._notes | self._pixels.notes)
 
     def frames(self) -> Iterator[Frame]:
         n_frames = n_readable = 0
-        for pixels in self._pixel_data.grey_frames():
+        for pixels in self._pixels.grey_frames():
             time_s = self._times.of(n_frames)
             if pixels is None:
                 self._notes.add(Note.UNREADABLE_FRAMES)
@@ -150,23 +152,33 @@ def _read_dataset(stream: IO[bytes]) -> tuple[Dataset, PixelData]:
         raise UnreadableClipError("damaged", f"the pixel data cannot be found ({type(error).__name__})") from None
 
 
-def _describe(dataset: Dataset, site_key: SiteKey) -> tuple[ClipInfo, FrameTimes, frozenset[Note]]:
-    """What the header says, its identifiers turned into keys."""
+def _check_modality(dataset: Dataset) -> None:
+    with quiet():
+        modality = _text(dataset, "Modality")
+    if modality not in MODALITIES:
+        raise SkippedClipError("not-ultrasound", "the DICOM file is of another modality")
+
+
+def _describe(
+    dataset: Dataset, pixels: DicomPixels | None, site_key: SiteKey
+) -> tuple[ClipInfo, FrameTimes, frozenset[Note]]:
+    """What the header says, its identifiers turned into keys; of images, their true size and number."""
     try:
         with quiet():
-            modality = _text(dataset, "Modality")
             height, width = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
             declared = max(int(dataset.get("NumberOfFrames") or 0), 0)
+            n_timed = declared or 1
+            if pixels is not None:
+                height, width = pixels.height, pixels.width
+                n_timed = min(n_timed, pixels.n_frames) if n_timed > 1 and pixels.n_frames > 1 else max(n_timed, pixels.n_frames)
             region, several = b_mode_region(dataset, height, width)
-            times = frame_times(dataset, declared or 1)
+            times = frame_times(dataset, n_timed)
             patient, study = _text(dataset, "PatientID"), _text(dataset, "StudyInstanceUID")
             issuer = _text(dataset, "IssuerOfPatientID")
     except ClipError:
         raise
     except Exception as error:
         raise UnreadableClipError("damaged", f"the DICOM header is invalid ({type(error).__name__})") from None
-    if modality not in MODALITIES:
-        raise SkippedClipError("not-ultrasound", "the DICOM file is of another modality")
     if not 0 < height * width <= MAX_PIXELS:
         code = "too-large" if height * width > MAX_PIXELS else "damaged"
         raise UnreadableClipError(code, f"the DICOM file declares frames of {width} x {height} pixels")
