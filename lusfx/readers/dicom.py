@@ -170,7 +170,11 @@ def _describe(
             n_timed = declared or 1
             if pixels is not None:
                 height, width = pixels.height, pixels.width
-                n_timed = min(n_timed, pixels.n_frames) if n_timed > 1 and pixels.n_frames > 1 else max(n_timed, pixels.n_frames)
+                n_timed = (
+                    min(n_timed, pixels.n_frames)
+                    if n_timed > 1 and pixels.n_frames > 1
+                    else max(n_timed, pixels.n_frames)
+                )
             region, several = b_mode_region(dataset, height, width)
             times = frame_times(dataset, n_timed)
             patient, study = _text(dataset, "PatientID"), _text(dataset, "StudyInstanceUID")

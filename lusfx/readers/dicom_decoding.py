@@ -83,7 +83,9 @@ class EncodedPixels:
             self.limit = self.description.bits_allocated
         self.stated_colour = None if self._stream is None else self._stream.colour
         """Of three components, what the codestream says that they are."""
-        self.is_colour_certain = self.stated_colour is not None and self._stream is not None and self._stream.kind is Kind.JPEG
+        self.is_colour_certain = (
+            self.stated_colour is not None and self._stream is not None and self._stream.kind is Kind.JPEG
+        )
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -222,7 +224,9 @@ def _decoder_of(syntax: str) -> Decoder:
 def _by_codestream(stream: Codestream, described: PixelDescription, syntax: str) -> tuple[PixelDescription, int]:
     """The description as the codestream has it, and the bits of its samples."""
     if stream.components not in (1, 3) or stream.precision > 16 or (stream.kind is Kind.JPEG and stream.precision != 8):
-        raise UnreadableClipError("unsupported-pixel-format", "the DICOM file's compressed frames have samples that are not read here")
+        raise UnreadableClipError(
+            "unsupported-pixel-format", "the DICOM file's compressed frames have samples that are not read here"
+        )
     if stream.components == 1:
         photometric = described.photometric if described.photometric in GREYS | {PALETTE} else "MONOCHROME2"
     else:

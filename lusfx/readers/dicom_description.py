@@ -80,7 +80,9 @@ class PixelDescription:
         if self.rows <= 0 or self.columns <= 0 or not self.photometric:
             raise UnreadableClipError("damaged", "the DICOM file does not describe its pixels")
         if self.bits_allocated not in (8, 16):
-            raise UnreadableClipError("unsupported-pixel-format", "the DICOM file's samples have other than 8 or 16 bits")
+            raise UnreadableClipError(
+                "unsupported-pixel-format", "the DICOM file's samples have other than 8 or 16 bits"
+            )
         if self.photometric not in GREYS | NATIVE_COLOURS | {PALETTE}:
             raise UnreadableClipError("unsupported-pixel-format", "the DICOM file's colour space is not read here")
         if not 1 <= self.bits_stored <= self.bits_allocated or self.samples not in (1, 3):

@@ -113,7 +113,8 @@ def _walk(stream: IO[bytes], start: int) -> tuple[bytes, list[Fragment]]:
     stream.seek(0, 2)
     size = stream.tell()
     stream.seek(start)
-    table, fragments = b"", []
+    table = b""
+    fragments: list[Fragment] = []
     place = first = start
     while len(fragments) < MOST_FRAGMENTS:
         stream.seek(place)

@@ -60,7 +60,9 @@ class Layout:
         :param order: ``<`` or ``>``, of samples of two bytes.
         """
         about = self.description
-        kind = f"{order if about.bits_allocated > 8 else '|'}{'i' if about.is_signed else 'u'}{about.bits_allocated // 8}"
+        kind = (
+            f"{order if about.bits_allocated > 8 else '|'}{'i' if about.is_signed else 'u'}{about.bits_allocated // 8}"
+        )
         values: Samples = np.frombuffer(content, kind)
         if kind[0] == ">":
             values = values.astype(values.dtype.newbyteorder("="))
@@ -176,14 +178,29 @@ def _alternatives(described: PixelDescription) -> Iterator[Layout]:
     for changes, one in enumerate(about):
         n_frames = one.n_frames or 1
         single = one if one.samples == 1 and one.photometric in GREYS | {PALETTE} else None
-        colour = one.photometric if one.photometric in ("RGB", "YBR_FULL") else "YBR_FULL" if "422" in one.photometric else "RGB"
+        colour = (
+            one.photometric
+            if one.photometric in ("RGB", "YBR_FULL")
+            else "YBR_FULL"
+            if "422" in one.photometric
+            else "RGB"
+        )
         triple = replace(one, samples=3, photometric=colour)
-        greys = Layout(single, n_frames, changes=changes) if single else replace(_grey(one, n_frames)[0], changes=changes + 1)
+        greys = (
+            Layout(single, n_frames, changes=changes)
+            if single
+            else replace(_grey(one, n_frames)[0], changes=changes + 1)
+        )
         readings = [
             greys,
             Layout(triple, n_frames, changes=changes + (one.samples == 1 or one.photometric != colour)),
             *(
-                Layout(replace(one, samples=3, photometric=SUBSAMPLED), n_frames, pairs, changes + (one.photometric != SUBSAMPLED))
+                Layout(
+                    replace(one, samples=3, photometric=SUBSAMPLED),
+                    n_frames,
+                    pairs,
+                    changes + (one.photometric != SUBSAMPLED),
+                )
                 for pairs in _pairs_of(one)
             ),
         ]
@@ -228,7 +245,9 @@ def _smoothest(layouts: list[Layout], look: Look) -> Layout:
     fewest = min(layouts[k].changes for k in near)
     best = [k for k in near if layouts[k].changes == fewest]
     if len({layouts[k].frame_bytes for k in best}) > 1 or (len(best) > 1 and first[0] > 0):
-        raise UnreadableClipError("pixels-contradict-header", "the pixel data's length fits several descriptions of them")
+        raise UnreadableClipError(
+            "pixels-contradict-header", "the pixel data's length fits several descriptions of them"
+        )
     return _believed(layouts[best[0]], look)
 
 

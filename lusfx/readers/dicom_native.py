@@ -26,7 +26,14 @@ class NativePixels:
     """
 
     def __init__(
-        self, stream: IO[bytes], start: int, length: int, described: PixelDescription, *, big_endian: bool, in_words: bool
+        self,
+        stream: IO[bytes],
+        start: int,
+        length: int,
+        described: PixelDescription,
+        *,
+        big_endian: bool,
+        in_words: bool,
     ) -> None:
         self._stream, self._start = stream, start
         self._order = ">" if big_endian else "<"
@@ -67,5 +74,8 @@ class NativePixels:
         even_begin, even_end = begin - begin % 2, begin + n_bytes + (begin + n_bytes) % 2
         self._stream.seek(self._start + even_begin)
         content = self._stream.read(even_end - even_begin)
-        words = np.frombuffer(content[: len(content) // 2 * 2], np.uint16).byteswap().tobytes() + content[len(content) // 2 * 2 :]
+        words = (
+            np.frombuffer(content[: len(content) // 2 * 2], np.uint16).byteswap().tobytes()
+            + content[len(content) // 2 * 2 :]
+        )
         return layout.samples(words[begin - even_begin :][:n_bytes], self._order)

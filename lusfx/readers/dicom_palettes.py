@@ -72,7 +72,11 @@ def _colours(dataset: Dataset, big_endian: bool) -> tuple[int, NDArray[np.uint8]
 def _entries(dataset: Dataset, colour: str, n_entries: int, big_endian: bool) -> NDArray[np.uint16]:
     """One colour's table: two bytes an entry, or packed two to a word, whatever its descriptor says."""
     value = dataset[f"{colour}PaletteColorLookupTableData"].value
-    content = bytes(value) if isinstance(value, bytes | bytearray) else np.asarray(value, ">u2" if big_endian else "<u2").tobytes()
+    content = (
+        bytes(value)
+        if isinstance(value, bytes | bytearray)
+        else np.asarray(value, ">u2" if big_endian else "<u2").tobytes()
+    )
     if len(content) >= 2 * n_entries:
         return np.frombuffer(content, ">u2" if big_endian else "<u2", n_entries).astype(np.uint16)
     packed = np.frombuffer(content, np.uint8)

@@ -92,7 +92,9 @@ class PixelData:
         except ClipError:
             raise
         except Exception as error:
-            raise UnreadableClipError("damaged", f"the pixel data cannot be described ({type(error).__name__})") from None
+            raise UnreadableClipError(
+                "damaged", f"the pixel data cannot be described ({type(error).__name__})"
+            ) from None
 
     def video_payload(self) -> io.BytesIO:
         """The video stream that all fragments together are (PS3.5 8.2.5 to 8.2.8)."""
@@ -153,9 +155,10 @@ class DicomPixels:
         return EncodedPixels(frames, self._described, str(self._syntax))
 
     def _native(self, value: PixelData, length: int) -> NativePixels:
-        if self._syntax.is_encapsulated:
-            if str(self._syntax) not in PLUGINS:
-                raise UnreadableClipError("unsupported-transfer-syntax", "the DICOM file is compressed in a way that is not read here")
+        if self._syntax.is_encapsulated and str(self._syntax) not in PLUGINS:
+            raise UnreadableClipError(
+                "unsupported-transfer-syntax", "the DICOM file is compressed in a way that is not read here"
+            )
         return NativePixels(
             value.stream,
             value.start,
@@ -179,7 +182,7 @@ class DicomPixels:
         )
 
     def _shades(self) -> Shades:
-        """How the samples become grey: looked up in the header, and looked for in the samples where it does not say, or errs."""
+        """How the samples become grey: by the header, and by the samples where it does not say, or errs."""
         source, described = self._source, self._described
         about = source.description
         big_endian = not self._syntax.is_little_endian
@@ -198,7 +201,9 @@ class DicomPixels:
             self._check_signs()
         depth, notes = depth_of(stated, limit, self._dataset, self._largest)
         self.notes |= notes
-        shades = Shades(colour_family(about) or about.photometric, depth, mask=(1 << depth) - 1 if depth < limit else None)
+        shades = Shades(
+            colour_family(about) or about.photometric, depth, mask=(1 << depth) - 1 if depth < limit else None
+        )
         if about.samples == 3:
             self._look_at_colours(shades)
         return shades
@@ -206,10 +211,10 @@ class DicomPixels:
     def _look_at_colours(self, shades: Shades) -> None:
         """Take the first frame's word for its colours, unless the codestream's is to be had; the header's counts least."""
         source = self._source
-        is_encoded = isinstance(source, EncodedPixels)
-        if not (is_encoded and source.is_colour_certain) and (first := next(iter(source.some()), None)) is not None:
+        stated = source.stated_colour if isinstance(source, EncodedPixels) else None
+        is_certain = isinstance(source, EncodedPixels) and source.is_colour_certain
+        if not is_certain and (first := next(iter(source.some()), None)) is not None:
             shades.look_at_colours(first)
-        stated = source.stated_colour if is_encoded else None
         if shades.photometric != (stated or colour_family(self._described)):
             self.notes.add(Note.COLOUR_SPACE_CORRECTED)
 

@@ -56,5 +56,3 @@ def colour_family(described: PixelDescription) -> str | None:
     if described.has_luma:
         return "YBR_FULL"
     return "RGB" if described.photometric in ("RGB", "YBR_ICT", "YBR_RCT") else None
-
-

@@ -33,11 +33,11 @@ Found = list[NDArray[np.uint8] | None]
 
 
 def read(path: Path) -> Found:
-    with DicomReader().open(path, SiteKey(bytes(32))) as clip:
-        try:
+    try:
+        with DicomReader().open(path, SiteKey(bytes(32))) as clip:
             return [frame.pixels for frame in clip.frames()]
-        except UnreadableClipError:
-            return []
+    except UnreadableClipError:
+        return []
 
 
 def assert_same(found: Found, wanted: Found) -> None:
