@@ -99,13 +99,13 @@ def is_whole(frame: bytes) -> bool:
     return frame.endswith(END_OF_CODESTREAM) or frame.rstrip(b"\x00\xff").endswith(END_OF_CODESTREAM)
 
 
-def cut_after_end(frame: bytes, stream: Codestream) -> bytes | None:
-    """A frame up to its end marker, where something else follows; None where it has none.
+def end_of(frame: bytes, stream: Codestream) -> int | None:
+    """Where the end marker ends, whatever follows; None where there is none.
 
     Within entropy-coded data the marker cannot occur (ISO 10918-1, B.1.1.5; ISO 14495-1, A; ISO 15444-1, B.10.1).
     """
     place = frame.find(END_OF_CODESTREAM, stream.body)
-    return None if place < 0 else frame[: place + len(END_OF_CODESTREAM)]
+    return None if place < 0 else place + len(END_OF_CODESTREAM)
 
 
 def tile_parts_end(frame: bytes, stream: Codestream) -> int | None:

@@ -6,7 +6,6 @@ the codecs below it raise whatever they meet, their own classes among it; so eve
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from lusfx.readers.dicom_codestreams import (
     Codestream,
     Kind,
     codestream_of,
-    cut_after_end,
+    end_of,
     is_whole,
     tile_parts_end,
     trimmed,
@@ -28,6 +27,7 @@ from lusfx.readers.dicom_codestreams import (
 from lusfx.readers.dicom_description import GREYS, PALETTE, PixelDescription
 from lusfx.readers.dicom_fragments import EncodedFrames
 from lusfx.readers.dicom_layouts import Samples
+from lusfx.readers.dicom_run_lengths import by_run_lengths, without_trailer
 from lusfx.readers.dicom_shades import Shades, colour_family
 from lusfx.readers.files import quiet
 from lusfx.types import GreyImage
@@ -56,8 +56,8 @@ PLUGINS = {
     RLE: "pylibjpeg",  # pydicom's own decoder of it is written in Python and fifteen times slower
 }
 """Which codec decodes which transfer syntax: one each, so that a file gives the same pixels wherever it is read."""
-SEGMENTS_OF = {1: (1, 8), 2: (1, 16), 3: (3, 8), 6: (3, 16)}
-"""Samples and bits of a pixel by segments of run lengths, of which each holds one byte of each pixel (PS3.5 G.2)."""
+ADOBE_RGB = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"
+"""Tells libjpeg to leave colours alone; pydicom asks it for YCbCr without, which it refuses where names say RGB."""
 N_SAMPLED, N_FIRST = 8, 8
 MOST_ZEROS = 16
 CONTINUATIONS = (b"\0" * 64, b"\x55" * 64)
@@ -78,9 +78,12 @@ class EncodedPixels:
         if self._stream is not None:
             self.description, self.limit = _by_codestream(self._stream, described, self.syntax)
         else:
-            self.description = _by_segments(frames, described) if self.syntax == RLE else described
-            self.description.check()
-            self.limit = self.description.bits_allocated
+            first = next(iter(frames), b"") if self.syntax == RLE else b""
+            corrected = by_run_lengths(first, described)
+            corrected.check()
+            self.limit = corrected.bits_allocated
+            # pydicom would hide the bits above the stored ones.
+            self.description = replace(corrected, bits_stored=self.limit)
         self.stated_colour = None if self._stream is None else self._stream.colour
         """Of three components, what the codestream says that they are."""
         self.is_colour_certain = (
@@ -131,16 +134,20 @@ class EncodedPixels:
     def _samples(self, frame: bytes) -> Samples | None:
         """The samples of a frame ``(rows, columns[, 3])``; None if it is damaged, cut, or of another kind than the first one."""
         if self.syntax == RLE:
-            return self._decoded(frame)
+            samples = self._decoded(frame)
+            if samples is None:
+                samples = self._decoded(without_trailer(frame, self.description.rows * self.description.columns))
+            return samples
         frame = trimmed(frame)
         stream = codestream_of(frame)
         if stream is None or stream != self._stream:
             return None
+        if stream.colour == "RGB" and stream.adobe is None and PLUGINS[self.syntax] == "pillow":
+            frame = frame[:2] + ADOBE_RGB + frame[2:]
         if not is_whole(frame):
-            ended = cut_after_end(frame, stream)
-            if ended is None:
+            if (end := end_of(frame, stream)) is None:
                 return self._without_end(frame, stream)
-            frame = ended
+            frame = frame[:end]
         samples = self._decoded(frame)
         return self._mended(frame, stream) if samples is None else samples
 
@@ -161,8 +168,8 @@ class EncodedPixels:
             return None if end is None else self._decoded(frame[:end] + END_OF_CODESTREAM)
         if stream.kind is not Kind.JPEG_LS:
             return None
-        ended = cut_after_end(frame, stream)
-        content = frame if ended is None else ended[: -len(END_OF_CODESTREAM)]
+        end = end_of(frame, stream)
+        content = frame if end is None else frame[: end - len(END_OF_CODESTREAM)]
         n_zeros = min(len(content) - len(content.rstrip(b"\0")), MOST_ZEROS)
         for n_less in range(n_zeros + 1):
             samples = self._decoded(content[: len(content) - n_less] + END_OF_CODESTREAM)
@@ -255,21 +262,3 @@ def _colours(stream: Codestream, described: PixelDescription, syntax: str) -> st
     if stream.kind is Kind.JPEG and described.photometric in ("YBR_ICT", "YBR_RCT"):
         return stream.colour or usual
     return stream.colour or colour_family(described) or usual
-
-
-def _by_segments(frames: EncodedFrames, described: PixelDescription) -> PixelDescription:
-    """The description as run lengths have it: how many segments there are."""
-    for frame in frames:
-        if len(frame) >= 4:
-            (n_segments,) = struct.unpack_from("<L", frame)
-            if n_segments not in SEGMENTS_OF or n_segments * 8 == described.samples * described.bits_allocated:
-                return described
-            samples, bits = SEGMENTS_OF[n_segments]
-            photometric = described.photometric
-            if samples == 1 and photometric not in GREYS | {PALETTE}:
-                photometric = "MONOCHROME2"
-            elif samples == 3:
-                photometric = colour_family(described) or "RGB"
-            stored = min(described.bits_stored, bits) if bits == 8 or described.bits_stored > 8 else bits
-            return replace(described, samples=samples, bits_allocated=bits, bits_stored=stored, photometric=photometric)
-    return described

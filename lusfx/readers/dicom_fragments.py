@@ -53,14 +53,14 @@ class EncodedFrames:
         offsets = struct.unpack(f"<{len(table) // 8}Q" if extended_offsets else f"<{len(table) // 4}L", table)
         groups = _by_offsets(fragments, offsets)
         if groups is not None and (len(groups) == len(fragments) or _are_sound(stream, groups)):
-            return cls(stream, groups, _is_joined(stream, groups, n_declared))
+            return cls(stream, groups, _is_joined(stream, groups))
         # A fragment a frame is what nearly all machines write, so that nobody need look into each.
         begins = [_begins_frame(_edge(stream, fragment)) for fragment in fragments]
         if all(begins) or (len(fragments) == n_declared and sum(begins) > len(begins) / 2):
             groups = [[fragment] for fragment in fragments]
         else:
             groups = _by_marks(stream, fragments, begins)
-        return cls(stream, groups, _is_joined(stream, groups, n_declared))
+        return cls(stream, groups, _is_joined(stream, groups))
 
     def __len__(self) -> int:
         return sum(1 for _ in self) if self.are_joined else len(self.groups)
@@ -158,9 +158,9 @@ def _by_marks(stream: IO[bytes], fragments: Sequence[Fragment], begins: Sequence
     return [*groups]
 
 
-def _is_joined(stream: IO[bytes], groups: Sequence[Sequence[Fragment]], n_declared: int) -> bool:
+def _is_joined(stream: IO[bytes], groups: Sequence[Sequence[Fragment]]) -> bool:
     """Whether the only fragment there is holds several frames."""
-    if n_declared <= 1 or len(groups) != 1:
+    if len(groups) != 1:
         return False
     frames = split_codestreams(EncodedFrames(stream, groups)._read(groups[0]))
     return next(frames, None) is not None and next(frames, None) is not None

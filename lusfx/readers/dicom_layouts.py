@@ -22,6 +22,8 @@ SMOOTHER = 0.75
 """A reading is believed against the others where its neighbours differ by less than this share of theirs."""
 MUCH_SMOOTHER = 0.5
 """And against a header that fits."""
+NO_ROUGHER, MUCH_ALIKE = 1.1, 0.25
+"""Or where its colours go together better by this, at no more roughness than that."""
 ROWS_LOOKED_AT = 64
 
 
@@ -221,12 +223,29 @@ def _planes_the_other_way(layouts: list[Layout]) -> list[Layout]:
 
 
 def _believed(layout: Layout, look: Look) -> Layout:
-    """A layout that fits, its colours plane by plane or pixel by pixel, as the header says but where the pixels shout."""
+    """A layout that fits, its colours plane by plane or pixel by pixel: as the header says, but where the pixels shout.
+
+    A wrong order is rough, or mixes neighbours, which are less alike than the colours of one pixel.
+    """
     for other in _planes_the_other_way([layout]):
-        as_stated, otherwise = _roughness_of(layout, look), _roughness_of(other, look)
-        if 0 < otherwise < MUCH_SMOOTHER * as_stated:
+        as_stated, otherwise = look(layout), look(other)
+        rough, other_rough = roughness(as_stated[..., 0]), roughness(otherwise[..., 0])
+        if 0 < other_rough < MUCH_SMOOTHER * rough:
+            return other
+        is_no_rougher = 0 < other_rough < NO_ROUGHER * rough and layout.description.photometric == "RGB"
+        if is_no_rougher and _unlikeness(otherwise) < MUCH_ALIKE * _unlikeness(as_stated):
             return other
     return layout
+
+
+def _unlikeness(samples: Samples) -> float:
+    """How far from going together the first two colours are: 0 of grey and of one tint."""
+    rows = np.unique(np.linspace(0, samples.shape[0] - 1, ROWS_LOOKED_AT).astype(int))
+    first, second = (samples[rows, :, k].astype(np.float64).reshape(-1) for k in (0, 1))
+    first -= first.mean()
+    second -= second.mean()
+    spread = float(np.sqrt((first**2).sum() * (second**2).sum()))
+    return 1 - float((first * second).sum()) / spread if spread > 0 else 0.0
 
 
 def _smoothest(layouts: list[Layout], look: Look) -> Layout:
