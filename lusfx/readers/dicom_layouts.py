@@ -20,10 +20,8 @@ PADDING_BYTES = 512
 """More bytes behind the last frame are no padding."""
 SMOOTHER = 0.75
 """A reading is believed against the others where its neighbours differ by less than this share of theirs."""
-MUCH_SMOOTHER = 0.5
-"""And against a header that fits."""
-NO_ROUGHER, MUCH_ALIKE = 1.1, 0.25
-"""Or where its colours go together better by this, at no more roughness than that."""
+CONTRADICTED = 0.6
+"""Where pixels that a wrong order puts together differ by less than this share of others, it is the wrong one."""
 ROWS_LOOKED_AT = 64
 
 
@@ -225,27 +223,31 @@ def _planes_the_other_way(layouts: list[Layout]) -> list[Layout]:
 def _believed(layout: Layout, look: Look) -> Layout:
     """A layout that fits, its colours plane by plane or pixel by pixel: as the header says, but where the pixels shout.
 
-    A wrong order is rough, or mixes neighbours, which are less alike than the colours of one pixel.
+    Read pixel by pixel, planes show the picture three times side by side. Pixels read as planes show it three times below one another,
+    line by line: a line is like the third below it and not like the next.
     """
     for other in _planes_the_other_way([layout]):
-        as_stated, otherwise = look(layout), look(other)
-        rough, other_rough = roughness(as_stated[..., 0]), roughness(otherwise[..., 0])
-        if 0 < other_rough < MUCH_SMOOTHER * rough:
-            return other
-        is_no_rougher = 0 < other_rough < NO_ROUGHER * rough and layout.description.photometric == "RGB"
-        if is_no_rougher and _unlikeness(otherwise) < MUCH_ALIKE * _unlikeness(as_stated):
+        first = look(layout)[..., 0].astype(np.float32)
+        if layout.description.planes:
+            is_wrong = _apart(first, 3, 0) < CONTRADICTED * _apart(first, 1, 0)
+        else:
+            third, aside = round(first.shape[1] / 3), max(first.shape[1] // 8, 1)
+            elsewhere = min(_apart(first, third - aside, 1), _apart(first, third + aside, 1))
+            is_wrong = _apart(first, third, 1) < CONTRADICTED * elsewhere
+        if is_wrong:
             return other
     return layout
 
 
-def _unlikeness(samples: Samples) -> float:
-    """How far from going together the first two colours are: 0 of grey and of one tint."""
-    rows = np.unique(np.linspace(0, samples.shape[0] - 1, ROWS_LOOKED_AT).astype(int))
-    first, second = (samples[rows, :, k].astype(np.float64).reshape(-1) for k in (0, 1))
-    first -= first.mean()
-    second -= second.mean()
-    spread = float(np.sqrt((first**2).sum() * (second**2).sum()))
-    return 1 - float((first * second).sum()) / spread if spread > 0 else 0.0
+def _apart(plane: NDArray[np.float32], lag: int, axis: int) -> float:
+    """Mean difference of pixels that are so many rows (axis 0) or columns apart, in some of the rows."""
+    if not 0 < lag < plane.shape[axis]:
+        return 0.0
+    n_rows = plane.shape[0] - (lag if axis == 0 else 0)
+    rows = np.unique(np.linspace(0, n_rows - 1, ROWS_LOOKED_AT).astype(int))
+    if axis == 0:
+        return float(np.abs(plane[rows] - plane[rows + lag]).mean())
+    return float(np.abs(plane[rows, lag:] - plane[rows, :-lag]).mean())
 
 
 def _smoothest(layouts: list[Layout], look: Look) -> Layout:

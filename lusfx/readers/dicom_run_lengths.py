@@ -24,7 +24,8 @@ def by_run_lengths(frame: bytes, described: PixelDescription) -> PixelDescriptio
     if not starts or described.rows <= 0 or described.columns <= 0:
         return described
     first = frame[starts[0] : starts[1]] if len(starts) > 1 else frame[starts[0] :]
-    n_pixels = _n_bytes(first)
+    if (n_pixels := _n_bytes(first)) == 0:
+        return described
     as_described = n_pixels - 1 <= described.rows * described.columns <= n_pixels
     if as_described and _has_rows_of(first, described.columns, min(described.rows, ROWS_LOOKED_AT)):
         return described
