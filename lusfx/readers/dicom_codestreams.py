@@ -15,7 +15,9 @@ from enum import StrEnum
 JPEG_BEGIN, J2K_BEGIN, JP2_BEGIN = b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
 END_OF_CODESTREAM = b"\xff\xd9"
 """EOI of JPEG and JPEG-LS, EOC of JPEG 2000."""
-START_OF_SCAN, ADOBE, JFIF = 0xDA, 0xEE, 0xE0
+START_OF_SCAN, HUFFMAN_TABLES, ADOBE, JFIF = 0xDA, 0xC4, 0xEE, 0xE0
+WITHOUT_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
+"""Markers that begin no segment (ISO 10918-1, B.1.1.3)."""
 START_OF_TILE, SIZE, COD = 0x90, 0x51, 0x52
 MOST_BEFORE = 64
 """Bytes that may stand before a codestream and belong to nothing."""
@@ -128,6 +130,7 @@ def _jpeg(frame: bytes) -> Codestream | None:
     factors: bytes = b""
     adobe: int | None = None
     has_jfif, kind, marker_of_frame = False, None, 0
+    tables: set[int] = set()
     for marker, begin, end in _segments(frame):
         if marker in FRAME_MARKERS:
             precision, height, width, components = struct.unpack_from(">BHHB", frame, begin)
@@ -141,10 +144,12 @@ def _jpeg(frame: bytes) -> Codestream | None:
             adobe = frame[begin + 11]
         elif marker == JFIF and frame[begin : begin + 4] == b"JFIF":
             has_jfif = True
+        elif marker == HUFFMAN_TABLES:
+            tables |= _huffman_tables(frame[begin:end])
         elif marker == START_OF_SCAN:
             if head is None or kind is None or not all(head[:4]):
                 return None
-            if kind is Kind.JPEG_LOSSLESS and not _is_lossless_scan(frame[begin:end], ids):
+            if kind is Kind.JPEG_LOSSLESS and not _is_lossless_scan(frame[begin:end], ids, tables):
                 return None
             height, width, components, precision, _ = head
             colour = None
@@ -164,6 +169,8 @@ def _segments(frame: bytes) -> Iterator[tuple[int, int, int]]:
         if frame[place] != 0xFF:
             return
         marker = frame[place + 1]
+        if marker in WITHOUT_LENGTH:
+            return
         (length,) = struct.unpack_from(">H", frame, place + 2)
         if length < 2 or place + 2 + length > len(frame):
             return
@@ -173,16 +180,27 @@ def _segments(frame: bytes) -> Iterator[tuple[int, int, int]]:
         place += 2 + length
 
 
-def _is_lossless_scan(scan: bytes, ids: bytes) -> bool:
+def _huffman_tables(content: bytes) -> set[int]:
+    """Class and place of each table of a segment (ISO 10918-1, B.2.4.2)."""
+    tables, place = set(), 0
+    while place < len(content):
+        tables.add(content[place])
+        place += 17 + sum(content[place + 1 : place + 17])
+    if place != len(content):
+        raise ValueError("a table that does not fill its segment")
+    return tables
+
+
+def _is_lossless_scan(scan: bytes, ids: bytes, tables: set[int]) -> bool:
     """Whether a scan of JPEG Lossless is one that its decoder was written for (ISO 10918-1, B.2.3 and H.1)."""
     n_components = scan[0]
     if len(scan) != 4 + 2 * n_components or not 1 <= n_components <= len(ids):
         return False
-    selectors, tables = scan[1 : 1 + 2 * n_components : 2], scan[2 : 2 + 2 * n_components : 2]
+    selectors, used = scan[1 : 1 + 2 * n_components : 2], scan[2 : 2 + 2 * n_components : 2]
     predictor, last, shift = scan[-3:]
     return (
         set(selectors) <= set(ids)
-        and all(table >> 4 <= 3 and table & 15 == 0 for table in tables)
+        and all(table & 15 == 0 and table >> 4 in tables for table in used)
         and 1 <= predictor <= 7
         and last in (0, 63)
         and shift < 16

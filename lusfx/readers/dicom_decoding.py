@@ -84,7 +84,8 @@ class EncodedPixels:
             self.limit = corrected.bits_allocated
             # pydicom would hide the bits above the stored ones.
             self.description = replace(corrected, bits_stored=self.limit)
-        self.stated_colour = None if self._stream is None else self._stream.colour
+        has_word = self._stream is not None and self._stream.colour is not None
+        self.stated_colour = self.description.photometric if has_word else None
         """Of three components, what the codestream says that they are."""
         self.is_colour_certain = (
             self.stated_colour is not None and self._stream is not None and self._stream.kind is Kind.JPEG
