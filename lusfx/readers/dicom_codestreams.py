@@ -50,7 +50,7 @@ class Codestream:
     """What the head of a compressed frame says.
 
     :param precision: bits of a sample.
-    :param colour: ``RGB`` or ``YBR_FULL`` of three components where the stream states what a decoder gives; None where it does not.
+    :param colour: ``RGB`` or ``YBR_FULL`` of three components, where the stream states it; None where it does not.
     :param adobe: the transform that an Adobe marker states.
     :param is_progressive: whether later scans refine the picture, so that no scan shows that it is the last.
     :param body: where what is entropy coded begins; the first tile-part of JPEG 2000.

@@ -1,7 +1,7 @@
 """Which colours three samples are, told by the pixels where header and codestream do not tell or are not to be believed.
 
-Full-range YCbCr (PS3.3 C.7.6.3.1.2) has combinations that no RGB gives. The black of an RGB picture read as YCbCr is one of them,
-and black, or grey, is most of an ultrasound picture. Of YCbCr the chroma of such pixels is 128.
+Full-range YCbCr (PS3.3 C.7.6.3.1.2) has combinations that no RGB gives. The black of an RGB picture read as YCbCr is one of
+them, and black, or grey, is most of an ultrasound picture. Of YCbCr the chroma of such pixels is 128.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Compressed frames of a DICOM file, decoded as their codestreams say (PS3.5 8.2 and A.4).
 
-Header and codestream are compared before a codec is asked: GDCM ends the process where they disagree. On damaged frames pydicom and
-the codecs below it raise whatever they meet, their own classes among it; so every exception of theirs is caught where it arises.
+Header and codestream are compared before a codec is asked: GDCM ends the process where they disagree. On damaged frames pydicom
+and the codecs below it raise whatever they meet, their own classes among it; so every exception of theirs is caught where it
+arises.
 """
 
 from __future__ import annotations
@@ -104,8 +105,8 @@ class EncodedPixels:
     def grey_frames(self, shades: Shades) -> Iterator[GreyImage | None]:
         """Every frame, None for one that cannot be decoded.
 
-        pydicom decodes the first frame, and what it refuses stays refused. Where the codec asked directly gives the same image, it is
-        asked for the others.
+        pydicom decodes the first frame, and what it refuses stays refused. Where the codec asked directly gives the same
+        image, it is asked for the others.
         """
         make_codec, is_proved = CODECS.get(self.syntax), False
         facts = FrameFacts.of({**self.description.for_pydicom(), "photometric_interpretation": shades.photometric})
@@ -133,7 +134,7 @@ class EncodedPixels:
                 codec = codec if is_proved else None
 
     def _samples(self, frame: bytes) -> Samples | None:
-        """The samples of a frame ``(rows, columns[, 3])``; None if it is damaged, cut, or of another kind than the first one."""
+        """The samples ``(rows, columns[, 3])``; None of a frame that is damaged, cut, or of another kind than the first."""
         if self.syntax == RLE:
             samples = self._decoded(frame)
             if samples is None:

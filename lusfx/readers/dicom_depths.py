@@ -64,7 +64,7 @@ def eight_bits(samples: Samples, depth: int) -> NDArray[np.uint8]:
 
 
 def _bits_in_use(greatest: int, declared: int, dataset: Dataset) -> int:
-    """The bits that the window or the stated greatest value has room for, where that is one; else those of the greatest value."""
+    """The bits that the window or the stated greatest value needs, where they make sense; else those of the greatest value."""
     for top in (_window_top(dataset), _stated_largest(dataset)):
         if greatest <= top < 1 << (declared - DARK_BITS):
             return max(top.bit_length(), 8)

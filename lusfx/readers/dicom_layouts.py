@@ -1,7 +1,7 @@
 """How uncompressed pixels lie in their bytes (PS3.5 8.1.1 and 8.2; PS3.3 C.7.6.3.1): the description against the length.
 
-A layout is one reading of the bytes. The one that the header describes is taken where it fits the length; where another does, and
-it alone or by far the smoothest, that one.
+A layout is one reading of the bytes. The one that the header describes is taken where it fits the length; where another does,
+and it alone or by far the smoothest, that one.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def choose_layout(described: PixelDescription, length: int, look: Look) -> Layou
     """The reading that fits the length.
 
     :param length: bytes of the value, as its element says.
-    :raises UnreadableClipError: if no reading fits, or several do and the pixels do not tell which (``pixels-contradict-header``).
+    :raises UnreadableClipError: if no reading fits, or several do and the pixels do not tell which
+        (``pixels-contradict-header``), or the header contradicts itself (``damaged``, ``unsupported-pixel-format``).
     """
     described.check()
     wanted = described.n_frames or 1
@@ -223,8 +224,8 @@ def _planes_the_other_way(layouts: list[Layout]) -> list[Layout]:
 def _believed(layout: Layout, look: Look) -> Layout:
     """A layout that fits, its colours plane by plane or pixel by pixel: as the header says, but where the pixels shout.
 
-    Read pixel by pixel, planes show the picture three times side by side. Pixels read as planes show it three times below one another,
-    line by line: a line is like the third below it and not like the next.
+    Read pixel by pixel, planes show the picture three times side by side. Pixels that are read as planes show it three times
+    below one another, line by line: a line is like the third below it and not like the next.
     """
     for other in _planes_the_other_way([layout]):
         first = look(layout)[..., 0].astype(np.float32)
@@ -258,11 +259,8 @@ def _smoothest(layouts: list[Layout], look: Look) -> Layout:
     first, second = rough[0], rough[1]
     if first[0] > 0 and first[0] < SMOOTHER * second[0]:
         return layouts[first[2]]
-    if first[0] > 0:
-        # Readings of like smoothness: one that needs no other description than these, if there is one.
-        near = [k for value, _, k in rough if value * SMOOTHER <= first[0]]
-    else:
-        near = list(range(len(layouts)))
+    # Of readings of like smoothness, the one nearest to the header, if there is one. What is flat tells nothing.
+    near = [k for value, _, k in rough if value * SMOOTHER <= first[0] or first[0] == 0]
     fewest = min(layouts[k].changes for k in near)
     best = [k for k in near if layouts[k].changes == fewest]
     if len({layouts[k].frame_bytes for k in best}) > 1 or (len(best) > 1 and first[0] > 0):

@@ -37,8 +37,8 @@ def palette_of(dataset: Dataset, bits_allocated: int, *, big_endian: bool) -> Gr
 def supplemental_palette_of(dataset: Dataset, bits_allocated: int, *, big_endian: bool) -> GreyImage | None:
     """The same of a grey picture with colours above the greys (PS3.3 C.7.6.19); None where it has none.
 
-    Greys lie below the first mapped value and use as many bits as they need for it. A palette that begins at 0 leaves none, and is a
-    left-over of another picture.
+    Greys lie below the first mapped value and use as many bits as they need for it. A palette that begins at 0 leaves none, and
+    is a left-over of another picture.
     """
     descriptor = dataset.get("RedPaletteColorLookupTableDescriptor")
     if descriptor is None or dataset.get("RedPaletteColorLookupTableData") is None:

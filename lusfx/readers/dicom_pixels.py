@@ -84,8 +84,8 @@ class PixelData:
         """The frames, as what they really are.
 
         :raises UnreadableClipError: if the pixel format or the transfer syntax is not one that is read here
-            (``unsupported-pixel-format``, ``unsupported-transfer-syntax``), or the header contradicts itself (``damaged``) or the
-            pixels (``pixels-contradict-header``).
+            (``unsupported-pixel-format``, ``unsupported-transfer-syntax``), or the header contradicts itself (``damaged``)
+            or the pixels (``pixels-contradict-header``).
         """
         try:
             return DicomPixels(self)
@@ -140,7 +140,7 @@ class DicomPixels:
     def grey_frames(self) -> Iterator[GreyImage | None]:
         """Every frame as a grey image; None for one that cannot be decoded.
 
-        :raises UnreadableClipError: if samples are below 0 (``unsupported-pixel-format``), or a palette is damaged (``damaged``).
+        :raises UnreadableClipError: if samples are below 0 (``unsupported-pixel-format``), or a palette is ``damaged``.
         """
         source = self._source
         shades = self._shades()

@@ -17,7 +17,7 @@ LEAST_WIDTH = 16
 
 
 def by_run_lengths(frame: bytes, described: PixelDescription) -> PixelDescription:
-    """The description as a frame has it: by its number of segments, and by where rows end, across which no run goes (PS3.5 G.3.1)."""
+    """The description as a frame has it: by its segments, and by where rows end, across which no run goes (PS3.5 G.3.1)."""
     starts = _starts(frame)
     if len(starts) in PLANES and len(starts) * 8 != described.samples * described.bits_allocated:
         described = _of_planes(described, *PLANES[len(starts)])
@@ -65,7 +65,9 @@ def _starts(frame: bytes) -> Sequence[int]:
         return ()
     n_segments, *places = HEADER.unpack_from(frame)
     starts = places[:n_segments]
-    sound = 1 <= n_segments <= 15 and starts == sorted(set(starts)) and HEADER.size <= starts[0] and starts[-1] < len(frame)
+    sound = (
+        1 <= n_segments <= 15 and starts == sorted(set(starts)) and HEADER.size <= starts[0] and starts[-1] < len(frame)
+    )
     return starts if sound else ()
 
 

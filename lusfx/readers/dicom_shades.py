@@ -18,8 +18,8 @@ from lusfx.types import GreyImage
 class Shades:
     """Makes 8-bit grey frames.
 
-    Stored values are scaled by the depth. No VOI window is applied: ultrasound grey levels are display values already, and a window
-    set for viewing would make the same tissue look different to an encoder.
+    Stored values are scaled by the depth. No VOI window is applied: ultrasound grey levels are display values already, and a
+    window set for viewing would make the same tissue look different to an encoder.
 
     :param photometric: of the samples as they are decoded.
     :param depth: bits of the greatest value.

@@ -11,9 +11,8 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
-from pydicom.dataset import FileDataset
-
 from PIL import Image
+from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -281,7 +280,7 @@ def test_the_colours_of_jpegs_are_what_they_are(write_dicom: Write, scan: Frames
     notes = assert_read(write_dicom(dataset), rgb @ LUMA, 8)
     doubtful = {
         ("unmarked", "RGB"),
-        *((("rgb-unmarked", other) for other in ("YBR_FULL", "YBR_FULL_422", "MONOCHROME2"))),
+        *(("rgb-unmarked", other) for other in ("YBR_FULL", "YBR_FULL_422", "MONOCHROME2")),
     }
     if (kind, label) in doubtful:
         assert notes >= {Note.COLOUR_SPACE_CORRECTED}
