@@ -73,6 +73,7 @@ class EncodedPixels:
 
     def __init__(self, frames: EncodedFrames, described: PixelDescription, syntax: str) -> None:
         self._frames = frames
+        self._looked_at: tuple[bytes, Samples | None] = (b"", None)
         self._stream = _first_codestream(frames)
         self.syntax = _syntax_of(self._stream, syntax)
         self._decoder = _decoder_of(self.syntax)
@@ -96,8 +97,11 @@ class EncodedPixels:
         return len(self._frames)
 
     def some(self) -> Iterator[Samples]:
-        """Frames from all over the clip."""
-        yield from (samples for frame in self._frames.some(N_SAMPLED) if (samples := self._samples(frame)) is not None)
+        """Frames from all over the clip, the first one first, which is decoded once where it is read next."""
+        for frame in self._frames.some(N_SAMPLED):
+            if (samples := self._samples(frame)) is not None:
+                self._looked_at = (frame, samples)
+                yield samples
 
     def __iter__(self) -> Iterator[Samples]:
         yield from (samples for frame in self._frames if (samples := self._samples(frame)) is not None)
@@ -134,6 +138,12 @@ class EncodedPixels:
                 codec = codec if is_proved else None
 
     def _samples(self, frame: bytes) -> Samples | None:
+        """As :meth:`_decoded_anew`; of the frame that was looked at last, what was decoded then."""
+        looked_at, samples = self._looked_at
+        self._looked_at = (b"", None)
+        return samples if looked_at and frame == looked_at else self._decoded_anew(frame)
+
+    def _decoded_anew(self, frame: bytes) -> Samples | None:
         """The samples ``(rows, columns[, 3])``; None of a frame that is damaged, cut, or of another kind than the first."""
         if self.syntax == RLE:
             samples = self._decoded(frame)
