@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from lusfx.contracts import Reader
 from lusfx.errors import ClipError, SkippedClipError, UnreadableClipError
+from lusfx.readers.dicom_description import declared_frames
 from lusfx.readers.dicom_pixels import DicomPixels, PixelData
 from lusfx.readers.dicom_regions import b_mode_region
 from lusfx.readers.dicom_times import FrameTimes, frame_times
@@ -166,15 +167,13 @@ def _describe(
     try:
         with quiet():
             height, width = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-            declared = max(int(dataset.get("NumberOfFrames") or 0), 0)
-            n_timed = declared or 1
+            declared = n_timed = declared_frames(dataset) or 1
             if pixels is not None:
                 height, width = pixels.height, pixels.width
+                few, many = sorted((declared, pixels.n_frames))
                 n_timed = (
-                    min(n_timed, pixels.n_frames)
-                    if n_timed > 1 and pixels.n_frames > 1
-                    else max(n_timed, pixels.n_frames)
-                )
+                    few if few > 1 else many
+                )  # a vector of times may be as long as what is declared, or as what is there
             region, several = b_mode_region(dataset, height, width)
             times = frame_times(dataset, n_timed)
             patient, study = _text(dataset, "PatientID"), _text(dataset, "StudyInstanceUID")
@@ -191,7 +190,7 @@ def _describe(
         reader=DicomReader.name,
         height=height,
         width=width,
-        n_frames_declared=declared or 1,
+        n_frames_declared=declared,
         time_source=times.source,
         region=region,
         patient_key=site_key.patient(f"{issuer}\0{patient}" if issuer else patient) if patient else None,

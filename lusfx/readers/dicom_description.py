@@ -62,7 +62,7 @@ class PixelDescription:
                 bits_stored=stored,
                 high_bit=stored - 1 if high_bit is None else int(high_bit),
                 is_signed=int(dataset.get("PixelRepresentation") or 0) != 0,
-                n_frames=_declared_frames(dataset),
+                n_frames=declared_frames(dataset),
             )
         except (TypeError, ValueError):
             raise UnreadableClipError("damaged", "the DICOM file does not describe its pixels") from None
@@ -105,7 +105,8 @@ class PixelDescription:
         }
 
 
-def _declared_frames(dataset: Dataset) -> int | None:
+def declared_frames(dataset: Dataset) -> int | None:
+    """NumberOfFrames; None where it is missing or nonsense."""
     try:
         n_frames = int(dataset.get("NumberOfFrames") or 0)
     except (TypeError, ValueError):

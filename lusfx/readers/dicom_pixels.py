@@ -143,7 +143,13 @@ class DicomPixels:
         :raises UnreadableClipError: if samples are below 0 (``unsupported-pixel-format``), or a palette is ``damaged``.
         """
         source = self._source
-        shades = self._shades()
+        try:
+            with quiet():
+                shades = self._shades()
+        except ClipError:
+            raise
+        except Exception as error:
+            raise UnreadableClipError("damaged", f"the pixels cannot be looked at ({type(error).__name__})") from None
         frames = source.grey_frames(shades) if isinstance(source, EncodedPixels) else map(shades, source)
         yield from frames
 
@@ -187,12 +193,10 @@ class DicomPixels:
         about = source.description
         big_endian = not self._syntax.is_little_endian
         if about.photometric == PALETTE:
-            with quiet():
-                return Shades(PALETTE, 8, palette_of(self._dataset, about.bits_allocated, big_endian=big_endian))
-        with quiet():
-            palette = None
-            if about.samples == 1 and about.photometric == "MONOCHROME2":
-                palette = supplemental_palette_of(self._dataset, about.bits_allocated, big_endian=big_endian)
+            return Shades(PALETTE, 8, palette_of(self._dataset, about.bits_allocated, big_endian=big_endian))
+        palette = None
+        if about.samples == 1 and about.photometric == "MONOCHROME2":
+            palette = supplemental_palette_of(self._dataset, about.bits_allocated, big_endian=big_endian)
         if palette is not None:
             return Shades("MONOCHROME2", 8, palette)
         limit = source.limit if isinstance(source, EncodedPixels) else about.bits_allocated
