@@ -57,6 +57,10 @@ class Note(StrEnum):
     """The source says to turn its frames by another angle than a right one."""
     OTHER_PICTURES_LEFT_OUT = "other-pictures-left-out"
     """The file holds previews, or pages of another size, that are no frames of the clip."""
+    DESCRIPTION_CORRECTED = "description-corrected"
+    """The header's size, samples or bits of the pixels contradict the pixels; those were read as they are."""
+    COLOUR_SPACE_CORRECTED = "colour-space-corrected"
+    """The pixels are in another colour space than the header says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ Codes of the sources that no embedding comes of (``failed``, or ``skipped`` wher
 ``frame-size-changed``   frames differ in size
 ``too-large``            frames of more pixels than any ultrasound machine makes
 ``unsupported-transfer-syntax``, ``unsupported-pixel-format``   DICOM not read here; an image without a known white
+``pixels-contradict-header``  the length of DICOM pixels fits no description of them, or several
 ``no-pixel-data``        (skipped) DICOM without an image: a report, say
 ``not-ultrasound``       (skipped) DICOM of another modality
 ``no-b-mode-region``     (skipped) DICOM whose regions are M-mode or Doppler only

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from lusfx.contracts import Reader
 from lusfx.errors import UnreadableClipError
 from lusfx.readers.dicom_aspect import display_of
 from lusfx.readers.dicom_header import begins_as_dicom, read_header
-from lusfx.readers.dicom_pixels import PixelData
+from lusfx.readers.dicom_pixels import DicomPixels
 from lusfx.readers.dicom_regions import b_mode_region
 from lusfx.readers.dicom_syntaxes import VIDEO_STREAMS, video_format
 from lusfx.readers.dicom_times import FrameTimes, frame_times
@@ -46,15 +46,16 @@ class DicomReader(Reader):
         with ExitStack() as stack:
             stream = stack.enter_context(open_source(path))
             dataset, pixel_data = read_header(stream)
-            header = _describe(dataset, site_key)
             syntax = str(dataset.file_meta.TransferSyntaxUID)
-            if syntax in VIDEO_STREAMS:
+            pixels = None if syntax in VIDEO_STREAMS else pixel_data.pixels()
+            header = _describe(dataset, pixels, site_key)
+            if pixels is None:
                 payload = pixel_data.video_payload()
                 container = video_format(payload.getbuffer()[:SNIFFED_BYTES].tobytes(), syntax)
-                video = stack.enter_context(open_stream(payload, container))
+                video = stack.enter_context(open_stream(payload, container, as_shown=header.display.is_plain))
                 yield DicomVideoClip(header, video)
             else:
-                yield DicomClip(header, pixel_data)
+                yield DicomClip(header, pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +76,19 @@ class Description:
 class DicomClip:
     """A clip whose frames are images, compressed or not."""
 
-    def __init__(self, header: Description, pixel_data: PixelData) -> None:
+    def __init__(self, header: Description, pixels: DicomPixels) -> None:
         self.info = header.info
         self._header = header
-        self._pixel_data = pixel_data
+        self._pixels = pixels
         self._notes = set(header.notes)
 
     @property
     def notes(self) -> frozenset[Note]:
-        return frozenset(self._notes)
+        return frozenset(self._notes | self._pixels.notes)
 
     def frames(self) -> Iterator[Frame]:
         n_frames = n_readable = 0
-        for pixels in self._pixel_data.grey_frames():
+        for pixels in self._pixels.grey_frames():
             time_s = self._header.times.of(n_frames)
             if math.isnan(time_s):
                 self._notes.add(Note.FRAME_TIMES_UNKNOWN)
@@ -104,12 +105,24 @@ class DicomClip:
 
 
 class DicomVideoClip:
-    """A clip whose pixel data is a video stream; its times and its pixels' sides are those of the DICOM header."""
+    """A clip whose pixel data is a video stream. Its times are those of the DICOM header.
+
+    So are its pixels' sides, where the header says that they are oblong; else the stream says how it is shown.
+    """
 
     def __init__(self, header: Description, video: VideoClip) -> None:
-        if (video.info.height, video.info.width) != (header.height, header.width):
+        stored = header.height, header.width
+        if stored not in (video.stored_size, (video.info.height, video.info.width)):
             raise UnreadableClipError("frame-size-changed", "the video stream's frames have another size than declared")
         self.info = header.info
+        if not video.display.is_plain:
+            region = header.info.region if video.stored_size == stored else None
+            self.info = replace(
+                header.info,
+                height=video.info.height,
+                width=video.info.width,
+                region=None if region is None else video.display.box(region, *stored),
+            )
         self._header = header
         self._video = video
         self._notes = set(header.notes)
@@ -138,16 +151,20 @@ def count_notes(n_frames: int, n_declared: int | None) -> set[Note]:
     return {Note.FEWER_FRAMES_THAN_DECLARED if n_frames < n_declared else Note.MORE_FRAMES_THAN_DECLARED}
 
 
-def _describe(dataset: Dataset, site_key: SiteKey) -> Description:
-    """What the header says, its identifiers turned into keys."""
+def _describe(dataset: Dataset, pixels: DicomPixels | None, site_key: SiteKey) -> Description:
+    """What the header says, its identifiers turned into keys; of images, their true size and number."""
     height, width = whole_number(dataset, "Rows") or 0, whole_number(dataset, "Columns") or 0
+    n_declared = n_timed = whole_number(dataset, "NumberOfFrames") or 1
+    if pixels is not None:
+        height, width = pixels.height, pixels.width
+        counts = (n_timed, pixels.n_frames)
+        n_timed = min(counts) if min(counts) > 1 else max(counts)
     if not 0 < height * width <= MAX_PIXELS:
         code = "too-large" if height * width > MAX_PIXELS else "damaged"
         raise UnreadableClipError(code, f"the DICOM file declares frames of {width} x {height} pixels")
-    n_declared = whole_number(dataset, "NumberOfFrames") or 1
     region = b_mode_region(dataset, height, width)
     display, aspect_notes = display_of(dataset, region.pixel_aspect)
-    times = frame_times(dataset, n_declared)
+    times = frame_times(dataset, n_timed)
     patient, issuer = text(dataset, "PatientID"), text(dataset, "IssuerOfPatientID")
     study = text(dataset, "StudyInstanceUID")
     shown_height, shown_width = display.shape(height, width)

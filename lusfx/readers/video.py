@@ -108,6 +108,7 @@ class VideoClip:
     :param notes: what is to be told before the first frame is decoded.
     :param is_gif: whether frames of no time are shown for a while, and the last one of a file that was cut short is made up.
     :param as_shown: whether frames are turned and stretched as the video says.
+    :ivar stored_size: height and width of frames as they are stored; ``display`` is what is done to them.
     """
 
     def __init__(
@@ -138,11 +139,11 @@ class VideoClip:
             raise UnreadableClipError("no-frames", "no frame of the video could be decoded")
         self._first = first
         _check_size(first.height, first.width)
-        self._display, is_odd = display_of(stream, first) if as_shown else (Display(), False)
+        self.display, is_odd = display_of(stream, first) if as_shown else (Display(), False)
         if is_odd:
             self._notes.add(Note.ORIENTATION_NOT_APPLIED)
-        self._stored_size = first.height, first.width
-        height, width = self._display.shape(*self._stored_size)
+        self.stored_size = first.height, first.width
+        height, width = self.display.shape(*self.stored_size)
         _check_size(height, width)
         self.info = ClipInfo(
             reader=VideoReader.name,
@@ -171,7 +172,7 @@ class VideoClip:
                 self._notes.add(Note.UNREADABLE_FRAMES)
                 yield Frame(n_frames, math.nan, None, FrameStatus.UNREADABLE)
             else:
-                if (decoded.height, decoded.width) != self._stored_size:
+                if (decoded.height, decoded.width) != self.stored_size:
                     raise UnreadableClipError("frame-size-changed", "the frames of the video differ in size")
                 time_s = math.nan if decoded.time is None else float(decoded.time) + late_s
                 first_s = time_s if first_s is None else first_s
@@ -185,7 +186,7 @@ class VideoClip:
                     grey = on_black(grey, decoded, codec)
                 if self._is_gif:
                     late_s += waited_s(decoded)
-                yield Frame(n_frames, time_s - first_s, self._display.frame(grey))
+                yield Frame(n_frames, time_s - first_s, self.display.frame(grey))
             n_frames += 1
         declared = self.info.n_frames_declared
         if declared is not None and n_frames != declared:

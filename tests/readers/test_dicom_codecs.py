@@ -16,7 +16,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from lusfx.errors import UnreadableClipError
-from lusfx.readers import dicom_codecs, dicom_pixels
+from lusfx.readers import dicom_codecs, dicom_decoding
 from lusfx.readers.dicom import DicomReader
 from lusfx.readers.dicom_codecs import Codec, FrameFacts, JpegLuma, RleLuma, luma
 from lusfx.site_key import SiteKey
@@ -33,11 +33,11 @@ Found = list[NDArray[np.uint8] | None]
 
 
 def read(path: Path) -> Found:
-    with DicomReader().open(path, SiteKey(bytes(32))) as clip:
-        try:
+    try:
+        with DicomReader().open(path, SiteKey(bytes(32))) as clip:
             return [frame.pixels for frame in clip.frames()]
-        except UnreadableClipError:
-            return []
+    except UnreadableClipError:
+        return []
 
 
 def assert_same(found: Found, wanted: Found) -> None:
@@ -70,10 +70,10 @@ def read_in_both_ways(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple
             return make_counting
 
         with monkeypatch.context() as patch:
-            patch.setattr(dicom_pixels, "CODECS", {name: counted(c) for name, c in dicom_codecs.CODECS.items()})
+            patch.setattr(dicom_decoding, "CODECS", {name: counted(c) for name, c in dicom_codecs.CODECS.items()})
             directly = read(path)
         with monkeypatch.context() as patch:
-            patch.setattr(dicom_pixels, "CODECS", {})
+            patch.setattr(dicom_decoding, "CODECS", {})
             return directly, read(path), answers
 
     return read_both

@@ -35,6 +35,8 @@ EVEN_RANGE, EVEN_PX = 2, 5
 """A square of so many pixels whose greys differ by no more is even; compression leaves that much."""
 EVEN_LEVEL = 24
 """Grey level above which what is even and still is ground: a far field without echoes is even, too, and darker."""
+LETTER_PX = 9
+"""What stands on the ground and is narrower is written there."""
 STILL = 1.0
 """Standard deviation over time up to which a pixel is still."""
 SAME_SCENE = 0.7
@@ -49,7 +51,8 @@ class Evidence:
 
     :param insonated: bright at some time or changing, and no ground.
     :param changing: another grey at some time; ``moving`` changing from frame to frame. Nowhere in stills and frozen clips.
-    :param even: lit, even and still; where that is bright as well it is the ground: a page, a panel, a bar.
+    :param even: lit, even and still.
+    :param ground: bright as well: a page, a panel, a bar.
     :param mean: over the frames, grey levels.
     """
 
@@ -57,6 +60,7 @@ class Evidence:
     changing: Mask
     moving: Mask
     even: Mask
+    ground: Mask
     mean: NDArray[np.float32]
     n_frames: int
 
@@ -105,8 +109,26 @@ def gather(frames: Sequence[GreyImage]) -> Evidence:
     peak = reduce(np.maximum, frames)
     lit, changing = peak > BRIGHT, deviation > CHANGING
     even = _even(peak) & lit & (deviation <= STILL)
-    insonated = (lit | changing) & ~_grown(even & (peak > EVEN_LEVEL))
-    return Evidence(insonated, changing, _moving(frames), _grown(even), mean, len(frames))
+    ground = _with_letters(_grown(even & (peak > EVEN_LEVEL))) & (deviation <= STILL)
+    insonated = (lit | changing) & ~ground
+    return Evidence(insonated, changing, _moving(frames), _grown(even), ground, mean, len(frames))
+
+
+def join(scenes: Sequence[Evidence]) -> Evidence:
+    """What scenes show together."""
+    if len(scenes) == 1:
+        return scenes[0]
+    n_frames = sum(scene.n_frames for scene in scenes)
+    mean = sum((scene.mean * np.float32(scene.n_frames / n_frames) for scene in scenes), np.float32(0))
+    return Evidence(
+        reduce(np.logical_or, (scene.insonated for scene in scenes)),
+        reduce(np.logical_or, (scene.changing for scene in scenes)),
+        reduce(np.logical_or, (scene.moving for scene in scenes)),
+        reduce(np.logical_and, (scene.even for scene in scenes)),
+        reduce(np.logical_and, (scene.ground for scene in scenes)),
+        np.asarray(mean, np.float32),
+        n_frames,
+    )
 
 
 def mean_and_deviation(frames: Sequence[GreyImage]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -143,6 +165,18 @@ def _even(peak: GreyImage) -> Mask:
     lowest = ndimage.minimum_filter(peak, EVEN_PX, mode="nearest")
     even: Mask = highest - lowest <= EVEN_RANGE
     return even
+
+
+def _with_letters(ground: Mask) -> Mask:
+    """The ground with the strokes that stand on it."""
+    from scipy import ndimage
+
+    if not ground.any():
+        return ground
+    # Beyond the frame's border a panel goes on.
+    wider = ndimage.maximum_filter(ground, LETTER_PX, mode="constant", cval=1)
+    closed: Mask = ndimage.minimum_filter(wider, LETTER_PX, mode="constant", cval=1)
+    return closed
 
 
 def _grown(middles: Mask) -> Mask:

@@ -41,8 +41,8 @@ class Piece(NamedTuple):
     """A connected piece, and the piece with others that shadows may have cut from it. Holes are filled.
 
     :param with_bits: with smaller pieces that move; None where there are none, as of the others.
-    :param with_moving: with all pieces that move.
-    :param with_all: with all pieces.
+    :param with_moving: with all pieces above and below it that move.
+    :param with_all: with all pieces above and below it.
     """
 
     alone: Mask
@@ -81,9 +81,19 @@ def find_pieces(evidence: Evidence, insonated: Mask) -> list[Piece]:
         beside[label] = False
         small, moves = weights < COMPARABLE * weights[label], moving > MOSTLY * sizes
         alone: Mask = ndimage.binary_fill_holes(labels == label)
-        masks = (together(label, others) for others in (beside & small & moves, beside & moves, beside.copy()))
+        in_line = _share_in_columns(labels, alone) > MOSTLY
+        masks = (
+            together(label, others) for others in (beside & small & moves, beside & moves & in_line, beside & in_line)
+        )
         found.append(Piece(alone, *masks))
     return found
+
+
+def _share_in_columns(labels: NDArray[np.integer], piece: Mask) -> NDArray[np.float64]:
+    """Of each labelled piece, the share that lies in columns that a piece has."""
+    within = np.broadcast_to(piece.any(axis=0), piece.shape)
+    sizes = np.bincount(labels.ravel())
+    return np.bincount(labels.ravel(), weights=within.ravel(), minlength=len(sizes)) / np.maximum(sizes, 1)
 
 
 def split(piece: Mask) -> Iterator[tuple[Mask, Mask]]:

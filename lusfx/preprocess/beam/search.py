@@ -14,7 +14,7 @@ from functools import reduce
 
 import numpy as np
 
-from lusfx.preprocess.beam.evidence import BRIGHT, EVEN_LEVEL, Evidence, Mask, gather, shrink, split_scenes
+from lusfx.preprocess.beam.evidence import BRIGHT, EVEN_LEVEL, Evidence, Mask, gather, join, shrink, split_scenes
 from lusfx.preprocess.beam.pieces import MIN_AREA, MOSTLY, Piece, find_pieces, split
 from lusfx.preprocess.beam.shapes import BeamShape, Fit, fit_shape
 from lusfx.preprocess.beam.trust import confidence_of
@@ -22,16 +22,15 @@ from lusfx.types import Box, GreyImage
 
 KEPT_AGREEMENT = 0.8
 """Bits beside a piece count if a shape explains all together nearly as well as the piece alone."""
-MOVING_LOSS, ALL_LOSS = 0.08, 0.01
-"""By how much less a shape may explain a piece with all others that move, and with all others."""
-PLAIN_AGREEMENT = 0.93
-"""A piece that is explained so well is one image, and nothing else is tried."""
+MOVING_LOSS = 0.08
+"""By how much less a shape may explain a piece with all others that move."""
+ALL_LOSS, ALL_GAIN = 0.01, 0.03
+"""By how much less it may explain a piece with all others, and by how much more it must where that leaves more black in it."""
 STRIP_AREA = 0.1
 """A strip beneath the image has at least so much of what both have."""
 STANDING = 0.05
 """Less than this share of the pixels of what stands moves."""
-NO_WIDER = 0.95
-"""More than this share of what lies above a beam stands within its columns; of a banner less does."""
+NEAR_PX = 7
 GAIN = 0.05
 """What another reading of the same scene must explain better to be taken."""
 
@@ -96,11 +95,20 @@ class Reading:
 
 
 def read_scenes(frames: Sequence[GreyImage]) -> list[Reading]:
-    """The beam of each scene of shrunk frames; of scenes that do not move only where none does: title pages do not."""
-    evidence = [gather(scene) for scene in split_scenes(frames)]
-    if any(scene.moves for scene in evidence):
-        evidence = [scene for scene in evidence if scene.moves]
-    return [reading for scene in evidence if (reading := _read(scene)) is not None]
+    """The beam of shrunk frames: one reading of all scenes together, or one each if no shape explains them together as well.
+
+    Scenes that stand still, as title pages do, count only if none moves.
+    """
+    scenes = [gather(scene) for scene in split_scenes(frames)]
+    if any(scene.moves for scene in scenes):
+        scenes = [scene for scene in scenes if scene.moves or scene.n_frames == 1]
+    if not scenes:
+        return []
+    together = _read(join(scenes))
+    apart = [reading for scene in scenes if (reading := _read(scene)) is not None] if len(scenes) > 1 else []
+    if together is not None and all(together.fit.agreement >= reading.fit.agreement - GAIN for reading in apart):
+        return [together]
+    return apart
 
 
 def _read(evidence: Evidence) -> Reading | None:
@@ -114,26 +122,41 @@ def _read(evidence: Evidence) -> Reading | None:
         best = max(found, key=lambda fit: (fit.shape is not BeamShape.LINEAR) * (fit.agreement > KEPT_AGREEMENT))
     if evidence.moves and (steady := _fits(evidence, evidence.insonated & _near(evidence.moving))):
         # What runs through, a trace or a swept strip, moves no pixel for long.
-        better = steady[0].agreement >= best.agreement + GAIN and not _loses_the_top(best, steady[0])
+        better = steady[0].agreement >= best.agreement + GAIN and not _loses_the_top(best, steady[0], evidence.ground)
         if better or _hangs_below(best, steady[0], evidence):
             best = steady[0]
-    if best.agreement < PLAIN_AGREEMENT:
-        for parts in split(best.piece):
-            fits = [fit_shape(part) for part in parts if part.mean() >= MIN_AREA]
-            fits.sort(key=lambda fit: -_weight(evidence, fit.piece))
-            if fits and min(fit.agreement for fit in fits) >= best.agreement + GAIN:
-                best, several = fits[0], several or len(fits) > 1
-    return Reading(evidence, best, several)
+    for parts in split(best.piece):
+        fits = [fit_shape(part) for part in parts if part.mean() >= MIN_AREA]
+        fits.sort(key=lambda fit: -_weight(evidence, fit.piece))
+        if fits and _explain_better(evidence, fits, best):
+            best, several = fits[0], several or len(fits) > 1
+    return Reading(evidence, _without_ground(best, evidence.ground), several)
 
 
-def _loses_the_top(whole: Fit, steady: Fit) -> bool:
-    """Whether a fit leaves out what lies above it and is no wider: a chest wall that stands still belongs to the beam."""
-    top, columns = np.nonzero(steady.fitted.any(axis=1))[0][:1], np.nonzero(steady.fitted.any(axis=0))[0]
-    if not len(top):
-        return True
-    lost = (whole.piece & ~steady.fitted)[: top[0]]
-    within = lost[:, columns[0] : columns[-1] + 1]
-    return bool(lost.sum() > STANDING * whole.piece.sum() and within.sum() > NO_WIDER * lost.sum())
+def _without_ground(fit: Fit, ground: Mask) -> Fit:
+    """A fit whose shape stops at panels and pages: ground that lies mostly outside of it."""
+    from scipy import ndimage
+
+    if not ground.any():
+        return fit
+    labels, _ = ndimage.label(ground)
+    outside = np.bincount(labels.ravel(), weights=~fit.fitted.ravel()) > MOSTLY * np.bincount(labels.ravel())
+    outside[0] = False
+    return replace(fit, fitted=fit.fitted & ~outside[labels])
+
+
+def _explain_better(evidence: Evidence, parts: Sequence[Fit], whole: Fit) -> bool:
+    """Whether shapes of the parts explain more than one of the whole, or as much with less black in them."""
+    gain = min(part.agreement for part in parts) - whole.agreement
+    denser = min(_density(evidence, part) for part in parts) - _density(evidence, whole)
+    return gain >= GAIN or (gain >= 0 and denser >= GAIN)
+
+
+def _loses_the_top(whole: Fit, steady: Fit, ground: Mask) -> bool:
+    """Whether a fit leaves out what lies above it: a chest wall that stands still belongs to the beam, a banner does not."""
+    top = np.nonzero(steady.fitted.any(axis=1))[0][:1]
+    lost = whole.piece & ~steady.fitted & ~_near(ground)
+    return not len(top) or bool(lost[: top[0]].sum() > STANDING * whole.piece.sum())
 
 
 def _hangs_below(whole: Fit, steady: Fit, evidence: Evidence) -> bool:
@@ -165,9 +188,11 @@ def _fit_piece(evidence: Evidence, piece: Piece) -> Fit:
     # A second image would move as well, but not fit.
     if (wider := _fit_any(piece.with_moving)) and wider.agreement >= best.agreement - MOVING_LOSS:
         best = wider
-    # Logos and grey bars stand beside the beam; what belongs to it fits, and leaves no more black in the shape.
-    if (wider := _fit_any(piece.with_all)) and wider.agreement >= best.agreement - ALL_LOSS:
-        best = wider if _density(evidence, wider) >= _density(evidence, best) else best
+    # Logos and grey bars stand beside the beam; what belongs to it fits better, or as well and leaves no more black.
+    if wider := _fit_any(piece.with_all):
+        denser = _density(evidence, wider) >= _density(evidence, best)
+        if wider.agreement >= best.agreement + (-ALL_LOSS if denser else ALL_GAIN):
+            best = wider
     return best
 
 
@@ -184,11 +209,11 @@ def _weight(evidence: Evidence, piece: Mask) -> int:
     return int((piece & evidence.moving).sum() if evidence.moves else piece.sum())
 
 
-def _near(moving: Mask) -> Mask:
-    """Pixels with moving ones around them."""
+def _near(mask: Mask) -> Mask:
+    """Pixels with others of a mask around them."""
     from scipy import ndimage
 
-    near: Mask = ndimage.maximum_filter(moving, 5)
+    near: Mask = ndimage.maximum_filter(mask, NEAR_PX)
     return near
 
 
