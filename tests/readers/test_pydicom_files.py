@@ -20,7 +20,8 @@ CODES = {
     "damaged": ("nested_priv_SQ.dcm",),
     "unsupported-transfer-syntax": ("meta_missing_tsyntax.dcm",),
     "no-pixel-data": (
-        "*NoMeta.dcm", "rtstruct.dcm", "UN_sequence.dcm", "empty_charset_LEI.dcm", "no_meta_group_length.dcm", "priv_SQ.dcm", "reportsi*.dcm", "rtplan*.dcm",
+        "*NoMeta.dcm", "rtstruct.dcm",
+        "UN_sequence.dcm", "empty_charset_LEI.dcm", "no_meta_group_length.dcm", "priv_SQ.dcm", "reportsi*.dcm", "rtplan*.dcm",
         "test-SR.dcm", "waveform_ecg.dcm", "DICOMDIR*",
     ),
     "unsupported-pixel-format": ("SC_rgb_rle_32bit*.dcm",),

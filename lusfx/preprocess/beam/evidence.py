@@ -84,8 +84,10 @@ def split_scenes(frames: Sequence[GreyImage]) -> list[list[GreyImage]]:
     """Frames in runs between cuts: title pages and changed depths begin a scene. Black frames are in none."""
     scenes: list[list[GreyImage]] = []
     last = None
+    rows, columns = (np.linspace(0, n, min(CELLS, n), endpoint=False, dtype=np.intp) for n in frames[0].shape)
     for frame in frames:
-        lit = _lit_cells(frame)
+        bright = (frame > BRIGHT).astype(np.float32)
+        lit = np.add.reduceat(np.add.reduceat(bright, rows, axis=0), columns, axis=1)
         if not lit.any():
             continue
         if last is None or np.minimum(lit, last).sum() < SAME_SCENE * np.maximum(lit, last).sum():
@@ -93,14 +95,6 @@ def split_scenes(frames: Sequence[GreyImage]) -> list[list[GreyImage]]:
         scenes[-1].append(frame)
         last = lit
     return scenes
-
-
-def _lit_cells(frame: GreyImage) -> NDArray[np.float32]:
-    """Share of each cell that is bright."""
-    bright = (frame > BRIGHT).astype(np.float32)
-    rows = np.linspace(0, bright.shape[0], min(CELLS, bright.shape[0]), endpoint=False, dtype=np.intp)
-    columns = np.linspace(0, bright.shape[1], min(CELLS, bright.shape[1]), endpoint=False, dtype=np.intp)
-    return np.asarray(np.add.reduceat(np.add.reduceat(bright, rows, axis=0), columns, axis=1))
 
 
 def gather(frames: Sequence[GreyImage]) -> Evidence:

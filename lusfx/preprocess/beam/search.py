@@ -26,6 +26,8 @@ MOVING_LOSS = 0.08
 """By how much less a shape may explain a piece with all others that move."""
 ALL_LOSS, ALL_GAIN = 0.01, 0.03
 """By how much less it may explain a piece with all others, and by how much more it must where that leaves more black in it."""
+PLAIN_AGREEMENT = 0.93
+"""A piece that is explained so well is one image, unless what is lowest in it stands still."""
 STRIP_AREA = 0.1
 """A strip beneath the image has at least so much of what both have."""
 STANDING = 0.05
@@ -120,7 +122,8 @@ def _read(evidence: Evidence) -> Reading | None:
     several = len(found) > 1
     if several:
         best = max(found, key=lambda fit: (fit.shape is not BeamShape.LINEAR) * (fit.agreement > KEPT_AGREEMENT))
-    if evidence.moves and (steady := _fits(evidence, evidence.insonated & _near(evidence.moving))):
+    doubtful = best.agreement < PLAIN_AGREEMENT or _stands_below(best, evidence)
+    if evidence.moves and doubtful and (steady := _fits(evidence, evidence.insonated & _near(evidence.moving))):
         # What runs through, a trace or a swept strip, moves no pixel for long.
         better = steady[0].agreement >= best.agreement + GAIN and not _loses_the_top(best, steady[0], evidence.ground)
         if better or _hangs_below(best, steady[0], evidence):
@@ -157,6 +160,14 @@ def _loses_the_top(whole: Fit, steady: Fit, ground: Mask) -> bool:
     top = np.nonzero(steady.fitted.any(axis=1))[0][:1]
     lost = whole.piece & ~steady.fitted & ~_near(ground)
     return not len(top) or bool(lost[: top[0]].sum() > STANDING * whole.piece.sum())
+
+
+def _stands_below(fit: Fit, evidence: Evidence) -> bool:
+    """Whether the lowest part of a shape is lit and does not move."""
+    depth = np.cumsum(fit.fitted.sum(axis=1))
+    lowest = fit.fitted & (depth > (1 - STRIP_AREA) * depth[-1])[:, None]
+    lit = evidence.mean[lowest] > EVEN_LEVEL
+    return bool(lit.mean() > MOSTLY and evidence.moving[lowest].mean() < STANDING) if lowest.any() else False
 
 
 def _hangs_below(whole: Fit, steady: Fit, evidence: Evidence) -> bool:
