@@ -7,7 +7,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from lusfx.config import FeatureSpec
+from lusfx.config import FeatureSpec, PreprocessSpec
 
 
 def test_the_fingerprint_is_the_digest_of_one_text(feature_spec: FeatureSpec) -> None:
@@ -24,6 +24,7 @@ def test_the_fingerprint_is_the_digest_of_one_text(feature_spec: FeatureSpec) ->
         ("encoder", {"architecture": "other"}),
         ("encoder", {"mean": (0.5, 0.5, 0.4)}),
         ("encoder", {"layer": "other"}),
+        ("preprocess", {"version": 1}),
         ("preprocess", {"size": 96}),
         ("preprocess", {"beam": "off"}),
         ("preprocess", {"stride": 2}),
@@ -41,7 +42,9 @@ def test_every_field_is_in_the_fingerprint(
 
 def test_the_fingerprint_of_a_spec_never_changes(feature_spec: FeatureSpec) -> None:
     """Caches written by earlier versions are found by it. A new field needs a new schema version, or no default."""
-    assert feature_spec.fingerprint == "a656d99083c8229ea77afeddb699c4a1cd90de95427bb1269d05c83086f197f9"
+    assert feature_spec.fingerprint == "560354f0b2f0c9b295e5d2c2548d3deca075ee2c4ec71fc85a3260cbd062fb42"
+    before = feature_spec.model_copy(update={"preprocess": PreprocessSpec(version=1)})
+    assert before.fingerprint == "a656d99083c8229ea77afeddb699c4a1cd90de95427bb1269d05c83086f197f9"
 
 
 def test_an_unknown_field_is_an_error(feature_spec: FeatureSpec) -> None:

@@ -27,10 +27,10 @@ JP2_HEAD_BYTES = 4096
 class Kind(StrEnum):
     """Families of codecs."""
 
-    JPEG = "jpeg"
-    JPEG_LOSSLESS = "jpeg-lossless"
-    JPEG_LS = "jpeg-ls"
-    JPEG_2000 = "jpeg-2000"
+    JPEG = "JPEG"
+    JPEG_LOSSLESS = "JPEG Lossless"
+    JPEG_LS = "JPEG-LS"
+    JPEG_2000 = "JPEG 2000"
 
 
 FRAME_KINDS = {

@@ -26,9 +26,9 @@ def test_rules_are_values() -> None:
     assert len({Youden(), Youden(), MinSensitivity(0.9)}) == 2
 
 
-def test_by_default_everything_is_answered() -> None:
-    everything = Abstention()
-    assert (everything.min_beam_confidence, everything.min_frames, everything.familiar) == (0, 1, None)
+def test_by_default_only_a_doubtful_beam_is_not_answered() -> None:
+    default = Abstention()
+    assert (default.min_beam_confidence, default.min_frames, default.familiar) == (0.5, 1, None)
 
 
 @pytest.mark.parametrize("confidence", [-0.1, 1.1, math.nan])

@@ -201,7 +201,7 @@ def test_every_frame_may_be_chosen_whatever_an_encoder_skips(
 
     assert levels(fill(folder, spec=SPEC.model_copy(update={"stride": 2}), refusal=keep)) == [[1, 2, 3]]
     (clip,) = clips
-    assert (clip.n_readable, clip.beam_confidence, clip.patient_key) == (3, 0.0, "p-1")
+    assert (clip.n_readable, clip.beam_confidence, clip.patient_key) == (3, 1.0, "p-1")
     np.testing.assert_array_equal(clip.times_s, [0.0, 0.1, 0.2])
 
 
