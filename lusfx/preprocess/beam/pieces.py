@@ -40,7 +40,7 @@ MIDDLE = 0.2
 class Piece(NamedTuple):
     """A connected piece, and the piece with others that shadows may have cut from it. Holes are filled.
 
-    :param with_bits: with smaller pieces that move; None where there are none, as of the others.
+    :param with_bits: with smaller pieces that move; None where there are none, or the same as before, as of the others.
     :param with_moving: with all pieces above and below it that move.
     :param with_all: with all pieces above and below it.
     """
@@ -71,21 +71,28 @@ def find_pieces(evidence: Evidence, insonated: Mask) -> list[Piece]:
     def together(label: np.intp, others: NDArray[np.bool_]) -> Mask | None:
         if not others.any():
             return None
-        others[label] = True
-        joined: Mask = ndimage.binary_fill_holes(others[labels])
+        joined: Mask = ndimage.binary_fill_holes(others[labels] | (labels == label))
         return joined
 
     found = []
     for label in ranked[weights[ranked] > COMPARABLE * weights[ranked[0]]]:
+        alone: Mask = ndimage.binary_fill_holes(labels == label)
         beside = sizes >= MIN_DETACHED_AREA * labels.size
         beside[label] = False
+        if not beside.any():
+            found.append(Piece(alone, None, None, None))
+            continue
         small, moves = weights < COMPARABLE * weights[label], moving > MOSTLY * sizes
-        alone: Mask = ndimage.binary_fill_holes(labels == label)
         in_line = _share_in_columns(labels, alone) > MOSTLY
-        masks = (
-            together(label, others) for others in (beside & small & moves, beside & moves & in_line, beside & in_line)
+        bits, moving_ones, all_ones = beside & small & moves, beside & moves & in_line, beside & in_line
+        found.append(
+            Piece(
+                alone,
+                together(label, bits),
+                together(label, moving_ones) if (moving_ones != bits).any() else None,
+                together(label, all_ones) if (all_ones != moving_ones).any() else None,
+            )
         )
-        found.append(Piece(alone, *masks))
     return found
 
 

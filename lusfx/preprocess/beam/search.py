@@ -15,8 +15,9 @@ from functools import reduce
 import numpy as np
 
 from lusfx.preprocess.beam.evidence import BRIGHT, EVEN_LEVEL, Evidence, Mask, gather, join, shrink, split_scenes
+from lusfx.preprocess.beam.neighbours import highest_around
 from lusfx.preprocess.beam.pieces import MIN_AREA, MOSTLY, Piece, find_pieces, split
-from lusfx.preprocess.beam.shapes import BeamShape, Fit, fit_shape
+from lusfx.preprocess.beam.shapes import BeamShape, Fit, fit_shape, lean_where_better
 from lusfx.preprocess.beam.trust import confidence_of
 from lusfx.types import Box, GreyImage
 
@@ -133,7 +134,7 @@ def _read(evidence: Evidence) -> Reading | None:
         fits.sort(key=lambda fit: -_weight(evidence, fit.piece))
         if fits and _explain_better(evidence, fits, best):
             best, several = fits[0], several or len(fits) > 1
-    return Reading(evidence, _without_ground(best, evidence.ground), several)
+    return Reading(evidence, _without_ground(lean_where_better(best), evidence.ground), several)
 
 
 def _without_ground(fit: Fit, ground: Mask) -> Fit:
@@ -194,21 +195,24 @@ def _fits(evidence: Evidence, insonated: Mask) -> list[Fit]:
 
 def _fit_piece(evidence: Evidence, piece: Piece) -> Fit:
     alone = best = fit_shape(piece.alone)
-    if (wider := _fit_any(piece.with_bits)) and wider.agreement >= KEPT_AGREEMENT * alone.agreement:
+    if (
+        piece.with_bits is not None
+        and (wider := fit_shape(piece.with_bits)).agreement >= KEPT_AGREEMENT * alone.agreement
+    ):
         best = wider
     # A second image would move as well, but not fit.
-    if (wider := _fit_any(piece.with_moving)) and wider.agreement >= best.agreement - MOVING_LOSS:
+    if (
+        piece.with_moving is not None
+        and (wider := fit_shape(piece.with_moving)).agreement >= best.agreement - MOVING_LOSS
+    ):
         best = wider
     # Logos and grey bars stand beside the beam; what belongs to it fits better, or as well and leaves no more black.
-    if wider := _fit_any(piece.with_all):
+    if piece.with_all is not None:
+        wider = fit_shape(piece.with_all)
         denser = _density(evidence, wider) >= _density(evidence, best)
         if wider.agreement >= best.agreement + (-ALL_LOSS if denser else ALL_GAIN):
             best = wider
     return best
-
-
-def _fit_any(piece: Mask | None) -> Fit | None:
-    return None if piece is None else fit_shape(piece)
 
 
 def _density(evidence: Evidence, fit: Fit) -> float:
@@ -222,9 +226,7 @@ def _weight(evidence: Evidence, piece: Mask) -> int:
 
 def _near(mask: Mask) -> Mask:
     """Pixels with others of a mask around them."""
-    from scipy import ndimage
-
-    near: Mask = ndimage.maximum_filter(mask, NEAR_PX)
+    near: Mask = highest_around(mask, NEAR_PX)
     return near
 
 

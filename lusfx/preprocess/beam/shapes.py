@@ -58,18 +58,20 @@ class Fit:
 
 
 def fit_shape(piece: Mask) -> Fit:
-    """The upright shape that explains a piece best, or a leaning one where that is far better."""
-    filled = _filled(_filled(piece, 1), 0)
-    upright = _fit(piece, filled, leaning=False)
+    """The upright shape that explains a piece best."""
+    return _fit(piece, leaning=False)
+
+
+def lean_where_better(upright: Fit) -> Fit:
+    """A leaning shape in place of an upright one that explains its piece far worse."""
     if upright.agreement + LEANING_GAIN > 1:
         return upright
-    leaning = _fit(piece, filled, leaning=True)
-    if leaning.agreement >= max(LEANING_AGREEMENT, upright.agreement + LEANING_GAIN):
-        return leaning
-    return upright
+    leaning = _fit(upright.piece, leaning=True)
+    return leaning if leaning.agreement >= max(LEANING_AGREEMENT, upright.agreement + LEANING_GAIN) else upright
 
 
-def _fit(piece: Mask, filled: Mask, *, leaning: bool) -> Fit:
+def _fit(piece: Mask, *, leaning: bool) -> Fit:
+    filled = _filled(_filled(piece, 1), 0)
     fitted, shape = _fitted_shape(piece, leaning)
     union = (fitted | filled).sum()
     return Fit(piece, fitted, shape, float((fitted & filled).sum() / union) if union else 0.0)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.preprocess.beam.evidence import Evidence, Mask
+from lusfx.preprocess.beam.neighbours import highest_around, lowest_around
 
 MOVING_IS_ENOUGH = 0.5
 """More motion than in this share of the shape makes it no more probable."""
@@ -49,8 +50,10 @@ class Signs(NamedTuple):
     steep: float
 
 
-WEIGHTS = Signs(1.942, -0.57, -0.386, -4.635, -5.732, -10.629, -2.543, -10.825)
-BIAS = 1.306
+WEIGHTS = Signs(
+    insonated=0.703, moving=2.081, still=0.066, swept=-2.916, even=-6.385, formless=-12.076, outside=-4.08, steep=-9.478
+)
+BIAS = 1.788
 
 
 def confidence_of(evidence: Evidence, fitted: Mask) -> float:
@@ -86,8 +89,5 @@ def read_signs(evidence: Evidence, fitted: Mask) -> Signs:
 
 
 def _steep(mean: NDArray[np.float32]) -> Mask:
-    from scipy import ndimage
-
-    highest = ndimage.maximum_filter(mean, STEEP_PX, mode="nearest")
-    steep: Mask = highest - ndimage.minimum_filter(mean, STEEP_PX, mode="nearest") > STEEP
+    steep: Mask = highest_around(mean, STEEP_PX) - lowest_around(mean, STEEP_PX) > STEEP
     return steep
