@@ -40,7 +40,8 @@ class PreprocessSpec(Spec):
     :param colour: how a colour frame becomes grey; ``luma-601`` is 0.299 R + 0.587 G + 0.114 B on full-range values.
     :param beam: ``detect`` finds the insonated region and blanks the rest; ``off`` keeps the whole frame (or the B-mode
         region that a DICOM file declares).
-    :param beam_frames: of a clip that is too large to be held, so many frames at least are looked at to find the beam.
+    :param beam_frames: of a clip that is too large to be held, at most so many frames are looked at to find the beam, evenly
+        spread.
     :param beam_min_confidence: the probability that the beam is right, below which its bounding box is used instead of its mask
         and the clip is not assessable.
     :param crop: ``beam`` cuts to the beam's bounding box; ``none`` keeps the frame.

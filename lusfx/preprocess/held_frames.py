@@ -22,7 +22,7 @@ class HeldFrames:
     look at are kept, and decoded again when its frames are taken. If it cannot be opened again, the frames that fit are looked
     at, and the others stream.
 
-    :param n_looked_at: of a clip that does not fit, at least so many frames are looked at, and at most twice as many, evenly
+    :param n_looked_at: of a clip that does not fit, at most so many frames are looked at, and at least half as many, evenly
         spread.
     """
 
@@ -68,13 +68,13 @@ class HeldFrames:
 
 
 def _spread(images: Iterator[GreyImage], n: int) -> list[GreyImage]:
-    """Evenly spread images of a sequence whose length shows at its end: ``n`` to ``2 n`` of more than that."""
+    """Evenly spread images of a sequence whose length shows at its end: ``n / 2`` to ``n`` of more than that."""
     kept: list[GreyImage] = []
     step = 1
     for number, image in enumerate(images):
         if number % step:
             continue
         kept.append(image)
-        if len(kept) > 2 * n:
+        if len(kept) > n:
             kept, step = kept[::2], 2 * step
     return kept

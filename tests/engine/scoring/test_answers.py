@@ -230,11 +230,12 @@ def test_a_frame_task_is_gated_by_its_clip() -> None:
         ),
         ({}, make_clip([0.1], unreadable=[0]), "too-few-frames", "0 readable frames, fewer than 1"),
         (
-            {"abstain": Abstention(min_beam_confidence=0.5)},
-            make_clip([0.1], beam_confidence=0.43),
+            {"abstain": Abstention(min_beam_confidence=0.7)},
+            make_clip([0.1], beam_confidence=0.63),
             "low-beam-confidence",
-            "beam confidence 0.43, below 0.50",
+            "beam confidence 0.63, below 0.70",
         ),
+        ({}, make_clip([0.1], beam_confidence=0.43), "low-beam-confidence", "beam confidence 0.43, below 0.50"),
         (
             {"aggregate": LongestRun()},
             make_clip([0.1], [0.1], times_s=np.full(2, np.nan)),
