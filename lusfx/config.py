@@ -107,6 +107,11 @@ class FeatureSpec(Spec):
     precision: Precision = "float32"
     stored_dtype: Literal["float16", "float32"] = "float16"
 
+    def as_prepared_by(self, version: Literal[1, 2]) -> Self:
+        """The same features of frames that a version of the preprocessing prepared."""
+        preprocess = self.preprocess.model_copy(update={"version": version})
+        return self.model_copy(update={"preprocess": preprocess})
+
     def canonical_json(self) -> str:
         """One text for one spec: keys sorted, no spaces, ASCII."""
         return canonical_json(self.model_dump(mode="json"))

@@ -13,7 +13,7 @@ INTRODUCTION = """## Decoding: files to frames
 
 All on one thread. The rivals: {video}, for video; {dicom}, for DICOM. The goals: DICOM {goal_dicom:g} times as fast, and
 less than {goal_beam:.0%} of a clip's time for finding its beam."""
-METHOD = """Preparing is finding the beam on the first 32 frames, blanking what is outside, cutting and resizing to
+METHOD = """Preparing is finding the beam on frames of the whole clip, blanking what is outside, cutting and resizing to
 {size_px} px; the rival for video finds no beam and resizes whole frames. Of DICOM, both ways end in grey frames of 8
 bits that are the same to {difference} grey levels. *Pydicom alone* is pydicom without the codecs that lusfx installs; it
 decodes run lengths in Python then, and JPEG and JPEG-LS not at all. Most of either way's time for JPEG-LS, and half of it

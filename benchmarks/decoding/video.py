@@ -41,7 +41,7 @@ def compare(n_frames: int, rounds: Rounds, folder: Path) -> dict[str, Any]:
             "decoded by the rival": lambda: list(decoded_by_pyav(path)),
             "prepared": lambda: prepared(path, spec),
             "prepared by the rival": lambda: list(resized_by_pillow(path, spec.size)),
-            "beam": lambda: find_beam(frames[: spec.beam_frames], None, spec.beam_min_confidence),
+            "beam": lambda: find_beam(frames, None, spec.beam_min_confidence),
             "encoded": lambda: [encoder.encode(batch) for batch in batches],
         },
         rounds,

@@ -18,7 +18,7 @@ from lusfx.engine.scoring.answers import Panel
 from lusfx.engine.scoring.report import score_page
 from lusfx.engine.scoring.result import ScoreResult, ScoreTally
 from lusfx.engine.scoring.table import Place, ScoreTable, columns_of
-from lusfx.errors import RunInterruptedError, UsageError
+from lusfx.errors import FingerprintMismatchError, RunInterruptedError, UsageError
 from lusfx.messages import short
 from lusfx.plugins import Registry, load_registry
 from lusfx.report import write_page
@@ -140,8 +140,14 @@ def _open_encoder_of(models: Sequence[TaskModel], request: EncoderRequest, regis
     :raises FingerprintMismatchError: if its features are not those that a model was trained on.
     """
     opened = open_encoder(request, registry)
+    spec = opened.feature_spec
     for model in models:
-        model.require_fingerprint(opened.feature_spec.fingerprint, opened.name)
+        if model.card.features.fingerprint == spec.as_prepared_by(1).fingerprint:
+            raise FingerprintMismatchError(
+                f"{model.name} was trained on frames of version 1 of the preprocessing, and this lusfx prepares them by "
+                f"version {spec.preprocess.version}. Extract the labelled clips and train it again (lusfx extract, lusfx train-task)"
+            )
+        model.require_fingerprint(spec.fingerprint, opened.name)
     return opened
 
 

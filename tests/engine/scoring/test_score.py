@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,16 @@ from click.testing import CliRunner
 
 from lusfx.cache import Cache, Store, pack
 from lusfx.cli.score import command
-from lusfx.contracts import Abstention, Gate, Task, Youden, ZoneSummary
+from lusfx.contracts import Abstention, EncoderRequest, Gate, Task, Youden, ZoneSummary
 from lusfx.encoders import DEFAULT_ENCODER
+from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.scoring.score import score
 from lusfx.errors import CacheError, FingerprintMismatchError, UsageError
 from lusfx.heads.linear import LogisticHead
 from lusfx.heads.standardiser import Standardiser
 from lusfx.hookspecs import hookimpl
-from lusfx.plugins import build_registry
+from lusfx.plugins import build_registry, load_registry
 from lusfx.task_model import (
     FeaturesCard,
     HeadCard,
@@ -103,7 +105,7 @@ def fresh(tmp_path: Path) -> SmallCache:
 def save(tmp_path: Path) -> Save:
     """Writes a model whose outcomes are answered by the first columns of an embedding."""
 
-    def write(task: Task, store: Store, encoder: str = "made-up") -> Path:
+    def write(task: Task, store: Store | SimpleNamespace, encoder: str = "made-up") -> Path:
         card, dim = TaskCard.of(task), store.spec.encoder.dim
         point = OperatingPointCard(rule=RuleCard.of(Youden()), threshold=0.5)
         training: dict[str, Any] = {"n_units": 2, "n_clips": 2, "n_patients": 2, "weak_labels": False, "seed": 0}
@@ -349,6 +351,18 @@ def test_a_plugin_that_fails_on_the_scores_is_told_of(
 
 
 # ---- refusals -----------------------------------------------------------------------------------------------------
+
+
+def test_a_model_of_an_earlier_preprocessing_is_refused_with_what_to_do(save: Save, tmp_path: Path) -> None:
+    spec = open_encoder(EncoderRequest(DEFAULT_ENCODER, device="cpu"), load_registry()).feature_spec
+    before = SimpleNamespace(fingerprint=spec.as_prepared_by(1).fingerprint, spec=spec)
+    (tmp_path / "clips").mkdir()
+    with pytest.raises(
+        FingerprintMismatchError, match=r"version 1 of the preprocessing .* version 2.*lusfx train-task"
+    ):
+        score(
+            [tmp_path / "clips"], [save(Sign(), before, DEFAULT_ENCODER)], tmp_path / "cache", tmp_path / "scores.csv"
+        )
 
 
 def test_models_of_other_features_are_refused(small: SmallCache, save: Save, tmp_path: Path) -> None:
