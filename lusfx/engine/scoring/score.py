@@ -145,7 +145,7 @@ def _open_encoder_of(models: Sequence[TaskModel], request: EncoderRequest, regis
         if model.card.features.fingerprint == spec.as_prepared_by(1).fingerprint:
             raise FingerprintMismatchError(
                 f"{model.name} was trained on frames of version 1 of the preprocessing, and this lusfx prepares them by "
-                f"version {spec.preprocess.version}. Extract the labelled clips and train it again (lusfx extract, lusfx train-task)"
+                f"version {spec.preprocess.version}. Extract the labelled clips again, and train it again (lusfx train-task)"
             )
         model.require_fingerprint(spec.fingerprint, opened.name)
     return opened
