@@ -358,7 +358,7 @@ def test_a_model_of_an_earlier_preprocessing_is_refused_with_what_to_do(save: Sa
     before = SimpleNamespace(fingerprint=spec.as_prepared_by(1).fingerprint, spec=spec)
     (tmp_path / "clips").mkdir()
     with pytest.raises(
-        FingerprintMismatchError, match=r"version 1 of the preprocessing .* version 2.*lusfx train-task"
+        FingerprintMismatchError, match=r"version 1 of the preprocessing, .* version 2.*lusfx train-task"
     ):
         score(
             [tmp_path / "clips"], [save(Sign(), before, DEFAULT_ENCODER)], tmp_path / "cache", tmp_path / "scores.csv"
