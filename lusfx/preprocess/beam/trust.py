@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lusfx.preprocess.beam.evidence import Evidence, Mask
 from lusfx.preprocess.beam.neighbours import highest_around, lowest_around
+from lusfx.types import GreyImage
 
 MOVING_IS_ENOUGH = 0.5
 """More motion than in this share of the shape makes it no more probable."""
@@ -84,17 +85,20 @@ def read_signs(evidence: Evidence, fitted: Mask) -> Signs:
         still=float(not moves),
         swept=0.0 if moves else min(changing / SWEPT_IS_ENOUGH, 1.0),
         even=float(evidence.even[fitted].mean()),
-        formless=_formless(evidence) if fitted.mean() > WHOLE_FRAME else 0.0,
+        formless=_formless(evidence.middle, mean) if fitted.mean() > WHOLE_FRAME else 0.0,
         outside=float((evidence.moving & ~fitted).sum() / max(evidence.moving.sum(), 1)) if moves else 0.0,
         steep=float(_steep(evidence.mean)[fitted].mean()),
     )
 
 
-def _formless(evidence: Evidence) -> float:
-    """What a picture lacks of the spread and the layers of tissue, whichever is more."""
-    spread = float(evidence.mean.std() / max(evidence.mean.mean(), 1.0)) / STRUCTURE_IS_ENOUGH
-    middle = evidence.middle.astype(np.int16)
-    down, across = (int(np.abs(np.diff(middle, axis=axis)).sum()) for axis in (0, 1))
+def _formless(frame: GreyImage, mean: NDArray[np.float32]) -> float:
+    """What a picture lacks of the spread and of the layers of tissue, whichever is more.
+
+    :param mean: over time, of the pixels of the shape.
+    """
+    spread = float(mean.std() / max(mean.mean(), 1.0)) / STRUCTURE_IS_ENOUGH
+    grey = frame.astype(np.int16)
+    down, across = (int(np.abs(np.diff(grey, axis=axis)).sum()) for axis in (0, 1))
     layers = (down - NOT_LAYERED * across) / max((LAYERED - NOT_LAYERED) * across, 1.0)
     return 1 - min(max(min(spread, layers), 0.0), 1.0)
 
