@@ -113,6 +113,16 @@ def test_a_second_image_beside_is_not_joined() -> None:
     assert beam.mask[smaller].mean() < 0.05
 
 
+def test_a_zoomed_part_in_a_corner_is_not_joined(sector: Sector) -> None:
+    frames = sector.frames()
+    corner = np.s_[4:54, 4:64]
+    assert not sector.mask[corner].any()
+    frames[:, *corner] = 8 + sector.generator.rayleigh(28, (8, 50, 60)).clip(0, 240)
+    beam = find_beam(list(frames), None, 0.5)
+    assert not beam.mask[corner].any()
+    assert overlap(beam.mask, sector.mask) > 0.95
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_an_image_may_lie_on_its_side_or_its_head(sector: Sector, turns: int) -> None:
     frames = np.rot90(sector.frames(), turns, axes=(1, 2))

@@ -195,10 +195,9 @@ def _fits(evidence: Evidence, insonated: Mask) -> list[Fit]:
 
 def _fit_piece(evidence: Evidence, piece: Piece) -> Fit:
     alone = best = fit_shape(piece.alone)
-    if (
-        piece.with_bits is not None
-        and (wider := fit_shape(piece.with_bits)).agreement >= KEPT_AGREEMENT * alone.agreement
-    ):
+    # What moves beside a piece that is a whole image by itself is another one: a zoomed part in a corner.
+    least = alone.agreement - MOVING_LOSS if alone.agreement >= PLAIN_AGREEMENT else KEPT_AGREEMENT * alone.agreement
+    if piece.with_bits is not None and (wider := fit_shape(piece.with_bits)).agreement >= least:
         best = wider
     # A second image would move as well, but not fit.
     if (
