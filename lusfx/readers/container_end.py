@@ -1,7 +1,7 @@
 """Whether a video file ends before its container does, where FFmpeg does not tell.
 
-FFmpeg shows what a GIF holds up to any byte as a whole picture, and takes a Matroska file or a transport stream that was cut short for
-one that ends.
+FFmpeg shows what a GIF holds up to any byte as a whole picture, and takes a Matroska file or a transport stream that was
+cut short for one that ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EXTENSION, IMAGE, TRAILER = 0x21, 0x2C, 0x3B
 
 
 def ends_early(stream: IO[bytes], container: str) -> bool:
-    """Whether the end of a GIF, a Matroska file or a transport stream is missing; False of other containers, which FFmpeg watches itself.
+    """Whether the end of a GIF, a Matroska file or a transport stream is missing; False of others, which FFmpeg watches itself.
 
     :param stream: seekable; left where it was.
     :param container: FFmpeg's name of the format.

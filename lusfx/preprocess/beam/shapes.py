@@ -1,4 +1,4 @@
-"""Shapes that explain a piece: a sector of a convex or phased array, a rectangle of a linear one, and both of them leaning.
+"""Shapes that explain a piece: a sector of a convex or phased array, a rectangle of a linear one, upright, leaning or turned.
 
 Beams are symmetric: where a shadow hides one side, the other tells where it is. The geometry of a convex array's image, an
 annulus sector, is described by Weld et al. 2025 (arXiv 2502.09482).
@@ -125,7 +125,9 @@ def _fitted_shape(piece: Mask, leaning: bool) -> tuple[Mask, BeamShape]:
     apex_y = (left[0] + right[0] - (width - 1)) / opening
     apex_x = left[0] + left[1] * apex_y
     radius = np.hypot(y - apex_y, x - apex_x)
-    inner, outer = _radii(piece, radius, leaning)
+    # A side that stands upright may be the edge of what has lost contact, and then the rest is no sector of its own.
+    both_lean = leaning and min(abs(left[1]), abs(right[1])) > STRAIGHT_SLOPE
+    inner, outer = _radii(piece, radius, both_lean)
     inside = between & (radius >= inner) & (radius <= outer) & (y >= min(rows[0], apex_y + inner))
     # Seen from the apex, how much of the final width the transducer's face has.
     phased = inner < PHASED_TOP * outer
@@ -175,9 +177,9 @@ def _side(rows: NDArray[np.intp], distance: NDArray[np.float64], most: float) ->
     return float(intercept[best]), float(min(slope[best], most))
 
 
-def _radii(piece: Mask, radius: NDArray[np.float64], leaning: bool) -> tuple[float, float]:
+def _radii(piece: Mask, radius: NDArray[np.float64], both_lean: bool) -> tuple[float, float]:
     """Distances from the apex to the arcs: the transducer's face and the greatest depth."""
-    if leaning:  # the middle columns may begin at a side
+    if both_lean:  # the middle columns may begin at a side
         inner, outer = np.percentile(radius[piece], (0.3, 99.7))
         return float(inner) - 0.5, float(outer) + 0.5
     columns = np.nonzero(piece.any(axis=0))[0]
