@@ -1,6 +1,7 @@
 """Whether a video file ends before its container does, where FFmpeg does not tell.
 
-FFmpeg shows what a GIF holds up to any byte as a whole picture, and takes a Matroska file that was cut short for one that ends.
+FFmpeg shows what a GIF holds up to any byte as a whole picture, and takes a Matroska file or a transport stream that was
+cut short for one that ends.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import IO, Final
 SEGMENT_ID: Final = b"\x18\x53\x80\x67"
 ID_BYTES = 4
 GIF_HEADER_BYTES, GIF_DESCRIPTOR_BYTES = 13, 9
+TS_BYTES, TIMED_TS_BYTES, TS_SYNC = 188, 192, 0x47
+"""Packets of a transport stream, and as cameras store them, a time before each."""
 EXTENSION, IMAGE, TRAILER = 0x21, 0x2C, 0x3B
 """What a block of a GIF begins with."""
 
 
 def ends_early(stream: IO[bytes], container: str) -> bool:
-    """Whether the end of a GIF or Matroska file is missing; False of other containers, which FFmpeg watches itself.
+    """Whether the end of a GIF, a Matroska file or a transport stream is missing; False of others, which FFmpeg watches itself.
 
     :param stream: seekable; left where it was.
     :param container: FFmpeg's name of the format.
@@ -66,6 +69,16 @@ def _matroska_ends_early(stream: IO[bytes]) -> bool:
     return segment_bytes is not None and start + segment_bytes > stream.seek(0, os.SEEK_END)
 
 
+def _transport_stream_ends_early(stream: IO[bytes]) -> bool:
+    """Whether the last packet is cut (ISO 13818-1, 2.4.3.2), where it is one: what follows may be padding of another kind."""
+    packet_bytes = TS_BYTES if _exactly(stream, 1)[0] == TS_SYNC else TIMED_TS_BYTES
+    rest = stream.seek(0, os.SEEK_END) % packet_bytes
+    if rest <= packet_bytes - TS_BYTES:
+        return False
+    stream.seek(packet_bytes - TS_BYTES - rest, os.SEEK_END)
+    return _exactly(stream, 1)[0] == TS_SYNC
+
+
 def _ebml_size(stream: IO[bytes]) -> int | None:
     """A variable-size integer (RFC 8794, section 4); None of the size that says that it is not known."""
     first = _exactly(stream, 1)[0]
@@ -87,4 +100,8 @@ def _exactly(stream: IO[bytes], n_bytes: int) -> bytes:
     return content
 
 
-_CHECKS: Mapping[str, Callable[[IO[bytes]], bool]] = {"gif": _gif_ends_early, "matroska": _matroska_ends_early}
+_CHECKS: Mapping[str, Callable[[IO[bytes]], bool]] = {
+    "gif": _gif_ends_early,
+    "matroska": _matroska_ends_early,
+    "mpegts": _transport_stream_ends_early,
+}

@@ -43,7 +43,8 @@ def samples_of(image: Image) -> Samples:
             and values.max(initial=0) < 1 << 16
         ):
             return values.astype(np.uint16)
-    if image.mode in ("I", "F"):
+    is_signed = whole_tag(image, SAMPLE_FORMAT, 1) == 2 and whole_tag(image, BITS_PER_SAMPLE, 8) == 8
+    if image.mode in ("I", "F") or is_signed:  # of signed bytes Pillow takes those below zero for the brightest
         raise UnreadableClipError("unsupported-pixel-format", "the image does not say which of its values is white")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")

@@ -1,10 +1,12 @@
 """ImageJ's stacks: a TIFF of one directory, behind whose first plane all the others lie.
 
-ImageJ writes so what would not fit otherwise, and says it in the description: ``images=20``. See its ``TiffDecoder``.
+ImageJ writes so what would not fit otherwise, and says it in the description: ``images=20``. See its ``TiffDecoder``. Python's
+tifffile writes the same if it is asked to truncate, and describes it as ``{"shape": [20, 96, 128]}``.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,15 +36,27 @@ UNIT_S: Final[Mapping[str, float]] = {
     **dict.fromkeys(("ms", "msec"), 1e-3),
     **dict.fromkeys(("min", "minute", "minutes"), 60.0),
 }
+SHAPED: Final = '{"shape":'
 LUMA: Final = np.array([0.299, 0.587, 0.114])
 
 
 def description_of(tags: Mapping[int, Any]) -> Mapping[str, str]:
-    """The fields of ImageJ's description; empty of any other TIFF."""
+    """The fields of ImageJ's description, or of tifffile's what they are called there; empty of any other TIFF."""
     text = tags.get(DESCRIPTION, "")
+    if isinstance(text, str) and text.startswith(SHAPED):
+        return _fields_of_shape(text, tags)
     if not isinstance(text, str) or not text.startswith("ImageJ="):
         return {}
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def _fields_of_shape(text: str, tags: Mapping[int, Any]) -> Mapping[str, str]:
+    try:
+        n_samples = math.prod(int(length) for length in json.loads(text)["shape"])
+        in_plane = int(tags[HEIGHT]) * int(tags[WIDTH]) * int(tags.get(SAMPLES_PER_PIXEL, 1))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return {}
+    return {"images": str(n_samples // in_plane)} if in_plane > 0 and n_samples % in_plane == 0 else {}
 
 
 def interval_s(fields: Mapping[str, str]) -> float:

@@ -39,6 +39,9 @@ SNIFFED_BYTES = 512
 JPEG_SEQUENCES = (".mjpeg", ".mjpg")
 """Endings of JPEGs one behind the other; they begin as a still does."""
 
+STRICT_CODECS = frozenset({"mjpeg", "mjpegb"})
+"""Codecs whose frames stand alone, and of which FFmpeg makes up what is missing of a frame unless it is told to be strict."""
+
 MOVIES = (".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".avi", ".divx", ".mkv", ".webm", ".ogv", ".flv", ".gif")
 WINDOWS_MEDIA = (".wmv", ".asf")
 MPEG_STREAMS = (".mpeg", ".mpg", ".mpe", ".m1v", ".m2v", ".vob", ".m2ts", ".dv")
@@ -126,6 +129,8 @@ class VideoClip:
         self._is_gif = is_gif
         self._notes = notes
         stream.codec_context.thread_count = 1
+        if stream.codec_context.name in STRICT_CODECS:
+            stream.codec_context.options = {"err_detect": "explode"}
         _check_size(stream.codec_context.height, stream.codec_context.width)  # before the decoder makes room for it
         ends_within_frame = is_gif and Note.FEWER_FRAMES_THAN_DECLARED in notes
         self._coming = self._trusted() if ends_within_frame else self._decoded()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from lusfx.preprocess import BeamShape, find_beam
 from lusfx.types import Box
@@ -110,6 +111,55 @@ def test_a_second_image_beside_is_not_joined() -> None:
     beam = find_beam(list(frames), None, 0.5)
     assert beam.mask[larger].mean() > 0.95
     assert beam.mask[smaller].mean() < 0.05
+
+
+def test_a_zoomed_part_in_a_corner_is_not_joined(sector: Sector) -> None:
+    frames = sector.frames()
+    corner = np.s_[4:54, 4:64]
+    assert not sector.mask[corner].any()
+    frames[:, *corner] = 8 + sector.generator.rayleigh(28, (8, 50, 60)).clip(0, 240)
+    beam = find_beam(list(frames), None, 0.5)
+    assert not beam.mask[corner].any()
+    assert overlap(beam.mask, sector.mask) > 0.95
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_an_image_may_lie_on_its_side_or_its_head(sector: Sector, turns: int) -> None:
+    frames = np.rot90(sector.frames(), turns, axes=(1, 2))
+    beam = find_beam([np.ascontiguousarray(frame) for frame in frames], None, 0.5)
+    assert overlap(beam.mask, np.rot90(sector.mask, turns)) > 0.95
+    assert beam.shape is BeamShape.SECTOR
+
+
+def test_half_of_a_beam_without_contact_belongs_to_it() -> None:
+    generator = np.random.default_rng(3)
+    y, x = np.mgrid[:480, :640].astype(float)
+    radius, angle = np.hypot(y + 60, x - 320), np.degrees(np.arctan2(x - 320, y + 60))
+    truth = (radius >= 130) & (radius <= 500) & (np.abs(angle) <= 33)
+    frames = np.where(truth & (x < 400), np.clip(8 + generator.rayleigh(28, (6, 480, 640)), 0, 255), 0).astype(np.uint8)
+    assert overlap(find_beam(list(frames), None, 0.5).mask, truth) > 0.95
+
+
+@pytest.mark.parametrize("tilt_deg", [-30, 30])
+@pytest.mark.parametrize("face", [4, 120])
+def test_a_wide_sector_may_lean_so_far_that_a_side_is_nearly_upright(tilt_deg: int, face: int) -> None:
+    generator = np.random.default_rng(2)
+    y, x = np.mgrid[:480, :640].astype(float)
+    radius, angle = np.hypot(y - 60 + face, x - 320), np.degrees(np.arctan2(x - 320, y - 60 + face))
+    truth = (radius >= face) & (radius <= face + 330) & (np.abs(angle - tilt_deg) <= 35)
+    frames = np.where(truth, np.clip(8 + generator.rayleigh(28, (6, 480, 640)), 0, 255), 0).astype(np.uint8)
+    assert overlap(find_beam(list(frames), None, 0.5).mask, truth) > 0.95
+
+
+@pytest.mark.parametrize(("depth_px", "found"), [(2, True), (6, False)])
+def test_a_picture_that_fills_the_frame_is_tissue_only_if_it_lies_in_layers(depth_px: int, found: bool) -> None:
+    """Echoes are wider than they are deep; what a camera sees is not."""
+    generator = np.random.default_rng(4)
+    fields = gaussian_filter(generator.normal(size=(6, 240, 300)), (0, depth_px, 6))
+    frames = np.clip(90 + 60 * fields / fields.std(), 0, 255).astype(np.uint8)
+    beam = find_beam(list(frames), None, 0.5)
+    assert beam.mask.all()
+    assert (beam.shape is not BeamShape.UNKNOWN) == found
 
 
 def test_specks_are_no_beam(generator: np.random.Generator) -> None:

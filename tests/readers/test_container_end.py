@@ -1,4 +1,4 @@
-"""GIF and Matroska files that were cut short are told from whole ones."""
+"""GIF and Matroska files and transport streams that were cut short are told from whole ones."""
 
 from __future__ import annotations
 
@@ -47,6 +47,15 @@ def test_what_lies_behind_the_end_does_not_matter(whole: tuple[str, bytes]) -> N
 def test_a_live_recording_does_not_know_its_length() -> None:
     head = b"\x1a\x45\xdf\xa3\x80" + b"\x18\x53\x80\x67\x01" + b"\xff" * 7
     assert not ends_early(io.BytesIO(head + b"\0" * 10), "matroska")
+
+
+@pytest.mark.parametrize("before", [b"", b"\0\0\0\1"])
+def test_a_packet_of_a_transport_stream_that_was_cut_shows(before: bytes) -> None:
+    packets = (before + b"\x47" + b"\x11" * 187) * 5
+    assert not ends_early(io.BytesIO(packets), "mpegts")
+    for n_lost in range(1, 187):
+        assert ends_early(io.BytesIO(packets[:-n_lost]), "mpegts"), n_lost
+    assert not ends_early(io.BytesIO(packets + b"\0" * 60), "mpegts")
 
 
 def test_other_containers_are_left_to_ffmpeg() -> None:

@@ -177,6 +177,7 @@ def test_signed_samples_of_which_none_is_negative(tmp_path: Path) -> None:
         (np.linspace(0, 1, 768, dtype="<f4"), 32, 3),
         (np.arange(768, dtype="<i4"), 32, 2),
         (np.arange(-9, 759, dtype="<i2"), 16, 2),
+        (np.linspace(-128, 127, 768).astype(np.int8), 8, 2),
     ],
 )
 def test_samples_whose_white_nobody_knows_have_a_code(

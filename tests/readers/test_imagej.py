@@ -193,6 +193,28 @@ def test_twelve_bits_in_sixteen_show_by_the_brightest_plane(tmp_path: Path) -> N
     np.testing.assert_array_equal(pixels(frames)[0], planes()[0] // 8)
 
 
+@pytest.mark.parametrize(
+    ("description", "n_read"),
+    [
+        ('{"shape": [6, 10, 14], "truncated": true}', 6),
+        ('{"shape": [2, 3, 10, 14]}', 6),
+        ('{"shape": [10, 14]}', 1),
+        ('{"shape": [6, 10, 13]}', 1),
+        ('{"shape": "many"}', 1),
+        ('{"shape": [6', 1),
+    ],
+)
+def test_a_stack_of_tifffile(tmp_path: Path, description: str, n_read: int) -> None:
+    _, frames, _ = read(tmp_path, tiff(description, planes().tobytes(), bits=8))
+    np.testing.assert_array_equal(pixels(frames), planes()[:n_read])
+
+
+def test_planes_that_a_stack_of_tifffile_lacks_are_told(tmp_path: Path) -> None:
+    _, frames, notes = read(tmp_path, tiff('{"shape": [6, 10, 14]}', planes(4).tobytes(), bits=8))
+    assert len(frames) == 4
+    assert Note.FEWER_FRAMES_THAN_DECLARED in notes
+
+
 @pytest.mark.parametrize("text", ["images=1e9", "images=-4", "images=99999999999", "images=\u0663"])
 def test_counts_that_are_none_are_left_alone(text: str) -> None:
     name, value = text.split("=")

@@ -93,6 +93,24 @@ def test_an_avi_cut_short_says_so(tmp_path: Path) -> None:
     assert Note.FEWER_FRAMES_THAN_DECLARED in notes
 
 
+@pytest.mark.parametrize(("n_bytes_lost", "is_readable"), [(400, False), (60, False), (2, True)])
+def test_no_part_of_a_jpeg_that_was_cut_is_made_up(tmp_path: Path, n_bytes_lost: int, is_readable: bool) -> None:
+    """A frame ends too early; or its end marker is missing, and nothing else."""
+    path = tmp_path / "clip.avi"
+    make.encode_video(path, make.make_cine(5, 64, 96), "mjpeg", "avi", "yuvj420p")
+    _, sound, _ = read(path)
+    content = bytearray(path.read_bytes())
+    end = [place for place in range(len(content) - 1) if content[place : place + 2] == b"\xff\xd9"][2] + 2
+    content[end - n_bytes_lost : end] = (b"\xff\xd9" if n_bytes_lost > 2 else b"").ljust(n_bytes_lost, b"\0")
+    path.write_bytes(content)
+    _, frames, notes = read(path)
+    assert [frame.pixels is not None for frame in frames] == [True, True, is_readable, True, True]
+    assert (Note.UNREADABLE_FRAMES in notes) == (not is_readable)
+    np.testing.assert_array_equal(
+        pixels(frames), pixels([f for f, g in zip(sound, frames, strict=True) if g.pixels is not None])
+    )
+
+
 @pytest.mark.parametrize(("codec", "container"), [("libx264", "mp4"), ("mpeg4", "avi"), ("mpeg2video", "mpeg")])
 def test_damage_gives_typed_errors_or_statuses(tmp_path: Path, codec: str, container: str) -> None:
     cine = make.make_cine(20, 64, 96)

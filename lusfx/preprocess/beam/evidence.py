@@ -55,6 +55,7 @@ class Evidence:
     :param even: lit, even and still.
     :param ground: bright as well: a page, a panel, a bar.
     :param mean: over the frames, grey levels.
+    :param middle: the frame in the middle.
     """
 
     insonated: Mask
@@ -63,6 +64,7 @@ class Evidence:
     even: Mask
     ground: Mask
     mean: NDArray[np.float32]
+    middle: GreyImage
     n_frames: int
 
     @property
@@ -106,7 +108,8 @@ def gather(frames: Sequence[GreyImage]) -> Evidence:
     even = _even(peak) & lit & (deviation <= STILL)
     ground = _with_letters(_grown(even & (peak > EVEN_LEVEL))) & (deviation <= STILL)
     insonated = (lit | changing) & ~ground
-    return Evidence(insonated, changing, _moving(frames), _grown(even), ground, mean, len(frames))
+    middle = frames[len(frames) // 2]
+    return Evidence(insonated, changing, _moving(frames), _grown(even), ground, mean, middle, len(frames))
 
 
 def join(scenes: Sequence[Evidence]) -> Evidence:
@@ -122,6 +125,7 @@ def join(scenes: Sequence[Evidence]) -> Evidence:
         reduce(np.logical_and, (scene.even for scene in scenes)),
         reduce(np.logical_and, (scene.ground for scene in scenes)),
         np.asarray(mean, np.float32),
+        max(scenes, key=lambda scene: scene.n_frames).middle,
         n_frames,
     )
 

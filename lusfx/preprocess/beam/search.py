@@ -17,7 +17,7 @@ import numpy as np
 from lusfx.preprocess.beam.evidence import BRIGHT, EVEN_LEVEL, Evidence, Mask, gather, join, shrink, split_scenes
 from lusfx.preprocess.beam.neighbours import highest_around
 from lusfx.preprocess.beam.pieces import MIN_AREA, MOSTLY, Piece, find_pieces, split
-from lusfx.preprocess.beam.shapes import BeamShape, Fit, fit_shape, lean_where_better
+from lusfx.preprocess.beam.shapes import BeamShape, Fit, fit_shape, turn_where_better
 from lusfx.preprocess.beam.trust import confidence_of
 from lusfx.types import Box, GreyImage
 
@@ -134,7 +134,7 @@ def _read(evidence: Evidence) -> Reading | None:
         fits.sort(key=lambda fit: -_weight(evidence, fit.piece))
         if fits and _explain_better(evidence, fits, best):
             best, several = fits[0], several or len(fits) > 1
-    return Reading(evidence, _without_ground(lean_where_better(best), evidence.ground), several)
+    return Reading(evidence, _without_ground(turn_where_better(best), evidence.ground), several)
 
 
 def _without_ground(fit: Fit, ground: Mask) -> Fit:
@@ -195,10 +195,9 @@ def _fits(evidence: Evidence, insonated: Mask) -> list[Fit]:
 
 def _fit_piece(evidence: Evidence, piece: Piece) -> Fit:
     alone = best = fit_shape(piece.alone)
-    if (
-        piece.with_bits is not None
-        and (wider := fit_shape(piece.with_bits)).agreement >= KEPT_AGREEMENT * alone.agreement
-    ):
+    # What moves beside a piece that is a whole image by itself is another one: a zoomed part in a corner.
+    least = alone.agreement - MOVING_LOSS if alone.agreement >= PLAIN_AGREEMENT else KEPT_AGREEMENT * alone.agreement
+    if piece.with_bits is not None and (wider := fit_shape(piece.with_bits)).agreement >= least:
         best = wider
     # A second image would move as well, but not fit.
     if (

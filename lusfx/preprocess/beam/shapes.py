@@ -1,4 +1,4 @@
-"""Shapes that explain a piece: a sector of a convex or phased array, a rectangle of a linear one, and both of them leaning.
+"""Shapes that explain a piece: a sector of a convex or phased array, a rectangle of a linear one, upright, leaning or turned.
 
 Beams are symmetric: where a shadow hides one side, the other tells where it is. The geometry of a convex array's image, an
 annulus sector, is described by Weld et al. 2025 (arXiv 2502.09482).
@@ -6,7 +6,7 @@ annulus sector, is described by Weld et al. 2025 (arXiv 2502.09482).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -29,9 +29,9 @@ PHASED_TOP = 0.2
 """A beam whose top is narrower than this share of its bottom comes from a phased array."""
 MAX_LEAN = 1.0
 """Steepest side that narrows with depth, in beams that lean: 45 degrees."""
-LEANING_AGREEMENT, LEANING_GAIN = 0.95, 0.1
-"""A leaning shape is believed where it explains a piece so well, and so much better than an upright one: what a shadow leaves
-of an upright beam leans as well, but seldom explains so much."""
+TURNED_AGREEMENT, TURNED_GAIN = 0.95, 0.1
+"""A shape that leans, or is seen from elsewhere than above, is believed where it explains a piece so well, and so much better
+than an upright one: what a shadow leaves of an upright beam leans as well, but seldom explains so much."""
 
 
 class BeamShape(StrEnum):
@@ -62,12 +62,22 @@ def fit_shape(piece: Mask) -> Fit:
     return _fit(piece, leaning=False)
 
 
-def lean_where_better(upright: Fit) -> Fit:
-    """A leaning shape in place of an upright one that explains its piece far worse."""
-    if upright.agreement + LEANING_GAIN > 1:
+def turn_where_better(upright: Fit) -> Fit:
+    """A leaning shape, or one seen from below or a side, in place of an upright one that explains its piece far worse."""
+    if upright.agreement + TURNED_GAIN > 1:
         return upright
+    wanted = max(TURNED_AGREEMENT, upright.agreement + TURNED_GAIN)
     leaning = _fit(upright.piece, leaning=True)
-    return leaning if leaning.agreement >= max(LEANING_AGREEMENT, upright.agreement + LEANING_GAIN) else upright
+    if leaning.agreement >= wanted:
+        return leaning
+    turned = max((_fit_turned(upright.piece, turns) for turns in (1, 2, 3)), key=lambda fit: fit.agreement)
+    return turned if turned.agreement >= wanted else upright
+
+
+def _fit_turned(piece: Mask, quarter_turns: int) -> Fit:
+    """The shape of an image that lies on its side or its head."""
+    fit = _fit(np.rot90(piece, quarter_turns), leaning=False)
+    return replace(fit, piece=piece, fitted=np.rot90(fit.fitted, -quarter_turns))
 
 
 def _fit(piece: Mask, *, leaning: bool) -> Fit:
@@ -115,7 +125,9 @@ def _fitted_shape(piece: Mask, leaning: bool) -> tuple[Mask, BeamShape]:
     apex_y = (left[0] + right[0] - (width - 1)) / opening
     apex_x = left[0] + left[1] * apex_y
     radius = np.hypot(y - apex_y, x - apex_x)
-    inner, outer = _radii(piece, radius)
+    # A side that stands upright may be the edge of what has lost contact, and then the rest is no sector of its own.
+    both_lean = leaning and min(abs(left[1]), abs(right[1])) > STRAIGHT_SLOPE
+    inner, outer = _radii(piece, radius, both_lean)
     inside = between & (radius >= inner) & (radius <= outer) & (y >= min(rows[0], apex_y + inner))
     # Seen from the apex, how much of the final width the transducer's face has.
     phased = inner < PHASED_TOP * outer
@@ -165,8 +177,11 @@ def _side(rows: NDArray[np.intp], distance: NDArray[np.float64], most: float) ->
     return float(intercept[best]), float(min(slope[best], most))
 
 
-def _radii(piece: Mask, radius: NDArray[np.float64]) -> tuple[float, float]:
+def _radii(piece: Mask, radius: NDArray[np.float64], both_lean: bool) -> tuple[float, float]:
     """Distances from the apex to the arcs: the transducer's face and the greatest depth."""
+    if both_lean:  # the middle columns may begin at a side
+        inner, outer = np.percentile(radius[piece], (0.3, 99.7))
+        return float(inner) - 0.5, float(outer) + 0.5
     columns = np.nonzero(piece.any(axis=0))[0]
     middle = columns[len(columns) // 4 : max(len(columns) - len(columns) // 4, len(columns) // 4 + 1)]
     top = piece[:, middle].argmax(axis=0)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lusfx.preprocess.beam.evidence import Evidence, Mask
 from lusfx.preprocess.beam.neighbours import highest_around, lowest_around
+from lusfx.types import GreyImage
 
 MOVING_IS_ENOUGH = 0.5
 """More motion than in this share of the shape makes it no more probable."""
@@ -22,6 +23,9 @@ SWEPT_IS_ENOUGH = 0.05
 STRUCTURE_IS_ENOUGH = 0.25
 WHOLE_FRAME = 0.97
 """A shape with more than this share of the frame has no outline to tell it by."""
+LAYERED, NOT_LAYERED = 1.2, 1.1
+"""How much more greys differ downwards than across in ultrasound, which resolves depth finer than width: by 1.29 times or more
+in real clips that fill the frame. In what a camera sees, and in noise, they differ alike."""
 STEEP, STEEP_PX = 64.0, 3
 """Grey levels between pixels of a square of so many: letters on their ground differ so, tissue seldom."""
 
@@ -34,8 +38,8 @@ class Signs(NamedTuple):
     :param still: 1 for stills and frozen clips, which have no motion to tell by.
     :param swept: share that changes without moving, of :data:`SWEPT_IS_ENOUGH`: a strip that is swept. 0 in clips that move.
     :param even: share that is even, as pages, panels and test pictures are.
-    :param formless: for a beam that is the whole frame, what its greys lack in spread over their mean to
-        :data:`STRUCTURE_IS_ENOUGH`: noise has none, and nothing else tells it from tissue there. 0 for others.
+    :param formless: for a beam that is the whole frame, where no outline tells it from anything else, what its greys lack of
+        what tissue has: spread over their mean, up to :data:`STRUCTURE_IS_ENOUGH`, and layers (:data:`LAYERED`). 0 for others.
     :param outside: of all that moves, the share outside. 0 for stills.
     :param steep: share where neighbours differ as letters do from their ground.
     """
@@ -74,7 +78,6 @@ def read_signs(evidence: Evidence, fitted: Mask) -> Signs:
     """What the frames of a scene show inside and outside a shape."""
     mean = evidence.mean[fitted]
     moves = evidence.moves
-    lacking = 1 - min(float(mean.std() / max(mean.mean(), 1.0)) / STRUCTURE_IS_ENOUGH, 1.0)
     changing = float((evidence.changing & ~evidence.moving)[fitted].mean())
     return Signs(
         insonated=float(evidence.insonated[fitted].mean()),
@@ -82,10 +85,22 @@ def read_signs(evidence: Evidence, fitted: Mask) -> Signs:
         still=float(not moves),
         swept=0.0 if moves else min(changing / SWEPT_IS_ENOUGH, 1.0),
         even=float(evidence.even[fitted].mean()),
-        formless=lacking if fitted.mean() > WHOLE_FRAME else 0.0,
+        formless=_formless(evidence.middle, mean) if fitted.mean() > WHOLE_FRAME else 0.0,
         outside=float((evidence.moving & ~fitted).sum() / max(evidence.moving.sum(), 1)) if moves else 0.0,
         steep=float(_steep(evidence.mean)[fitted].mean()),
     )
+
+
+def _formless(frame: GreyImage, mean: NDArray[np.float32]) -> float:
+    """What a picture lacks of the spread and of the layers of tissue, whichever is more.
+
+    :param mean: over time, of the pixels of the shape.
+    """
+    spread = float(mean.std() / max(mean.mean(), 1.0)) / STRUCTURE_IS_ENOUGH
+    grey = frame.astype(np.int16)
+    down, across = (int(np.abs(np.diff(grey, axis=axis)).sum()) for axis in (0, 1))
+    layers = (down - NOT_LAYERED * across) / max((LAYERED - NOT_LAYERED) * across, 1.0)
+    return 1 - min(max(min(spread, layers), 0.0), 1.0)
 
 
 def _steep(mean: NDArray[np.float32]) -> Mask:
