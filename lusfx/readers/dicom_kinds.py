@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lusfx.errors import SkippedClipError
-from lusfx.readers.dicom_values import text, texts, whole_number
+from lusfx.readers.dicom_values import tags_pointed_to, text, texts, whole_number
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -51,7 +51,7 @@ def check_kind(dataset: Dataset) -> None:
         _sop_class(dataset) in VOLUME_CLASSES
         or text(dataset, "DimensionOrganizationType").upper() in VOLUME_ORGANISATIONS
         or text(dataset, "VolumetricProperties").upper() == "VOLUME"
-        or (whole_number(dataset, "NumberOfFrames") != 1 and not SLICE_POINTERS.isdisjoint(_pointers(dataset)))
+        or (whole_number(dataset, "NumberOfFrames") != 1 and not SLICE_POINTERS.isdisjoint(tags_pointed_to(dataset)))
     )
     if is_volume:
         raise SkippedClipError("not-a-cine", "the DICOM file's frames are slices of a volume")
@@ -59,15 +59,3 @@ def check_kind(dataset: Dataset) -> None:
 
 def _sop_class(dataset: Dataset) -> str:
     return text(dataset, "SOPClassUID") or text(dataset.file_meta, "MediaStorageSOPClassUID")
-
-
-def _pointers(dataset: Dataset) -> set[tuple[int, int]]:
-    """The elements that Frame Increment Pointer names."""
-    found = set()
-    for item in texts(dataset, "FrameIncrementPointer"):
-        group, _, element = item.strip("()").partition(",")
-        try:
-            found.add((int(group, 16), int(element, 16)))
-        except ValueError:
-            continue
-    return found

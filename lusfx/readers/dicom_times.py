@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.readers.dicom_values import Decimals
+from lusfx.readers.dicom_values import Decimals, tags_pointed_to
 from lusfx.types import Note, TimeSource
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ USUAL_STEPS_S = (1 / 200, 1 / 2)
 """What a step must come to where its unit is guessed from nothing but its size."""
 UNITS = (1000.0, 0.001)
 """A step in seconds, and one in microseconds, where the standard has milliseconds."""
+LEAST_TIMES = 4
+"""Frames of a vector from which on it is seen that it has times and no steps."""
 SAME = 1.2
 """Two sources state the same step where they differ by a smaller factor: a display rate is a rounded one."""
 ALIKE = 4.0
@@ -77,7 +79,17 @@ def frame_times(dataset: Dataset, n_frames: int) -> FrameTimes:
     by_frame_time = _of_frame_time(Decimals.of(dataset, "FrameTime"), [times.step_s for times in even])
     even = [by_frame_time, *even] if by_frame_time else even
     uneven = _of_vector(Decimals.of(dataset, "FrameTimeVector"), n_frames, [times.step_s for times in even])
+    if by_frame_time and _points_to(dataset, "FrameTime") and not _points_to(dataset, "FrameTimeVector"):
+        return by_frame_time
     return uneven or next(iter(even), FrameTimes(TimeSource.UNKNOWN))
+
+
+def _points_to(dataset: Dataset, keyword: str) -> bool:
+    """Whether Frame Increment Pointer names an element (PS3.3 C.7.6.6.1.1)."""
+    from pydicom.datadict import tag_for_keyword
+
+    tag = tag_for_keyword(keyword) or 0
+    return (tag >> 16, tag & 0xFFFF) in tags_pointed_to(dataset)
 
 
 def _of_rate(rate: Decimals, source: TimeSource) -> FrameTimes | None:
@@ -102,18 +114,32 @@ def _of_vector(vector: Decimals, n_frames: int, known_s: Collection[float]) -> F
     lacks_first = len(steps_ms) == n_frames - 1
     if lacks_first:
         steps_ms = np.concatenate([[0.0], steps_ms])
+    is_moved = len(steps_ms) == n_frames and steps_ms[0] > 0 and steps_ms[-1] == 0
+    if is_moved:  # each step is behind its frame
+        steps_ms = np.roll(steps_ms, 1)
     if len(steps_ms) < n_frames or not (np.isfinite(steps_ms[1:]).all() and (steps_ms[1:] > 0).all()):
         return None
     steps_ms[0] = np.nan_to_num(steps_ms[0])
+    is_running = _are_times(steps_ms[:n_frames])
+    if is_running:
+        steps_ms = np.diff(steps_ms, prepend=steps_ms[0])
     usual_s = float(np.median(steps_ms[1:])) / 1000
     step_s, in_other_unit = _in_sense(usual_s, known_s)
     if step_s is None:
         return None
     times_s = np.cumsum(steps_ms) / 1000
-    corrected = in_other_unit or lacks_first or vector.with_comma
+    corrected = in_other_unit or lacks_first or is_moved or is_running or vector.with_comma
     return FrameTimes(
         TimeSource.FRAME_TIME_VECTOR, vector_s=(times_s - times_s[0]) * (step_s / usual_s), corrected=corrected
     )
+
+
+def _are_times(values: NDArray[np.float64]) -> bool:
+    """Whether a vector has the times themselves: they rise without end, by steps that are as long as the first."""
+    if len(values) < LEAST_TIMES or values[0] != 0:
+        return False
+    steps = np.diff(values)
+    return bool((steps > 0).all() and (steps < values[1] * ALIKE).all() and np.median(steps) > values[1] / SAME)
 
 
 def _in_sense(step_s: float, known_s: Collection[float]) -> tuple[float | None, bool]:

@@ -17,6 +17,7 @@ from lusfx.readers.files import quiet
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+UNDEFINED_LENGTH = 0xFFFFFFFF
 PADDING = " \0\t\r\n"
 DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 COMMA_DECIMAL = re.compile(r"[+-]?\d+,\d+", re.ASCII)
@@ -67,6 +68,29 @@ def text(dataset: Dataset, keyword: str) -> str:
 def texts(dataset: Dataset, keyword: str) -> list[str]:
     """The text of each item of an element."""
     return [str(item).strip(PADDING) for item in _items(_value(dataset, keyword))]
+
+
+def tags_pointed_to(dataset: Dataset) -> set[tuple[int, int]]:
+    """The elements that Frame Increment Pointer names."""
+    found = set()
+    for item in texts(dataset, "FrameIncrementPointer"):
+        group, _, element = item.strip("()").partition(",")
+        try:
+            found.add((int(group, 16), int(element, 16)))
+        except ValueError:
+            continue
+    return found
+
+
+def ends_within_value(dataset: Dataset) -> bool:
+    """Whether the last element is shorter than it says, or there is none: the file was cut."""
+    from pydicom.dataelem import RawDataElement
+
+    elements = [dataset.get_item(tag) for tag in list(dataset.keys())[-1:]]
+    return not elements or any(
+        isinstance(element, RawDataElement) and len(element.value or b"") < element.length < UNDEFINED_LENGTH
+        for element in elements
+    )
 
 
 def _value(dataset: Dataset, keyword: str) -> Any:
