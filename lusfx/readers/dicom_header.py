@@ -11,7 +11,7 @@ from lusfx.errors import ClipError, SkippedClipError, UnreadableClipError
 from lusfx.readers.dicom_kinds import check_kind
 from lusfx.readers.dicom_pixels import PixelData
 from lusfx.readers.dicom_syntaxes import is_readable, settled_syntax
-from lusfx.readers.dicom_values import ends_within_value, whole_number
+from lusfx.readers.dicom_values import whole_number
 from lusfx.readers.files import quiet
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _refuse(stream: IO[bytes], dataset: Dataset) -> None:
     """Say the most exact thing of a file whose pixel data nobody can read."""
     has_pixels = stream.read(4) in PIXEL_DATA_TAGS or "PixelDataProviderURL" in dataset
     if not has_pixels:
-        if ends_within_value(dataset):
+        if not len(dataset) and "TransferSyntaxUID" not in dataset.file_meta:
             raise UnreadableClipError("damaged", "the DICOM file is cut within its header")
         raise SkippedClipError("no-pixel-data", "the DICOM file holds no image")
     check_kind(dataset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lusfx.errors import SkippedClipError
-from lusfx.readers.dicom_values import tags_pointed_to, text, texts, whole_number
+from lusfx.readers.dicom_values import text, texts, whole_number
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -22,6 +22,8 @@ VOLUME_CLASSES = frozenset(
     }
 )
 """SOP classes whose frames are slices of a volume, or maps of one."""
+ULTRASOUND_CLASSES = frozenset(f"1.2.840.10008.5.1.4.1.1.{k}" for k in ("3", "3.1", "6", "6.1"))
+"""Ultrasound images and cines, as they are and as they were before 1995."""
 VOLUME_ORGANISATIONS = frozenset({"3D", "3D_TEMPORAL"})
 SLICE_POINTERS = frozenset(
     {
@@ -51,11 +53,28 @@ def check_kind(dataset: Dataset) -> None:
         _sop_class(dataset) in VOLUME_CLASSES
         or text(dataset, "DimensionOrganizationType").upper() in VOLUME_ORGANISATIONS
         or text(dataset, "VolumetricProperties").upper() == "VOLUME"
-        or (whole_number(dataset, "NumberOfFrames") != 1 and not SLICE_POINTERS.isdisjoint(tags_pointed_to(dataset)))
+        or (whole_number(dataset, "NumberOfFrames") != 1 and not SLICE_POINTERS.isdisjoint(_pointers(dataset)))
     )
     if is_volume:
         raise SkippedClipError("not-a-cine", "the DICOM file's frames are slices of a volume")
 
 
+def is_ultrasound(dataset: Dataset) -> bool:
+    """Whether a header says that it is of ultrasound, which files of no pictures and captures of anything do not."""
+    return text(dataset, "Modality").upper() == "US" or _sop_class(dataset) in ULTRASOUND_CLASSES
+
+
 def _sop_class(dataset: Dataset) -> str:
     return text(dataset, "SOPClassUID") or text(dataset.file_meta, "MediaStorageSOPClassUID")
+
+
+def _pointers(dataset: Dataset) -> set[tuple[int, int]]:
+    """The elements that Frame Increment Pointer names."""
+    found = set()
+    for item in texts(dataset, "FrameIncrementPointer"):
+        group, _, element = item.strip("()").partition(",")
+        try:
+            found.add((int(group, 16), int(element, 16)))
+        except ValueError:
+            continue
+    return found

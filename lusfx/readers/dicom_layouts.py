@@ -153,13 +153,23 @@ def roughness(plane: NDArray[np.generic]) -> float:
 
     :param plane: ``(rows, columns)``, of which some rows are looked at.
     """
-    rows = np.unique(np.linspace(0, max(plane.shape[0] - 2, 0), ROWS_LOOKED_AT).astype(int))
-    upper = plane[rows].astype(np.float32)
-    lower = plane[np.minimum(rows + 1, plane.shape[0] - 1)].astype(np.float32)
+    upper = plane[_some_rows(plane)].astype(np.float32)
     spread = float(np.abs(upper - upper.mean()).mean())
     if spread < 0.5 or plane.shape[1] < 2:
         return 0.0
-    return float(np.abs(upper - lower).mean() + np.abs(np.diff(upper, axis=1)).mean()) / spread
+    return unevenness(plane) / spread
+
+
+def unevenness(plane: NDArray[np.generic]) -> float:
+    """How much neighbours differ, in the units of samples."""
+    rows = _some_rows(plane)
+    upper = plane[rows].astype(np.float32)
+    lower = plane[np.minimum(rows + 1, plane.shape[0] - 1)].astype(np.float32)
+    return float(np.abs(upper - lower).mean() + np.abs(np.diff(upper, axis=1)).mean())
+
+
+def _some_rows(plane: NDArray[np.generic]) -> NDArray[np.int_]:
+    return np.unique(np.linspace(0, max(plane.shape[0] - 2, 0), ROWS_LOOKED_AT).astype(int))
 
 
 def _exact_frames(layout: Layout, length: int) -> int:

@@ -16,12 +16,13 @@ from lusfx.readers.dicom_decoding import PLUGINS, EncodedPixels
 from lusfx.readers.dicom_depths import depth_of
 from lusfx.readers.dicom_description import GREYS, PALETTE, PixelDescription
 from lusfx.readers.dicom_fragments import EncodedFrames
-from lusfx.readers.dicom_layouts import SMOOTHER, roughness
+from lusfx.readers.dicom_kinds import is_ultrasound
+from lusfx.readers.dicom_layouts import SMOOTHER, unevenness
 from lusfx.readers.dicom_native import NativePixels
 from lusfx.readers.dicom_palettes import palette_of, supplemental_palette_of
 from lusfx.readers.dicom_polarity import polarity_of
 from lusfx.readers.dicom_shades import Shades, colour_family
-from lusfx.readers.dicom_values import ends_within_value
+from lusfx.readers.dicom_values import is_cut
 from lusfx.readers.files import quiet
 from lusfx.types import GreyImage, Note
 
@@ -67,7 +68,7 @@ class PixelData:
         if tag in FLOAT_PIXEL_DATA:
             raise UnreadableClipError("unsupported-pixel-format", "the DICOM file's samples are floating-point numbers")
         if tag != PIXEL_DATA:
-            if ends_within_value(dataset):
+            if is_ultrasound(dataset) and is_cut(dataset, stream.seek(0, 2)):
                 raise UnreadableClipError("damaged", "the DICOM file is cut within its header")
             raise SkippedClipError("no-pixel-data", "the DICOM file holds no image")
         # As an implicit length, these letters and zeros would be an odd number, which no length is.
@@ -259,7 +260,7 @@ class DicomPixels:
                 continue
             plane = samples if samples.ndim == 2 else samples[..., 0]
             unsigned = plane.view(f"u{plane.itemsize}")
-            if not isinstance(source, NativePixels) or roughness(unsigned) >= SMOOTHER * roughness(plane):
+            if not isinstance(source, NativePixels) or unevenness(unsigned) >= SMOOTHER * unevenness(plane):
                 raise UnreadableClipError("unsupported-pixel-format", "the DICOM file's samples are below 0")
             self._source = source.as_unsigned()
             return

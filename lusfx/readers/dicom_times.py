@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.readers.dicom_values import Decimals, tags_pointed_to
+from lusfx.readers.dicom_values import Decimals
 from lusfx.types import Note, TimeSource
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ USUAL_STEPS_S = (1 / 200, 1 / 2)
 """What a step must come to where its unit is guessed from nothing but its size."""
 UNITS = (1000.0, 0.001)
 """A step in seconds, and one in microseconds, where the standard has milliseconds."""
-LEAST_TIMES = 4
-"""Frames of a vector from which on it is seen that it has times and no steps."""
 SAME = 1.2
 """Two sources state the same step where they differ by a smaller factor: a display rate is a rounded one."""
 ALIKE = 4.0
@@ -79,17 +77,7 @@ def frame_times(dataset: Dataset, n_frames: int) -> FrameTimes:
     by_frame_time = _of_frame_time(Decimals.of(dataset, "FrameTime"), [times.step_s for times in even])
     even = [by_frame_time, *even] if by_frame_time else even
     uneven = _of_vector(Decimals.of(dataset, "FrameTimeVector"), n_frames, [times.step_s for times in even])
-    if by_frame_time and _points_to(dataset, "FrameTime") and not _points_to(dataset, "FrameTimeVector"):
-        return by_frame_time
     return uneven or next(iter(even), FrameTimes(TimeSource.UNKNOWN))
-
-
-def _points_to(dataset: Dataset, keyword: str) -> bool:
-    """Whether Frame Increment Pointer names an element (PS3.3 C.7.6.6.1.1)."""
-    from pydicom.datadict import tag_for_keyword
-
-    tag = tag_for_keyword(keyword) or 0
-    return (tag >> 16, tag & 0xFFFF) in tags_pointed_to(dataset)
 
 
 def _of_rate(rate: Decimals, source: TimeSource) -> FrameTimes | None:
@@ -120,7 +108,7 @@ def _of_vector(vector: Decimals, n_frames: int, known_s: Collection[float]) -> F
     if len(steps_ms) < n_frames or not (np.isfinite(steps_ms[1:]).all() and (steps_ms[1:] > 0).all()):
         return None
     steps_ms[0] = np.nan_to_num(steps_ms[0])
-    is_running = _are_times(steps_ms[:n_frames])
+    is_running = _are_times(steps_ms[:n_frames] / 1000, known_s)
     if is_running:
         steps_ms = np.diff(steps_ms, prepend=steps_ms[0])
     usual_s = float(np.median(steps_ms[1:])) / 1000
@@ -134,12 +122,13 @@ def _of_vector(vector: Decimals, n_frames: int, known_s: Collection[float]) -> F
     )
 
 
-def _are_times(values: NDArray[np.float64]) -> bool:
-    """Whether a vector has the times themselves: they rise without end, by steps that are as long as the first."""
-    if len(values) < LEAST_TIMES or values[0] != 0:
+def _are_times(values_s: NDArray[np.float64], known_s: Collection[float]) -> bool:
+    """Whether a vector has times and no steps: they rise without end, by what other sources say that a step is."""
+    steps_s = np.diff(values_s)
+    if values_s[0] != 0 or len(steps_s) < 2 or not (steps_s > 0).all():
         return False
-    steps = np.diff(values)
-    return bool((steps > 0).all() and (steps < values[1] * ALIKE).all() and np.median(steps) > values[1] / SAME)
+    usual_s, as_steps_s = float(np.median(steps_s)), float(np.median(values_s[1:]))
+    return any(_within(SAME, usual_s, known) and not _within(SAME, as_steps_s, known) for known in known_s)
 
 
 def _in_sense(step_s: float, known_s: Collection[float]) -> tuple[float | None, bool]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
+ELEMENT_HEAD_BYTES = 8
 PADDING = " \0\t\r\n"
 DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 COMMA_DECIMAL = re.compile(r"[+-]?\d+,\d+", re.ASCII)
@@ -70,27 +71,20 @@ def texts(dataset: Dataset, keyword: str) -> list[str]:
     return [str(item).strip(PADDING) for item in _items(_value(dataset, keyword))]
 
 
-def tags_pointed_to(dataset: Dataset) -> set[tuple[int, int]]:
-    """The elements that Frame Increment Pointer names."""
-    found = set()
-    for item in texts(dataset, "FrameIncrementPointer"):
-        group, _, element = item.strip("()").partition(",")
-        try:
-            found.add((int(group, 16), int(element, 16)))
-        except ValueError:
-            continue
-    return found
+def is_cut(dataset: Dataset, n_bytes: int) -> bool:
+    """Whether a file ends within its header: there is no element, the last is shorter than it says, or one has half a head.
 
-
-def ends_within_value(dataset: Dataset) -> bool:
-    """Whether the last element is shorter than it says, or there is none: the file was cut."""
+    :param n_bytes: of the file.
+    """
     from pydicom.dataelem import RawDataElement
 
-    elements = [dataset.get_item(tag) for tag in list(dataset.keys())[-1:]]
-    return not elements or any(
-        isinstance(element, RawDataElement) and len(element.value or b"") < element.length < UNDEFINED_LENGTH
-        for element in elements
-    )
+    last = [dataset.get_item(tag) for tag in list(dataset.keys())[-1:]]
+    if not last:
+        return True
+    if not isinstance(last[0], RawDataElement) or last[0].length == UNDEFINED_LENGTH:
+        return False
+    n_left = n_bytes - last[0].value_tell - last[0].length
+    return bool(n_left < 0 or 1 < n_left < ELEMENT_HEAD_BYTES)
 
 
 def _value(dataset: Dataset, keyword: str) -> Any:
