@@ -64,6 +64,12 @@ class EncodedFrames:
         groups = _without_empty(groups, n_declared)
         return cls(stream, groups, _is_joined(stream, groups))
 
+    @classmethod
+    def without_fragments(cls, stream: IO[bytes], start: int, length: int) -> EncodedFrames:
+        """Frames of a value that is codestreams, one behind the other, and nothing else."""
+        groups = [[Fragment(0, start, min(length, max(stream.seek(0, 2) - start, 0)))]]
+        return cls(stream, groups, _is_joined(stream, groups))
+
     def __len__(self) -> int:
         return sum(1 for _ in self) if self.are_joined else len(self.groups)
 

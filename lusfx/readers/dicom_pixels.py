@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.errors import ClipError, SkippedClipError, UnreadableClipError
+from lusfx.readers.dicom_codestreams import begins_codestream
 from lusfx.readers.dicom_decoding import PLUGINS, EncodedPixels
 from lusfx.readers.dicom_depths import depth_of
 from lusfx.readers.dicom_description import GREYS, PALETTE, PixelDescription
@@ -33,6 +34,7 @@ PIXEL_DATA = (0x7FE0, 0x0010)
 FLOAT_PIXEL_DATA = {(0x7FE0, 0x0008), (0x7FE0, 0x0009)}
 LONG_VRS = {b"OB", b"OW", b"UN", b"OF", b"OD", b"OL", b"OV"}
 UNDEFINED_LENGTH = 0xFFFFFFFF
+ITEM_TAG = bytes((0xFE, 0xFF, 0x00, 0xE0))
 EXPLICIT_LITTLE_ENDIAN, DEFLATED = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
 
 
@@ -131,7 +133,7 @@ class DicomPixels:
         with quiet():
             self._described = PixelDescription.of(value.dataset)
             self._completed = self._described.completed()
-            self._source = self._encoded(value) if value.length is None else self._native(value, value.length)
+            self._source = self._source_of(value)
         self.notes: set[Note] = set()
         if self._is_corrected:
             self.notes.add(Note.DESCRIPTION_CORRECTED)
@@ -164,6 +166,20 @@ class DicomPixels:
         source = self._source
         frames = source.grey_frames(shades) if isinstance(source, EncodedPixels) else map(shades, source)
         yield from frames
+
+    def _source_of(self, value: PixelData) -> EncodedPixels | NativePixels:
+        """Compressed frames are in fragments of an element without a length; some writers leave out the one or the other."""
+        if value.length is None:
+            return self._encoded(value)
+        if self._syntax.is_encapsulated:
+            value.stream.seek(value.start)
+            head = value.stream.read(len(ITEM_TAG))
+            if head == ITEM_TAG:
+                return self._encoded(value)
+            if begins_codestream(head):
+                frames = EncodedFrames.without_fragments(value.stream, value.start, value.length)
+                return EncodedPixels(frames, self._described, self._completed, str(self._syntax))
+        return self._native(value, value.length)
 
     def _encoded(self, value: PixelData) -> EncodedPixels:
         table = self._dataset.get("ExtendedOffsetTable")

@@ -167,7 +167,7 @@ def test_a_payload_that_is_no_video_has_a_code(write_dicom: Write, cine: Frames,
     dataset.PixelData = pydicom.encaps.encapsulate([payload or b"\0\0"])
     with pytest.raises(ClipError) as caught:
         read(write_dicom(dataset))
-    assert caught.value.code in {"no-frames", "damaged"}
+    assert caught.value.code == "damaged"
 
 
 def test_palette_colours_become_luma(write_dicom: Write, cine: Frames) -> None:
