@@ -149,7 +149,7 @@ def test_beyond_a_vector_times_are_unknown() -> None:
 
 @pytest.mark.parametrize("rate", [{"CineRate": "30"}, {"FrameTime": "33"}])
 def test_a_vector_of_times_is_known_by_the_rate(rate: dict[str, str]) -> None:
-    times = of(FrameTimeVector="0\\33\\67\\100", **rate)
+    times = of(4, FrameTimeVector="0\\33\\67\\100", **rate)
     assert seconds(times) == pytest.approx([0, 0.033, 0.067, 0.1])
     assert times.notes == CORRECTED
     # Steps that grow are steps, where the rate does not say otherwise.
