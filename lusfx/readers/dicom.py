@@ -107,14 +107,20 @@ class DicomClip:
 class DicomVideoClip:
     """A clip whose pixel data is a video stream. Its times are those of the DICOM header.
 
-    So are its pixels' sides, where the header says that they are oblong; else the stream says how it is shown.
+    So are its pixels' sides, where the header says that they are oblong; else the stream says how it is shown. The stream's
+    size counts; a region of frames of another size is none of these.
     """
 
     def __init__(self, header: Description, video: VideoClip) -> None:
         stored = header.height, header.width
-        if stored not in (video.stored_size, (video.info.height, video.info.width)):
-            raise UnreadableClipError("frame-size-changed", "the video stream's frames have another size than declared")
         self.info = header.info
+        self._notes = set(header.notes)
+        if stored not in (video.stored_size, (video.info.height, video.info.width)):
+            self._notes.add(Note.DESCRIPTION_CORRECTED)
+            if header.info.region is not None:
+                self._notes.add(Note.REGION_IGNORED)
+            height, width = header.display.shape(*video.stored_size)
+            self.info = replace(header.info, height=height, width=width, region=None)
         if not video.display.is_plain:
             region = header.info.region if video.stored_size == stored else None
             self.info = replace(
@@ -125,7 +131,6 @@ class DicomVideoClip:
             )
         self._header = header
         self._video = video
-        self._notes = set(header.notes)
 
     @property
     def notes(self) -> frozenset[Note]:

@@ -68,10 +68,13 @@ CONTINUATIONS = (b"\0" * 64, b"\x55" * 64)
 class EncodedPixels:
     """Compressed frames.
 
+    :param completed: what is described, without the gaps that a codestream would fill.
     :raises UnreadableClipError: ``unsupported-transfer-syntax``, ``unsupported-pixel-format`` or ``damaged``.
     """
 
-    def __init__(self, frames: EncodedFrames, described: PixelDescription, syntax: str) -> None:
+    def __init__(
+        self, frames: EncodedFrames, described: PixelDescription, completed: PixelDescription, syntax: str
+    ) -> None:
         self._frames = frames
         self._looked_at: tuple[bytes, Samples | None] = (b"", None)
         self._stream = _first_codestream(frames)
@@ -81,7 +84,7 @@ class EncodedPixels:
             self.description, self.limit = _by_codestream(self._stream, described, self.syntax)
         else:
             first = next(iter(frames), b"") if self.syntax == RLE else b""
-            corrected = by_run_lengths(first, described)
+            corrected = by_run_lengths(first, completed)
             corrected.check()
             self.limit = corrected.bits_allocated
             # pydicom would hide the bits above the stored ones.

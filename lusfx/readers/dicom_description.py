@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lusfx.errors import UnreadableClipError
@@ -71,6 +71,17 @@ class PixelDescription:
     def has_luma(self) -> bool:
         """Whether the first sample of a pixel is its luma."""
         return self.photometric.startswith("YBR") and self.photometric not in TRANSFORMS_OF_JPEG_2000
+
+    def completed(self) -> PixelDescription:
+        """With what is missing or cannot be, and follows from the rest; what the pixels say against it counts more."""
+        photometric = self.photometric or {1: "MONOCHROME2", 3: "RGB"}.get(self.samples, "")
+        allocated = self.bits_allocated
+        # Of colours, some writers count the bits of a pixel.
+        if allocated == 0 or (self.samples == 3 and allocated == 24):
+            allocated = 16 if 8 < self.bits_stored <= 16 else 8
+        stored = self.bits_stored if 0 < self.bits_stored <= allocated else allocated
+        high_bit = self.high_bit if 0 <= self.high_bit < allocated else stored - 1
+        return replace(self, photometric=photometric, bits_allocated=allocated, bits_stored=stored, high_bit=high_bit)
 
     def check(self) -> None:
         """Refuse what is not read here, or contradicts itself.

@@ -53,6 +53,7 @@ class EncodedFrames:
         offsets = struct.unpack(f"<{len(table) // 8}Q" if extended_offsets else f"<{len(table) // 4}L", table)
         groups = _by_offsets(fragments, offsets)
         if groups is not None and (len(groups) == len(fragments) or _are_sound(stream, groups)):
+            groups = _without_empty(groups, n_declared)
             return cls(stream, groups, _is_joined(stream, groups))
         # A fragment a frame is what nearly all machines write, so that nobody need look into each.
         begins = [_begins_frame(_edge(stream, fragment)) for fragment in fragments]
@@ -60,6 +61,13 @@ class EncodedFrames:
             groups = [[fragment] for fragment in fragments]
         else:
             groups = _by_marks(stream, fragments, begins)
+        groups = _without_empty(groups, n_declared)
+        return cls(stream, groups, _is_joined(stream, groups))
+
+    @classmethod
+    def without_fragments(cls, stream: IO[bytes], start: int, length: int) -> EncodedFrames:
+        """Frames of a value that is codestreams, one behind the other, and nothing else."""
+        groups = [[Fragment(0, start, min(length, max(stream.seek(0, 2) - start, 0)))]]
         return cls(stream, groups, _is_joined(stream, groups))
 
     def __len__(self) -> int:
@@ -140,6 +148,12 @@ def _by_offsets(fragments: Sequence[Fragment], offsets: Sequence[int]) -> list[S
     if not begins or begins[0] != 0 or any(later <= earlier for earlier, later in pairwise(begins)):
         return None
     return [fragments[begin:end] for begin, end in pairwise([*begins, len(fragments)])]
+
+
+def _without_empty(groups: list[Sequence[Fragment]], n_declared: int) -> list[Sequence[Fragment]]:
+    """Groups without those of no bytes, where the others are as many as declared; else each is a frame that was lost."""
+    filled = [group for group in groups if any(fragment.length for fragment in group)]
+    return filled if len(filled) == n_declared else groups
 
 
 def _are_sound(stream: IO[bytes], groups: Sequence[Sequence[Fragment]]) -> bool:

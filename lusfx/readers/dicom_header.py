@@ -103,6 +103,8 @@ def _refuse(stream: IO[bytes], dataset: Dataset) -> None:
     """Say the most exact thing of a file whose pixel data nobody can read."""
     has_pixels = stream.read(4) in PIXEL_DATA_TAGS or "PixelDataProviderURL" in dataset
     if not has_pixels:
+        if not len(dataset) and "TransferSyntaxUID" not in dataset.file_meta:
+            raise UnreadableClipError("damaged", "the DICOM file is cut within its header")
         raise SkippedClipError("no-pixel-data", "the DICOM file holds no image")
     check_kind(dataset)
     raise _unsupported()

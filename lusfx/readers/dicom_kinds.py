@@ -22,6 +22,8 @@ VOLUME_CLASSES = frozenset(
     }
 )
 """SOP classes whose frames are slices of a volume, or maps of one."""
+ULTRASOUND_CLASSES = frozenset(f"1.2.840.10008.5.1.4.1.1.{k}" for k in ("3", "3.1", "6", "6.1"))
+"""Ultrasound images and cines, as they are and as they were before 1995."""
 VOLUME_ORGANISATIONS = frozenset({"3D", "3D_TEMPORAL"})
 SLICE_POINTERS = frozenset(
     {
@@ -55,6 +57,11 @@ def check_kind(dataset: Dataset) -> None:
     )
     if is_volume:
         raise SkippedClipError("not-a-cine", "the DICOM file's frames are slices of a volume")
+
+
+def is_ultrasound(dataset: Dataset) -> bool:
+    """Whether a header says that it is of ultrasound, which files of no pictures and captures of anything do not."""
+    return text(dataset, "Modality").upper() == "US" or _sop_class(dataset) in ULTRASOUND_CLASSES
 
 
 def _sop_class(dataset: Dataset) -> str:

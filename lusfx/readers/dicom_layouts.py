@@ -17,7 +17,9 @@ from lusfx.readers.dicom_description import GREYS, NATIVE_COLOURS, PALETTE, SUBS
 
 Samples = NDArray[np.uint8 | np.uint16 | np.int8 | np.int16]
 PADDING_BYTES = 512
-"""More bytes behind the last frame are no padding."""
+"""More bytes behind the last frame are no padding, unless they are all the same."""
+MOST_PADDING = 4
+"""Then they may be one part in so many of a frame."""
 SMOOTHER = 0.75
 """A reading is believed against the others where its neighbours differ by less than this share of theirs."""
 CONTRADICTED = 0.6
@@ -35,6 +37,7 @@ class Layout:
         ``running`` (pairs across rows), ``planes``, or "" where each pixel has all its samples.
     :param changes: in how many ways this is not what the header says, its number of frames among them.
     :param is_described: whether it is what the header says, but for the number of frames.
+    :param gap: bytes of padding behind each frame.
     """
 
     description: PixelDescription
@@ -42,6 +45,12 @@ class Layout:
     pairs: str = ""
     changes: int = 0
     is_described: bool = True
+    gap: int = 0
+
+    @property
+    def stride(self) -> int:
+        """Bytes from one frame to the next."""
+        return self.frame_bytes + self.gap
 
     @property
     def frame_bytes(self) -> int:
@@ -90,21 +99,29 @@ class Layout:
 
 Look = Callable[[Layout], Samples]
 """Gives a frame in a layout, to look at."""
+IsPadding = Callable[[int], bool]
+"""Tells whether all bytes from a place on are the same."""
 
 
-def choose_layout(described: PixelDescription, length: int, look: Look) -> Layout:
+def choose_layout(described: PixelDescription, length: int, look: Look, is_padding: IsPadding) -> Layout:
     """The reading that fits the length.
 
     :param length: bytes of the value, as its element says.
+    :param is_padding: for what stands behind the last frame.
     :raises UnreadableClipError: if no reading fits, or several do and the pixels do not tell which
         (``pixels-contradict-header``), or the header contradicts itself (``damaged``, ``unsupported-pixel-format``).
     """
     described.check()
     wanted = described.n_frames or 1
     stated = _as_described(described)
+    if padded := [layout for layout in stated if _is_padded_by_frame(layout, length, wanted)]:
+        return replace(padded[0], gap=1, is_described=False)
     sound = [layout for layout in stated if fits(layout, length, wanted)]
     if exact := [layout for layout in sound if _exact_frames(layout, length) == wanted] or sound[:1]:
-        return _smoothest(exact, look)
+        layout = _smoothest(exact, look)
+        end = wanted * layout.frame_bytes
+        is_as_stated = layout.is_described and (length - end <= 1 or is_padding(end))
+        return replace(layout, is_described=is_as_stated)
     fitting = [
         replace(layout, n_frames=n_frames, changes=layout.changes + (n_frames != wanted))
         for layout in [*stated, *_alternatives(described)]
@@ -114,6 +131,9 @@ def choose_layout(described: PixelDescription, length: int, look: Look) -> Layou
         return _smoothest(fitting, look)
     n_frames = length // stated[0].frame_bytes
     if n_frames >= wanted:
+        end = wanted * stated[0].frame_bytes
+        if (length - end) * MOST_PADDING <= stated[0].frame_bytes and is_padding(end):
+            return stated[0]
         raise UnreadableClipError("pixels-contradict-header", "the pixel data's length fits no description of them")
     return replace(stated[0], n_frames=n_frames)
 
@@ -123,18 +143,33 @@ def fits(layout: Layout, length: int, n_frames: int) -> bool:
     return 0 <= length - n_frames * layout.frame_bytes <= min(PADDING_BYTES, layout.frame_bytes // 4 + 1)
 
 
+def _is_padded_by_frame(layout: Layout, length: int, n_frames: int) -> bool:
+    """Whether each frame, and not the whole value alone, was filled up to an even length."""
+    return layout.frame_bytes % 2 == 1 and n_frames > 1 and length == n_frames * (layout.frame_bytes + 1)
+
+
 def roughness(plane: NDArray[np.generic]) -> float:
     """How much neighbours differ, by the spread of all pixels: pixels in a wrong order are rough. 0 of a flat plane.
 
     :param plane: ``(rows, columns)``, of which some rows are looked at.
     """
-    rows = np.unique(np.linspace(0, max(plane.shape[0] - 2, 0), ROWS_LOOKED_AT).astype(int))
-    upper = plane[rows].astype(np.float32)
-    lower = plane[np.minimum(rows + 1, plane.shape[0] - 1)].astype(np.float32)
+    upper = plane[_some_rows(plane)].astype(np.float32)
     spread = float(np.abs(upper - upper.mean()).mean())
     if spread < 0.5 or plane.shape[1] < 2:
         return 0.0
-    return float(np.abs(upper - lower).mean() + np.abs(np.diff(upper, axis=1)).mean()) / spread
+    return unevenness(plane) / spread
+
+
+def unevenness(plane: NDArray[np.generic]) -> float:
+    """How much neighbours differ, in the units of samples."""
+    rows = _some_rows(plane)
+    upper = plane[rows].astype(np.float32)
+    lower = plane[np.minimum(rows + 1, plane.shape[0] - 1)].astype(np.float32)
+    return float(np.abs(upper - lower).mean() + np.abs(np.diff(upper, axis=1)).mean())
+
+
+def _some_rows(plane: NDArray[np.generic]) -> NDArray[np.int_]:
+    return np.unique(np.linspace(0, max(plane.shape[0] - 2, 0), ROWS_LOOKED_AT).astype(int))
 
 
 def _exact_frames(layout: Layout, length: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from typing import IO
 
@@ -39,8 +40,8 @@ class NativePixels:
         self._order = ">" if big_endian else "<"
         self._in_pairs = big_endian and in_words
         self._available = max(stream.seek(0, os.SEEK_END) - start, 0)
-        layout = choose_layout(described, length, self._look)
-        self.layout = replace(layout, n_frames=min(layout.n_frames, self._available // layout.frame_bytes))
+        layout = choose_layout(described, length, self._look, lambda place: self._is_padding(place, length))
+        self.layout = replace(layout, n_frames=min(layout.n_frames, (self._available + layout.gap) // layout.stride))
 
     @property
     def description(self) -> PixelDescription:
@@ -58,16 +59,27 @@ class NativePixels:
         for index in sorted({round(place) for place in np.linspace(0, len(self) - 1, N_SAMPLED)} if len(self) else ()):
             yield self._frame(self.layout, index)
 
+    def as_unsigned(self) -> NativePixels:
+        """The same samples, of which none is below 0."""
+        found = copy(self)
+        about = replace(self.layout.description, is_signed=False)
+        found.layout = replace(self.layout, description=about, is_described=False)
+        return found
+
+    def _is_padding(self, start: int, end: int) -> bool:
+        self._stream.seek(self._start + start)
+        return len(set(self._stream.read(end - start))) <= 1
+
     def _look(self, layout: Layout) -> Samples:
         """The middle one of the frames that are there; of none, a flat one."""
-        n_frames = min(layout.n_frames, self._available // layout.frame_bytes)
+        n_frames = min(layout.n_frames, (self._available + layout.gap) // layout.stride)
         if n_frames == 0:
             return np.zeros((2, 2), np.uint8)
         return self._frame(layout, n_frames // 2)
 
     def _frame(self, layout: Layout, index: int) -> Samples:
         n_bytes = layout.frame_bytes
-        begin = index * n_bytes
+        begin = index * layout.stride
         if not (self._in_pairs and layout.description.bits_allocated == 8):
             self._stream.seek(self._start + begin)
             return layout.samples(self._stream.read(n_bytes), self._order)

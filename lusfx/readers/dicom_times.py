@@ -102,18 +102,33 @@ def _of_vector(vector: Decimals, n_frames: int, known_s: Collection[float]) -> F
     lacks_first = len(steps_ms) == n_frames - 1
     if lacks_first:
         steps_ms = np.concatenate([[0.0], steps_ms])
+    is_moved = len(steps_ms) == n_frames and steps_ms[0] > 0 and steps_ms[-1] == 0
+    if is_moved:  # each step is behind its frame
+        steps_ms = np.roll(steps_ms, 1)
     if len(steps_ms) < n_frames or not (np.isfinite(steps_ms[1:]).all() and (steps_ms[1:] > 0).all()):
         return None
     steps_ms[0] = np.nan_to_num(steps_ms[0])
+    is_running = _are_times(steps_ms[:n_frames] / 1000, known_s)
+    if is_running:
+        steps_ms = np.diff(steps_ms, prepend=steps_ms[0])
     usual_s = float(np.median(steps_ms[1:])) / 1000
     step_s, in_other_unit = _in_sense(usual_s, known_s)
     if step_s is None:
         return None
     times_s = np.cumsum(steps_ms) / 1000
-    corrected = in_other_unit or lacks_first or vector.with_comma
+    corrected = in_other_unit or lacks_first or is_moved or is_running or vector.with_comma
     return FrameTimes(
         TimeSource.FRAME_TIME_VECTOR, vector_s=(times_s - times_s[0]) * (step_s / usual_s), corrected=corrected
     )
+
+
+def _are_times(values_s: NDArray[np.float64], known_s: Collection[float]) -> bool:
+    """Whether a vector has times and no steps: they rise without end, by what other sources say that a step is."""
+    steps_s = np.diff(values_s)
+    if values_s[0] != 0 or len(steps_s) < 2 or not (steps_s > 0).all():
+        return False
+    usual_s, as_steps_s = float(np.median(steps_s)), float(np.median(values_s[1:]))
+    return any(_within(SAME, usual_s, known) and not _within(SAME, as_steps_s, known) for known in known_s)
 
 
 def _in_sense(step_s: float, known_s: Collection[float]) -> tuple[float | None, bool]:

@@ -17,6 +17,8 @@ from lusfx.readers.files import quiet
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+UNDEFINED_LENGTH = 0xFFFFFFFF
+ELEMENT_HEAD_BYTES = 8
 PADDING = " \0\t\r\n"
 DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 COMMA_DECIMAL = re.compile(r"[+-]?\d+,\d+", re.ASCII)
@@ -67,6 +69,22 @@ def text(dataset: Dataset, keyword: str) -> str:
 def texts(dataset: Dataset, keyword: str) -> list[str]:
     """The text of each item of an element."""
     return [str(item).strip(PADDING) for item in _items(_value(dataset, keyword))]
+
+
+def is_cut(dataset: Dataset, n_bytes: int) -> bool:
+    """Whether a file ends within its header: there is no element, the last is shorter than it says, or one has half a head.
+
+    :param n_bytes: of the file.
+    """
+    from pydicom.dataelem import RawDataElement
+
+    last = [dataset.get_item(tag) for tag in list(dataset.keys())[-1:]]
+    if not last:
+        return True
+    if not isinstance(last[0], RawDataElement) or last[0].length == UNDEFINED_LENGTH:
+        return False
+    n_left = n_bytes - last[0].value_tell - last[0].length
+    return bool(n_left < 0 or 1 < n_left < ELEMENT_HEAD_BYTES)
 
 
 def _value(dataset: Dataset, keyword: str) -> Any:

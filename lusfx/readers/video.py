@@ -232,6 +232,8 @@ class VideoClip:
 
 
 def _check_size(height: int, width: int) -> None:
+    if height == width == 0:
+        raise UnreadableClipError("damaged", "the video states no size of its frames")
     if not 0 < height * width <= MAX_PIXELS:
         raise UnreadableClipError("too-large", f"the video declares frames of {width} x {height} pixels")
 

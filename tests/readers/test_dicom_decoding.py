@@ -337,3 +337,16 @@ def test_a_jpeg_says_its_size(cine: Frames) -> None:
     assert found == Codestream(Kind.JPEG, 48, 64, 3, 8)
     assert found is not None
     assert found.colour is None
+
+
+@pytest.mark.parametrize("has_items", [True, False])
+def test_compressed_frames_in_an_element_with_a_length(
+    write_dicom: Write, tmp_path: Path, scan: Frames, has_items: bool
+) -> None:
+    dataset = compress(scan, JPEGLSLossless, tmp_path)
+    content = write_dicom(dataset).read_bytes()
+    place = content.rindex(b"\xe0\x7f\x10\0OB\0\0")
+    value = dataset.PixelData if has_items else b"".join(encoded_frames(dataset))
+    path = tmp_path / "with-a-length.dcm"
+    path.write_bytes(content[: place + 8] + len(value).to_bytes(4, "little") + value)
+    assert assert_read(path, scan) == frozenset()

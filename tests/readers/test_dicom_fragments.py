@@ -119,3 +119,20 @@ def test_no_fragments_are_no_frames() -> None:
 
 def test_what_has_no_end_is_one_codestream(frames: list[bytes]) -> None:
     assert list(split_codestreams(frames[0][:100])) == [frames[0][:100]]
+
+
+@pytest.mark.parametrize("where", ["first", "before", "behind"])
+def test_fragments_of_no_bytes_are_no_frames_where_the_others_are_all(frames: list[bytes], where: str) -> None:
+    fragments = {
+        "first": [b"", *frames],
+        "before": [part for frame in frames for part in (b"", frame)],
+        "behind": [part for frame in frames for part in (frame, b"")],
+    }[where]
+    assert find(value(fragments), len(frames)) == frames
+    beginnings = offsets_of([[part] for part in fragments])
+    assert find(value(fragments, beginnings), len(frames)) == frames
+
+
+def test_a_fragment_of_no_bytes_keeps_the_place_of_a_frame_that_is_missing(frames: list[bytes]) -> None:
+    frames[3] = b""
+    assert find(value(frames), len(frames)) == frames

@@ -389,3 +389,17 @@ def test_errors_of_a_bare_file_quote_nothing(path: Path, cine: Frames) -> None:
     with pytest.raises(ClipError) as caught:
         read(path)
     assert make.CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "Rows"])
+@pytest.mark.parametrize("n_bytes", [6, 9])
+def test_a_file_that_is_cut_within_its_header_is_damaged(path: Path, cine: Frames, keyword: str, n_bytes: int) -> None:
+    content = content_of(make.make_dataset(cine))
+    place, _ = make.element_place(content, keyword)
+    path.write_bytes(content[: place + n_bytes])
+    assert code_of(path) == "damaged"
+
+
+def test_a_file_that_is_cut_within_its_file_header_is_damaged(path: Path, cine: Frames) -> None:
+    path.write_bytes(content_of(make.make_dataset(cine))[:160])
+    assert code_of(path) == "damaged"

@@ -174,8 +174,9 @@ def test_a_vector_of_times_survives_a_corrected_count(write_dicom: Write, scan: 
     assert found[4].time_s == pytest.approx(0.06)
 
 
-def test_what_fits_no_description_has_a_code(write_dicom: Write, scan: Frames) -> None:
-    dataset = native(scan, "MONOCHROME2", scan.tobytes() + bytes(1000))
+@pytest.mark.parametrize("surplus", [bytes(1000), bytes(700) + b"\x01", b"\xff" * 2000])
+def test_what_fits_no_description_has_a_code(write_dicom: Write, scan: Frames, surplus: bytes) -> None:
+    dataset = native(scan, "MONOCHROME2", scan.tobytes() + surplus)
     with pytest.raises(UnreadableClipError) as caught:
         read(write_dicom(dataset))
     assert caught.value.code == "pixels-contradict-header"
@@ -190,7 +191,53 @@ def test_what_fits_several_descriptions_is_not_guessed(write_dicom: Write, gener
 
 
 def test_padding_is_none_of_the_pixels(write_dicom: Write, scan: Frames) -> None:
-    assert assert_read(write_dicom(native(scan, "MONOCHROME2", scan.tobytes() + bytes(128))), scan) == frozenset()
+    for padding in (bytes(128), bytes(700), b"\xff" * 600):
+        assert assert_read(write_dicom(native(scan, "MONOCHROME2", scan.tobytes() + padding)), scan) == frozenset()
+
+
+def test_what_is_left_over_and_no_padding_is_noted(write_dicom: Write, scan: Frames) -> None:
+    surplus = bytes(range(1, 129))
+    assert assert_read(write_dicom(native(scan, "MONOCHROME2", scan.tobytes() + surplus)), scan) == CORRECTED
+
+
+def test_frames_that_are_padded_one_by_one(write_dicom: Write) -> None:
+    scan = np.ascontiguousarray(make.make_cine(5, 47, 65))
+    dataset = native(scan, "MONOCHROME2", b"".join(frame.tobytes() + b"\0" for frame in scan))
+    assert assert_read(write_dicom(dataset), scan) == CORRECTED
+
+
+@pytest.mark.parametrize("keyword", ["PhotometricInterpretation", "BitsStored", "BitsAllocated"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_missing_field_that_follows_from_the_others(
+    write_dicom: Write, scan: Frames, keyword: str, colour: bool
+) -> None:
+    frames = tint(scan) if colour else scan
+    dataset = native(frames, "RGB" if colour else "MONOCHROME2", frames.tobytes())
+    delattr(dataset, keyword)
+    wanted = frames @ LUMA if colour else frames
+    assert Note.DESCRIPTION_CORRECTED in assert_read(write_dicom(dataset), wanted, 1)
+
+
+def test_bits_of_a_pixel_that_are_called_those_of_a_sample(write_dicom: Write, scan: Frames) -> None:
+    colours = tint(scan)
+    dataset = native(colours, "RGB", colours.tobytes(), BitsAllocated=24)
+    assert assert_read(write_dicom(dataset), colours @ LUMA, 1) == CORRECTED
+
+
+@pytest.mark.parametrize("stored", [0, 9, 16])
+def test_more_bits_than_there_are(write_dicom: Write, scan: Frames, stored: int) -> None:
+    dataset = native(scan, "MONOCHROME2", scan.tobytes(), BitsStored=stored, HighBit=max(stored - 1, 0))
+    assert assert_read(write_dicom(dataset), scan) == CORRECTED
+
+
+def test_samples_without_a_sign_that_are_called_signed(write_dicom: Write, scan: Frames) -> None:
+    assert (scan >= 128).any()
+    dataset = native(scan, "MONOCHROME2", scan.tobytes(), PixelRepresentation=1)
+    assert assert_read(write_dicom(dataset), scan) == CORRECTED
+    dataset.PixelData = (scan // 4 - 32).astype(np.int8).tobytes()
+    with pytest.raises(UnreadableClipError) as caught:
+        read(write_dicom(dataset))
+    assert caught.value.code == "unsupported-pixel-format"
 
 
 def test_floating_point_samples_have_a_code(write_dicom: Write, scan: Frames) -> None:
@@ -262,7 +309,7 @@ def test_what_fits_is_not_looked_at() -> None:
     def look(layout: Layout) -> Frames:
         raise AssertionError("the header is enough")
 
-    layout = choose_layout(description(), 4 * 48 * 64, look)
+    layout = choose_layout(description(), 4 * 48 * 64, look, lambda place: False)
     assert layout == Layout(description(), 4)
 
 

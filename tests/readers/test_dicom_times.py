@@ -98,6 +98,7 @@ def test_a_frame_time_in_another_unit_that_contradicts_the_rate_is_passed_over()
         ("0\\33\\33\\33\\33\\33", [0, 0.033, 0.066, 0.099], frozenset()),
         ("0\\33,5\\33,5\\33,5", [0, 0.0335, 0.067, 0.1005], CORRECTED),
         ("33\\34\\33", [0, 0.033, 0.067, 0.1], CORRECTED),  # nothing before the first frame
+        ("33\\34\\33\\0", [0, 0.033, 0.067, 0.1], CORRECTED),  # each behind its frame
         ("0\\0.033\\0.034\\0.033", [0, 0.033, 0.067, 0.1], CORRECTED),  # seconds
         ("0\\33000\\34000\\33000", [0, 0.033, 0.067, 0.1], CORRECTED),  # microseconds
     ],
@@ -144,3 +145,12 @@ def test_beyond_a_vector_times_are_unknown() -> None:
     times = of(FrameTimeVector="0\\33\\33\\33")
     assert math.isnan(times.of(4))
     assert np.isfinite(seconds(times)).all()
+
+
+@pytest.mark.parametrize("rate", [{"CineRate": "30"}, {"FrameTime": "33"}])
+def test_a_vector_of_times_is_known_by_the_rate(rate: dict[str, str]) -> None:
+    times = of(4, FrameTimeVector="0\\33\\67\\100", **rate)
+    assert seconds(times) == pytest.approx([0, 0.033, 0.067, 0.1])
+    assert times.notes == CORRECTED
+    # Steps that grow are steps, where the rate does not say otherwise.
+    assert seconds(of(FrameTimeVector="0\\33\\67\\100", CineRate="15")) == pytest.approx([0, 0.033, 0.1, 0.2])
