@@ -23,9 +23,10 @@ SWEPT_IS_ENOUGH = 0.05
 STRUCTURE_IS_ENOUGH = 0.25
 WHOLE_FRAME = 0.97
 """A shape with more than this share of the frame has no outline to tell it by."""
-LAYERED, NOT_LAYERED = 1.2, 1.1
-"""How much more greys differ downwards than across in ultrasound, which resolves depth finer than width: by 1.29 times or more
-in real clips that fill the frame. In what a camera sees, and in noise, they differ alike."""
+LAYERED, NOT_LAYERED = 1.15, 1.05
+"""How much more greys differ in one direction than in the other in ultrasound: downwards, since depth is resolved finer than
+width, by 1.29 times or more in real clips that fill the frame; or across, where B-lines fill it. In what a camera sees, and in
+noise, they differ alike."""
 STEEP, STEEP_PX = 64.0, 3
 """Grey levels between pixels of a square of so many: letters on their ground differ so, tissue seldom."""
 
@@ -98,8 +99,8 @@ def _formless(frame: GreyImage, mean: NDArray[np.float32]) -> float:
     """
     spread = float(mean.std() / max(mean.mean(), 1.0)) / STRUCTURE_IS_ENOUGH
     grey = frame.astype(np.int16)
-    down, across = (int(np.abs(np.diff(grey, axis=axis)).sum()) for axis in (0, 1))
-    layers = (down - NOT_LAYERED * across) / max((LAYERED - NOT_LAYERED) * across, 1.0)
+    less, more = sorted(int(np.abs(np.diff(grey, axis=axis)).sum()) for axis in (0, 1))
+    layers = (more - NOT_LAYERED * less) / max((LAYERED - NOT_LAYERED) * less, 1.0)
     return 1 - min(max(min(spread, layers), 0.0), 1.0)
 
 
