@@ -56,9 +56,9 @@ class Signs(NamedTuple):
 
 
 WEIGHTS = Signs(
-    insonated=0.703, moving=2.081, still=0.066, swept=-2.916, even=-6.385, formless=-12.076, outside=-4.08, steep=-9.478
+    insonated=0.699, moving=2.112, still=0.078, swept=-2.883, even=-6.283, formless=-8.163, outside=-4.071, steep=-9.475
 )
-BIAS = 1.788
+BIAS = 1.777
 
 
 def confidence_of(evidence: Evidence, fitted: Mask) -> float:
