@@ -28,7 +28,8 @@ from lusfx.engine.extraction.stoppable_queue import StoppableQueue
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipEmbeddings
 
-MESSAGES_AHEAD = 8
+MESSAGES_AHEAD = 32
+"""Portions of frames that wait for the encoder: those of a clip or two, since a clip's come together when its beam is found."""
 CLIPS_TO_WRITE = 4
 JOBS_AHEAD = 4
 
