@@ -92,7 +92,7 @@ class Aggregated(Stripes):
 
 
 def write_clips(folder: Path, n_patients: int, first: int = 0) -> Path:
-    """Two clips a patient, noise with upright or lying bright stripes, or both, or neither; and their label table."""
+    """Two clips a patient, noise on black with upright or lying bright stripes, or both, or neither; and their label table."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for patient in range(first, first + n_patients):
@@ -105,7 +105,7 @@ def write_clips(folder: Path, n_patients: int, first: int = 0) -> Path:
             for row in generator.choice(90, 5 * lying, replace=False):
                 frames[:, row : row + 4, 5:] = 235
             name = f"jane-doe-{patient:04}-{number}.mp4"
-            write_video(folder / name, frames, 20)
+            write_video(folder / name, np.pad(frames, ((0, 0), (8, 8), (8, 8))), 20)
             rows.append(
                 {"path": name, "patient_id": f"jane-{patient:04}", "stripes": str(upright), "lying": str(lying)}
             )

@@ -49,7 +49,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def config(tmp_path: Path) -> dict[str, Any]:
-    """Bright and dark clips: of eight patients to train on, of four to test on."""
+    """Bright and dark clips on black: of eight patients to train on, of four to test on."""
     tables = {}
     for name, patients in (("train", range(8)), ("external", range(20, 24))):
         rows = []
@@ -57,7 +57,7 @@ def config(tmp_path: Path) -> dict[str, Any]:
             generator = np.random.default_rng(patient)
             frames = generator.integers(0, 60, (2, 64, 64)).astype(np.uint8) + np.uint8(150 * (patient % 2))
             (tmp_path / name).mkdir(exist_ok=True)
-            write_video(tmp_path / name / f"{patient}.mp4", frames, 20)
+            write_video(tmp_path / name / f"{patient}.mp4", np.pad(frames, ((0, 0), (8, 8), (8, 8))), 20)
             rows.append({"path": f"{name}/{patient}.mp4", "patient_id": f"patient-{patient}", "bright": patient % 2})
         tables[name] = str(tmp_path / f"{name}.csv")
         with (tmp_path / f"{name}.csv").open("w", newline="") as stream:

@@ -75,6 +75,7 @@ def train(made: SmallCache, tmp_path: Path) -> Train:
     return run
 
 
+@pytest.mark.slow
 def test_without_copies_nothing_is_said(train: Train) -> None:
     result = train()
     assert result.copied.pairs == ()
@@ -104,6 +105,7 @@ def test_many_copies_are_refused_without_a_name(made: SmallCache, train: Train, 
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.slow
 def test_more_copies_are_trained_on_where_that_is_asked_for(made: SmallCache, train: Train) -> None:
     give_copies(made, 4)
     result = train(max_near_duplicates=0.5)
@@ -112,6 +114,7 @@ def test_more_copies_are_trained_on_where_that_is_asked_for(made: SmallCache, tr
         train(max_near_duplicates=0.0)
 
 
+@pytest.mark.slow
 def test_one_pair_is_not_refused(made: SmallCache, train: Train) -> None:
     give_copies(made, 1)
     assert len(train(max_near_duplicates=0.0).copied.pairs) == 1
