@@ -62,9 +62,9 @@ class PreprocessSpec(Spec):
     resample: Literal["bilinear", "box", "bicubic"] = "bilinear"
     stride: int = Field(default=1, ge=1)
 
-    def as_prepared_now(self) -> Self:
-        """The same settings, carried out by this version of lusfx."""
-        return self.model_copy(update={"version": PREPROCESS_VERSION})
+    def as_prepared_by(self, version: Literal[1, 2] = PREPROCESS_VERSION) -> Self:
+        """The same settings, carried out by a version of the preprocessing; by default the one that this lusfx has."""
+        return self.model_copy(update={"version": version})
 
 
 class EncoderIdentity(Spec):
@@ -109,8 +109,7 @@ class FeatureSpec(Spec):
 
     def as_prepared_by(self, version: Literal[1, 2]) -> Self:
         """The same features of frames that a version of the preprocessing prepared."""
-        preprocess = self.preprocess.model_copy(update={"version": version})
-        return self.model_copy(update={"preprocess": preprocess})
+        return self.model_copy(update={"preprocess": self.preprocess.as_prepared_by(version)})
 
     def canonical_json(self) -> str:
         """One text for one spec: keys sorted, no spaces, ASCII."""

@@ -37,7 +37,7 @@ class DirectoryEncoder(Encoder):
         self.card: EncoderCard = read_card(directory)
         self.name = self.card.name
         self.identity = self.card.identity
-        self.preprocess = self.card.preprocess.as_prepared_now()
+        self.preprocess = self.card.preprocess.as_prepared_by()
         self.precision = precision
         self.directory = directory
         self._chosen = choose(self.card, device, precision, runtime)

@@ -33,7 +33,7 @@ class HeldFrames:
         for frame in self._frames:
             self._held.append(frame)
             held_bytes += 0 if frame.pixels is None else frame.pixels.nbytes
-            if held_bytes > BUDGET_BYTES and self._any_readable():
+            if held_bytes > BUDGET_BYTES:
                 break
         else:
             reopen = None
@@ -55,9 +55,6 @@ class HeldFrames:
         while self._held:
             yield self._held.popleft()
         yield from self._frames
-
-    def _any_readable(self) -> bool:
-        return any(frame.pixels is not None for frame in self._held)
 
     def _readable(self) -> Iterator[GreyImage]:
         """Readable frames, none of them held any longer: first those that were, then the others."""

@@ -10,10 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lusfx.readers.dicom_description import PixelDescription
-from lusfx.readers.dicom_layouts import Samples
 from lusfx.types import Note
 
 if TYPE_CHECKING:
@@ -50,17 +48,6 @@ def depth_of(described: PixelDescription, limit: int, dataset: Dataset, largest:
     if declared > 8 and 0 < greatest < 1 << (declared - DARK_BITS):
         return _bits_in_use(greatest, declared, dataset), {Note.GREY_RANGE_FROM_DATA}
     return declared, set()
-
-
-def eight_bits(samples: Samples, depth: int) -> NDArray[np.uint8]:
-    """Samples scaled so that the greatest value of this depth is white; what lies beyond is white too."""
-    if samples.dtype.itemsize > 1 or depth < 8:
-        samples = np.minimum(samples, (1 << depth) - 1)
-    if depth > 8:
-        return (samples >> (depth - 8)).astype(np.uint8)
-    if depth < 8:
-        return (samples.astype(np.uint16) * 255 // ((1 << depth) - 1)).astype(np.uint8)
-    return samples.astype(np.uint8, copy=False)
 
 
 def _bits_in_use(greatest: int, declared: int, dataset: Dataset) -> int:

@@ -8,9 +8,9 @@ import numpy as np
 
 from lusfx.readers.dicom_codecs import luma
 from lusfx.readers.dicom_colours import colours_of
-from lusfx.readers.dicom_depths import eight_bits
 from lusfx.readers.dicom_description import PixelDescription
 from lusfx.readers.dicom_layouts import Samples
+from lusfx.readers.grey_range import eight_bits
 from lusfx.types import GreyImage
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +38,20 @@ class GreyRange:
     def grey(self, samples: Samples) -> GreyImage:
         """Samples as grey levels; those of 8 bits as they are."""
         if samples.dtype == np.uint8:
-            return samples.astype(np.uint8, copy=False)
-        grey: GreyImage = np.minimum(samples >> (self.bits - 8), 255).astype(np.uint8)
+            return eight_bits(samples, 8)
+        grey = eight_bits(samples, self.bits)
         return np.invert(grey) if self.white_is_zero else grey
+
+
+def eight_bits(samples: NDArray[np.integer[Any]], depth: int) -> NDArray[np.uint8]:
+    """Samples scaled so that the greatest value of this depth is white; what lies beyond is white too."""
+    if samples.dtype.itemsize > 1 or depth < 8:
+        samples = np.minimum(samples, (1 << depth) - 1)
+    if depth > 8:
+        return (samples >> (depth - 8)).astype(np.uint8)
+    if depth < 8:
+        return (samples.astype(np.uint16) * 255 // ((1 << depth) - 1)).astype(np.uint8)
+    return samples.astype(np.uint8, copy=False)
 
 
 def range_of(

@@ -167,8 +167,12 @@ def _stands_below(fit: Fit, evidence: Evidence) -> bool:
     """Whether the lowest part of a shape is lit and does not move."""
     depth = np.cumsum(fit.fitted.sum(axis=1))
     lowest = fit.fitted & (depth > (1 - STRIP_AREA) * depth[-1])[:, None]
-    lit = evidence.mean[lowest] > EVEN_LEVEL
-    return bool(lit.mean() > MOSTLY and evidence.moving[lowest].mean() < STANDING) if lowest.any() else False
+    return lowest.any() and _is_lit_and_stands(lowest, evidence)
+
+
+def _is_lit_and_stands(part: Mask, evidence: Evidence) -> bool:
+    """Whether most of a part is lit and next to nothing of it moves."""
+    return bool((evidence.mean[part] > EVEN_LEVEL).mean() > MOSTLY and evidence.moving[part].mean() < STANDING)
 
 
 def _hangs_below(whole: Fit, steady: Fit, evidence: Evidence) -> bool:
@@ -177,11 +181,11 @@ def _hangs_below(whole: Fit, steady: Fit, evidence: Evidence) -> bool:
         return False
     bottom = np.nonzero(steady.fitted.any(axis=1))[0][-1]
     more = whole.fitted & ~steady.fitted
-    below = more[bottom + 1 :]
+    below = more.copy()
+    below[: bottom + 1] = False
     if below.sum() < STRIP_AREA * whole.fitted.sum() or below.sum() < MOSTLY * more.sum():
         return False
-    lit, moving = evidence.mean[bottom + 1 :][below] > EVEN_LEVEL, evidence.moving[bottom + 1 :][below]
-    return bool(lit.mean() > MOSTLY and moving.mean() < STANDING)
+    return _is_lit_and_stands(below, evidence)
 
 
 def _fits(evidence: Evidence, insonated: Mask) -> list[Fit]:
@@ -238,9 +242,8 @@ def find_beam(frames: Sequence[GreyImage], region: Box | None, min_confidence: f
     :param min_confidence: below it the bounding box of what was found is the mask, with ``shape`` unknown.
     """
     found = _find_in(frames, region, min_confidence)
-    if region is None or not _is_cut(
-        frames[len(frames) // 2], _search_box(frames[0].shape[0], frames[0].shape[1], region)
-    ):
+    height, width = frames[0].shape
+    if region is None or not _is_cut(frames[len(frames) // 2], _search_box(height, width, region)):
         return found
     whole = _find_in(frames, None, min_confidence)
     larger = whole.mask.sum() > LARGER * found.mask.sum() and (whole.mask & found.mask).any()
