@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import struct
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,12 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lusfx.readers.dicom_fragments import EncodedFrames, split_codestreams
-
-support = importlib.util.spec_from_file_location("readers_conftest", Path(__file__).with_name("conftest.py"))
-assert support is not None
-assert support.loader is not None
-make = importlib.util.module_from_spec(support)
-support.loader.exec_module(make)
+from tests.readers import make
 
 Frames = NDArray[np.uint8]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import struct
 from collections.abc import Callable
@@ -31,12 +30,7 @@ from lusfx.readers.dicom import DicomReader
 from lusfx.readers.dicom_header import begins_as_dicom
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipInfo, Frame, Note
-
-support = importlib.util.spec_from_file_location("readers_conftest", Path(__file__).with_name("conftest.py"))
-assert support is not None
-assert support.loader is not None
-make = importlib.util.module_from_spec(support)
-support.loader.exec_module(make)
+from tests.readers import make
 
 Frames = NDArray[np.uint8]
 KEY = SiteKey(bytes(32))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +19,7 @@ from lusfx.readers.dicom_description import PixelDescription
 from lusfx.readers.dicom_layouts import Layout, choose_layout, roughness
 from lusfx.site_key import SiteKey
 from lusfx.types import Frame, Note, TimeSource
-
-support = importlib.util.spec_from_file_location("readers_conftest", Path(__file__).with_name("conftest.py"))
-assert support is not None
-assert support.loader is not None
-make = importlib.util.module_from_spec(support)
-support.loader.exec_module(make)
+from tests.readers import make
 
 Frames = NDArray[np.uint8]
 Write = Callable[[FileDataset], Path]

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from pydicom import Dataset
 
 from lusfx.errors import SkippedClipError
 from lusfx.readers.dicom_regions import BModeRegion, b_mode_region
 from lusfx.types import Box, Note
-
-support = importlib.util.spec_from_file_location("readers_conftest", Path(__file__).with_name("conftest.py"))
-assert support is not None
-assert support.loader is not None
-make = importlib.util.module_from_spec(support)
-support.loader.exec_module(make)
+from tests.readers import make
 
 HEIGHT, WIDTH = 96, 128
 BOX = (10, 4, 100, 90)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import av
@@ -15,12 +14,7 @@ from lusfx.readers.dicom import DicomReader
 from lusfx.readers.image import ImageReader
 from lusfx.readers.video import VideoReader
 from lusfx.testing import ReaderConformance
-
-support = importlib.util.spec_from_file_location("readers_conftest", Path(__file__).with_name("conftest.py"))
-assert support is not None
-assert support.loader is not None
-make = importlib.util.module_from_spec(support)
-support.loader.exec_module(make)
+from tests.readers import make
 
 
 class TestMp4(ReaderConformance):

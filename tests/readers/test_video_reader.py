@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import av
@@ -14,12 +13,7 @@ from lusfx.errors import ClipError, UnreadableClipError
 from lusfx.readers.video import VideoReader, container_format
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipInfo, Frame, FrameStatus, Note
-
-support = importlib.util.spec_from_file_location("readers_conftest", Path(__file__).with_name("conftest.py"))
-assert support is not None
-assert support.loader is not None
-make = importlib.util.module_from_spec(support)
-support.loader.exec_module(make)
+from tests.readers import make
 
 KEY = SiteKey(bytes(32))
 CONTAINERS = [

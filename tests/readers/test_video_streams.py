@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import struct
 from collections.abc import Callable, Sequence
@@ -19,12 +18,7 @@ from lusfx.errors import UnreadableClipError
 from lusfx.readers.video import VideoReader, open_stream
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipInfo, Frame, Note
-
-support = importlib.util.spec_from_file_location("readers_conftest", Path(__file__).with_name("conftest.py"))
-assert support is not None
-assert support.loader is not None
-make = importlib.util.module_from_spec(support)
-support.loader.exec_module(make)
+from tests.readers import make
 
 KEY = SiteKey(bytes(32))
 TURN, HALF, BACK, MIRROR, ODD = (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0), (-1, 0, 0, 1), (0.7, 0.7, -0.7, 0.7)
