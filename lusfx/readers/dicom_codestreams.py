@@ -131,7 +131,7 @@ def _jpeg(frame: bytes) -> Codestream | None:
     adobe: int | None = None
     has_jfif, kind, marker_of_frame = False, None, 0
     tables: set[int] = set()
-    for marker, begin, end in _segments(frame):
+    for marker, begin, end in segments(frame):
         if marker in FRAME_MARKERS:
             precision, height, width, components = struct.unpack_from(">BHHB", frame, begin)
             kind, marker_of_frame = FRAME_KINDS.get(marker), marker
@@ -160,7 +160,7 @@ def _jpeg(frame: bytes) -> Codestream | None:
     return None
 
 
-def _segments(frame: bytes) -> Iterator[tuple[int, int, int]]:
+def segments(frame: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, begin and end of the content of each segment up to the first scan's."""
     place = 2
     while True:

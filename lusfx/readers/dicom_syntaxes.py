@@ -7,6 +7,7 @@ import struct
 from typing import IO, TYPE_CHECKING
 
 from lusfx.readers.containers import container_format
+from lusfx.readers.dicom_codestreams import FRAME_MARKERS, START_OF_SCAN, segments
 from lusfx.readers.video import SNIFFED_BYTES
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ SYNTAX_OF_STREAM = {
     _HEVC: "1.2.840.10008.1.2.4.107",
 }
 SNIFFED_CODESTREAM = 1 << 16
-START_OF_SCAN = 0xDA
 PIXEL_DATA, ITEM, UNDEFINED_LENGTH = (0x7FE0, 0x0010), (0xFFFE, 0xE000), 0xFFFFFFFF
 
 
@@ -131,20 +131,25 @@ def _syntax_of(fragment: bytes) -> str:
 
 def _jpeg_syntax(fragment: bytes) -> str:
     """By the kind of its frame and by the parameters of its first scan (ISO 10918-1, B.2; ISO 14495-1, C.2)."""
-    kind, place = None, 2
-    while place + 4 <= len(fragment) and fragment[place] == 0xFF:
-        marker, length = fragment[place + 1], int.from_bytes(fragment[place + 2 : place + 4], "big")
-        if marker == START_OF_SCAN:
-            n_components = fragment[place + 4]
-            parameter = int.from_bytes(fragment[place + 5 + 2 * n_components :][:1], "big")
-            # Prediction 1 and no loss have syntaxes of their own.
-            lossless = "1.2.840.10008.1.2.4.70" if parameter == 1 else "1.2.840.10008.1.2.4.57"
-            jpeg_ls = "1.2.840.10008.1.2.4.80" if parameter == 0 else "1.2.840.10008.1.2.4.81"
-            by_kind = {0xC0: "1.2.840.10008.1.2.4.50", 0xC1: "1.2.840.10008.1.2.4.51", 0xC3: lossless, 0xF7: jpeg_ls}
-            return by_kind.get(kind, "") if kind is not None else ""
-        if marker in (0xF7, *range(0xC0, 0xD0)) and marker not in (0xC4, 0xC8, 0xCC):
-            kind = marker
-        place += 2 + length
+    kind = None
+    try:
+        for marker, begin, _ in segments(fragment):
+            if marker in FRAME_MARKERS:
+                kind = marker
+            elif marker == START_OF_SCAN:
+                parameter = fragment[begin + 1 + 2 * fragment[begin]]
+                # Prediction 1 and no loss have syntaxes of their own.
+                lossless = "1.2.840.10008.1.2.4.70" if parameter == 1 else "1.2.840.10008.1.2.4.57"
+                jpeg_ls = "1.2.840.10008.1.2.4.80" if parameter == 0 else "1.2.840.10008.1.2.4.81"
+                by_kind = {
+                    0xC0: "1.2.840.10008.1.2.4.50",
+                    0xC1: "1.2.840.10008.1.2.4.51",
+                    0xC3: lossless,
+                    0xF7: jpeg_ls,
+                }
+                return by_kind.get(kind, "") if kind is not None else ""
+    except (IndexError, struct.error):
+        return ""
     return ""
 
 
