@@ -24,7 +24,7 @@ from lusfx.readers.dicom_times import FrameTimes, frame_times
 from lusfx.readers.dicom_values import text, whole_number
 from lusfx.readers.display import Display
 from lusfx.readers.files import open_source
-from lusfx.readers.video import MAX_PIXELS, SNIFFED_BYTES, VideoClip, open_stream
+from lusfx.readers.video import MAX_PIXELS, SNIFFED_BYTES, VideoClip, count_notes, open_stream
 from lusfx.site_key import SiteKey
 from lusfx.types import Clip, ClipInfo, Frame, FrameStatus, Note
 
@@ -147,13 +147,6 @@ class DicomVideoClip:
             n_frames += 1
         self._notes |= self._video.notes & {Note.UNREADABLE_FRAMES}
         self._notes |= count_notes(n_frames, self.info.n_frames_declared)
-
-
-def count_notes(n_frames: int, n_declared: int | None) -> set[Note]:
-    """What to say of a clip that has not as many frames as it declares."""
-    if n_declared is None or n_frames == n_declared:
-        return set()
-    return {Note.FEWER_FRAMES_THAN_DECLARED if n_frames < n_declared else Note.MORE_FRAMES_THAN_DECLARED}
 
 
 def _describe(dataset: Dataset, pixels: DicomPixels | None, site_key: SiteKey) -> Description:

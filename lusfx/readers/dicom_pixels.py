@@ -23,17 +23,15 @@ from lusfx.readers.dicom_native import NativePixels
 from lusfx.readers.dicom_palettes import palette_of, supplemental_palette_of
 from lusfx.readers.dicom_polarity import polarity_of
 from lusfx.readers.dicom_shades import Shades, colour_family
-from lusfx.readers.dicom_values import is_cut
+from lusfx.readers.dicom_values import PIXEL_DATA, UNDEFINED_LENGTH, is_cut
 from lusfx.readers.files import quiet
 from lusfx.types import GreyImage, Note
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-PIXEL_DATA = (0x7FE0, 0x0010)
 FLOAT_PIXEL_DATA = {(0x7FE0, 0x0008), (0x7FE0, 0x0009)}
 LONG_VRS = {b"OB", b"OW", b"UN", b"OF", b"OD", b"OL", b"OV"}
-UNDEFINED_LENGTH = 0xFFFFFFFF
 ITEM_TAG = bytes((0xFE, 0xFF, 0x00, 0xE0))
 EXPLICIT_LITTLE_ENDIAN, DEFLATED = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
 

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 from lusfx.readers.containers import container_format
 from lusfx.readers.dicom_codestreams import FRAME_MARKERS, START_OF_SCAN, segments
+from lusfx.readers.dicom_values import PIXEL_DATA
 from lusfx.readers.video import SNIFFED_BYTES
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ SYNTAX_OF_STREAM = {
     _HEVC: "1.2.840.10008.1.2.4.107",
 }
 SNIFFED_CODESTREAM = 1 << 16
-PIXEL_DATA, ITEM, UNDEFINED_LENGTH = (0x7FE0, 0x0010), (0xFFFE, 0xE000), 0xFFFFFFFF
+ITEM = (0xFFFE, 0xE000)
 
 
 def is_readable(syntax: str) -> bool:

@@ -17,6 +17,8 @@ from lusfx.readers.files import quiet
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+PIXEL_DATA = (0x7FE0, 0x0010)
+"""Group and element of its tag."""
 UNDEFINED_LENGTH = 0xFFFFFFFF
 ELEMENT_HEAD_BYTES = 8
 PADDING = " \0\t\r\n"

@@ -193,10 +193,7 @@ class VideoClip:
                     late_s += waited_s(decoded)
                 yield Frame(n_frames, time_s - first_s, self.display.frame(grey))
             n_frames += 1
-        declared = self.info.n_frames_declared
-        if declared is not None and n_frames != declared:
-            fewer = n_frames < declared
-            self._notes.add(Note.FEWER_FRAMES_THAN_DECLARED if fewer else Note.MORE_FRAMES_THAN_DECLARED)
+        self._notes |= count_notes(n_frames, self.info.n_frames_declared)
 
     def _trusted(self) -> Iterator[av.VideoFrame | None]:
         """All decoded frames but the last, of which a part is made up."""
@@ -249,3 +246,10 @@ def grey_image(frame: av.VideoFrame, reformatter: VideoReformatter) -> GreyImage
     plane = grey.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(grey.height, plane.line_size)
     return rows[:, : grey.width].copy()
+
+
+def count_notes(n_frames: int, n_declared: int | None) -> set[Note]:
+    """What to say of a clip that has not as many frames as it declares."""
+    if n_declared is None or n_frames == n_declared:
+        return set()
+    return {Note.FEWER_FRAMES_THAN_DECLARED if n_frames < n_declared else Note.MORE_FRAMES_THAN_DECLARED}

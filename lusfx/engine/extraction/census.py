@@ -128,3 +128,8 @@ class PictureShare:
     def as_dict(self) -> dict[str, Any]:
         """For programs."""
         return {"pictures": self.n, "lost": dict(self.lost), "share": round(self.share, 6)}
+
+
+def census_as_dict(census: Census, share: PictureShare, max_skipped: float) -> dict[str, Any]:
+    """For programs: what was left out, and what share of the pictures is lost of which share may be."""
+    return {"left_out": census.as_list(), "max_skipped": max_skipped, **share.as_dict()}

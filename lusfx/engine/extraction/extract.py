@@ -14,7 +14,7 @@ from lusfx.cache import STATUSES, Cache, LedgerEntry, Membership, RunLedger, Sta
 from lusfx.config import Precision
 from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
 from lusfx.encoders import DEFAULT_ENCODER
-from lusfx.engine.extraction.census import MAX_SKIPPED, Census, PictureShare
+from lusfx.engine.extraction.census import MAX_SKIPPED, Census, PictureShare, census_as_dict
 from lusfx.engine.extraction.decoding.decoders import workers_for
 from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.intake import Settlement
@@ -143,11 +143,7 @@ class ExtractResult:
             **{status: self.counts[status] for status in STATUSES},
             "not_reached": self.not_reached,
             "not_clips": self.not_clips,
-            "census": {
-                "left_out": self.census.as_list(),
-                "max_skipped": self.max_skipped,
-                **self.picture_share.as_dict(),
-            },
+            "census": census_as_dict(self.census, self.picture_share, self.max_skipped),
             "shard": None if self.shard is None else str(self.shard),
             "other_shards": self.other_shards,
             "batch_size": self.batch_size,

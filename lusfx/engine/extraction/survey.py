@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lusfx.config import PreprocessSpec
-from lusfx.engine.extraction.census import MAX_SKIPPED, Census, PictureShare
+from lusfx.engine.extraction.census import MAX_SKIPPED, Census, PictureShare, census_as_dict
 from lusfx.engine.extraction.decoding.clip import Picture, Refusal
 from lusfx.engine.extraction.decoding.decoders import make_decoders, workers_for
 from lusfx.engine.extraction.decoding.jobs import Job, Jobs
@@ -49,11 +49,7 @@ class Survey:
             "readable": self.readable,
             "skipped": dict(self.skipped),
             "failed": dict(self.failed),
-            "census": {
-                "left_out": self.census.as_list(),
-                "max_skipped": MAX_SKIPPED,
-                **self.picture_share.as_dict(),
-            },
+            "census": census_as_dict(self.census, self.picture_share, MAX_SKIPPED),
         }
 
 
@@ -74,7 +70,9 @@ def survey(places: Sequence[Path], spec: PreprocessSpec, registry: Registry, sit
         else:
             jobs.put(_job(source, number), stopping=lambda: False)
     jobs.close()
-    decoders = make_decoders(spec, site_key, workers_for(registry), Limits.of_environment())
+    # The beam is found on frames of the whole clip, and here nobody asks for it: one frame is enough.
+    first_frames = spec.model_copy(update={"beam": "off"})
+    decoders = make_decoders(first_frames, site_key, workers_for(registry), Limits.of_environment())
     for job, event in decoders.run(jobs, stopping=lambda: False, hungry=lambda: True):
         if isinstance(event, Refusal):
             result.count(event)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.cache import Store
-from lusfx.engine.samples.features import ClipFeatures, FrameRows
+from lusfx.engine.samples.features import ClipFeatures, FrameBag, FrameRows, PooledClip
 from lusfx.engine.samples.labels import LabelledUnits
 from lusfx.engine.samples.near_duplicates import NearDuplicate, near_duplicates_within
 from lusfx.errors import TrainingRefusedError
@@ -107,9 +107,7 @@ class PatientsOfClips:
         return CopiedClips(pairs, len(patients), len(among))
 
 
-def _centre(clip: ClipFeatures) -> NDArray[np.float32]:
-    if isinstance(clip, NotAssessable):
-        raise TypeError("what cannot be assessed has no features")
+def _centre(clip: PooledClip | FrameBag | FrameRows) -> NDArray[np.float32]:
     if isinstance(clip, FrameRows):
         return np.asarray(clip.rows.mean(axis=0, dtype=np.float32))
     return clip.centre
