@@ -1,6 +1,6 @@
 """Named float64 arrays as one safetensors image, read back with every name, type, shape and value checked.
 
-The image's metadata hold one entry, ``lusfx``: what it is and the version of its layout, ``mlp/2`` say.
+The image's metadata hold one entry, ``lusfx``: what it is and the version of its layout, ``mlp/3`` say.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HEADER_LENGTH_BYTES = 8
 def tensors_to_bytes(layout: str, tensors: Mapping[str, NDArray[np.float64]]) -> bytes:
     """Write arrays.
 
-    :param layout: name and version, ``mlp/2`` say.
+    :param layout: name and version, ``mlp/3`` say.
     """
     from safetensors.numpy import save
 
@@ -47,15 +47,6 @@ def tensors_from_bytes(
     if set(found) != set(dimensions):
         raise TaskModelError(f"{file_name} must hold the arrays {', '.join(sorted(dimensions))} and no others")
     return {name: _checked(found[name], name, n_axes, file_name) for name, n_axes in dimensions.items()}
-
-
-def tensor_names(content: bytes, file_name: str) -> frozenset[str]:
-    """Names of the arrays, for a layout that may have more or fewer of them. Nothing else is checked.
-
-    :param file_name: for messages.
-    :raises TaskModelError: if the image is damaged.
-    """
-    return frozenset(_taken_apart(content, file_name)[0])
 
 
 def require_shapes(

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from lusfx.errors import TaskModelError
-from lusfx.tensors import METADATA_KEY, require_shapes, tensor_names, tensors_from_bytes, tensors_to_bytes
+from lusfx.tensors import METADATA_KEY, require_shapes, tensors_from_bytes, tensors_to_bytes
 
 ARRAYS = {"mean": np.arange(4.0), "weight": np.linspace(-1, 1, 12).reshape(4, 3), "bias": np.array([1e-300])}
 DIMENSIONS = {"mean": 1, "weight": 2, "bias": 1}
@@ -57,10 +57,6 @@ def test_other_programs_read_the_arrays() -> None:
         "weight": (4, 3),
         "bias": (1,),
     }
-
-
-def test_names_are_told_before_the_layout_is_known() -> None:
-    assert tensor_names(tensors_to_bytes("thing/1", ARRAYS), "x") == set(ARRAYS)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @click.option(
     "--out", required=True, type=terminal.DIRECTORY, help="Directory of the task model; of several, their parent."
 )
-@click.option("--head", help="Kind of head; see 'lusfx heads'.  [default: logistic, or attention if the task pools so]")
+@click.option(
+    "--head",
+    help="Kind of head; see 'lusfx heads'.  'auto' tries each kind.  [default: mlp, or attention if the task pools so]",
+)
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the head; may be repeated.")
 @click.option(
     "--search",
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--pooling",
-    type=click.Choice(["mean", "max", "mean+std", "attention", "custom"]),
+    type=click.Choice(["mean", "max", "mean+max", "mean+std", "mean+change", "mean+max+change", "attention", "custom"]),
     help="How frames become features, if not as the task says.",
 )
 @click.option(

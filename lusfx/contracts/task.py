@@ -15,7 +15,7 @@ from lusfx.contracts.rules import Abstention, Gate, OperatingPoint, Youden, Zone
 
 Unit = Literal["frame", "clip", "exam"]
 Kind = Literal["binary", "multi-class", "multi-label", "ordinal"]
-Pooling = Literal["mean", "max", "mean+std", "attention", "custom"]
+Pooling = Literal["mean", "max", "mean+max", "mean+std", "mean+change", "mean+max+change", "attention", "custom"]
 
 Target = int | Sequence[int | None] | None
 """What is known of one unit: the number of its class (binary, multi-class, ordinal), or for each label 0, 1 or None
@@ -55,8 +55,9 @@ class Task:
     """The columns of a label table that say the answer; of a multi-label task, one a class in the same order."""
     not_known: ClassVar[tuple[str, ...]] = ("indeterminate",)
     """What a label cell may say beside nothing where the answer is not known; upper and lower case alike."""
-    pooling: ClassVar[Pooling] = "mean"
-    """How the embeddings of a unit's frames become its features. ``attention`` leaves that to a head that weighs frames;
+    pooling: ClassVar[Pooling] = "mean+max"
+    """How the embeddings of a unit's frames become its features: their mean, maximum and standard deviation, and how fast
+    they change, a second, one after the other. ``attention`` leaves that to a head that weighs frames;
     ``custom`` calls :meth:`pool`."""
     aggregate: ClassVar[Aggregation | None] = None
     """Where set, the head scores single frames, and this makes the clip's score of theirs; nothing is pooled."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.errors import TaskModelError
-from lusfx.tensors import tensor_names, tensors_from_bytes, tensors_to_bytes
+from lusfx.tensors import tensors_from_bytes, tensors_to_bytes
 
 TENSOR_FILE = "head.safetensors"
 MAX_TENSOR_BYTES = 1 << 29
@@ -30,7 +30,7 @@ def content_of(files: Mapping[str, bytes], name: str, max_bytes: int) -> bytes:
 def tensor_file(layout: str, tensors: Mapping[str, NDArray[np.float64]]) -> dict[str, bytes]:
     """``head.safetensors`` by its name.
 
-    :param layout: name and version, ``mlp/2`` say.
+    :param layout: name and version, ``mlp/3`` say.
     """
     return {TENSOR_FILE: tensors_to_bytes(layout, tensors)}
 
@@ -45,11 +45,3 @@ def read_tensors(
     :raises TaskModelError: if the file is missing, damaged or another one, or holds a value that is not finite.
     """
     return tensors_from_bytes(content_of(files, TENSOR_FILE, MAX_TENSOR_BYTES), layout, dimensions, TENSOR_FILE)
-
-
-def number_of_tensors(files: Mapping[str, bytes]) -> int:
-    """How many arrays ``head.safetensors`` holds, for a layout that may have more or fewer.
-
-    :raises TaskModelError: if it is missing or no safetensors file.
-    """
-    return len(tensor_names(content_of(files, TENSOR_FILE, MAX_TENSOR_BYTES), TENSOR_FILE))

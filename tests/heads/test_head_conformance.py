@@ -15,7 +15,6 @@ class TestLogistic(HeadConformance):
     spec = LogisticHeadSpec()
 
 
-@pytest.mark.slow
 class TestMlp(HeadConformance):
     spec = MlpHeadSpec()
 

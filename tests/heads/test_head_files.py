@@ -18,10 +18,10 @@ from lusfx.heads.lightgbm import FOREST_FILE
 from lusfx.tensors import METADATA_KEY
 
 SPECS = {spec.name: spec for spec in lusfx_register_heads()}
-LAYOUTS = {"logistic": "logistic/1", "mlp": "mlp/2", "attention": "attention/1"}
+LAYOUTS = {"logistic": "logistic/1", "mlp": "mlp/3", "attention": "attention/1"}
 QUICK = {
     "logistic": {},
-    "mlp": {"hidden": (3, 2), "max_epochs": 3},
+    "mlp": {"hidden": 3, "members": 2, "max_steps": 3},
     "attention": {"hidden": 3, "attention": 2, "max_epochs": 3},
 }
 
@@ -141,12 +141,11 @@ def test_holds_the_arrays_that_the_documentation_lists(saved) -> None:
     scales = {"mean": (5,), "inverse_std": (5,)}
     assert shapes["logistic"] == scales | {"weight": (5,), "bias": (1,)}
     assert shapes["mlp"] == scales | {
-        "weight_0": (5, 3),
-        "bias_0": (3,),
-        "weight_1": (3, 2),
-        "bias_1": (2,),
-        "output_weight": (2,),
-        "output_bias": (1,),
+        "linear_weight": (5,),
+        "hidden_weight": (5, 6),
+        "hidden_bias": (6,),
+        "output_weight": (6,),
+        "bias": (1,),
     }
     assert shapes["attention"] == scales | {
         "projection_weight": (5, 3),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lusfx.cache import Store
 from lusfx.contracts import Bags, Task
 from lusfx.engine.samples.half_precision import as_float32
-from lusfx.engine.samples.pooling import pool
+from lusfx.engine.samples.pooling import joined, needs_times, pool
 from lusfx.engine.samples.readable_frames import ReadableFrames
 from lusfx.errors import PluginError
 from lusfx.spacing import evenly_spaced
@@ -20,6 +20,9 @@ from lusfx.task_model import TaskCard, UnitFeatures
 from lusfx.types import ClipEmbeddings, NotAssessable
 
 UNKNOWN_TIMES = NotAssessable("frame-times-unknown", "frame times are not known, and the task aggregates in seconds")
+CHANGE_UNKNOWN = NotAssessable(
+    "frame-times-unknown", "frame times are not known, and the task asks for change a second"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +154,8 @@ class FeatureMaker:
         centres = _centres(units)
         if self.card.pooling == "mean" and all(len(unit) == 1 for unit in units):
             return UnitFeatures(centres, centres)
-        join = np.max if self.card.pooling == "max" else np.mean
-        return UnitFeatures(_joined(join, [[clip.vector for clip in unit] for unit in units]), centres)
+        vectors = [[clip.vector for clip in unit] for unit in units]
+        return UnitFeatures(_joined(lambda of: joined(of, self.card.pooling), vectors), centres)
 
     @property
     def _needs_times(self) -> bool:
@@ -167,13 +170,12 @@ class FeatureMaker:
         abstain = self.card.abstain
         if len(frames) < abstain.min_frames:
             return NotAssessable("too-few-frames", f"{len(frames)} readable frames, fewer than {abstain.min_frames}")
-        if abstain.min_beam_confidence == 0:
-            return None
         confidence = frames.provenance.get("beam_confidence")
-        if isinstance(confidence, (int, float)) and confidence < abstain.min_beam_confidence:
-            detail = f"beam confidence {confidence:.2f}, below {abstain.min_beam_confidence:.2f}"
-            return NotAssessable("low-beam-confidence", detail)
-        return None
+        least = abstain.min_beam_confidence
+        if least > 0 and isinstance(confidence, (int, float)) and confidence < least:
+            return NotAssessable("low-beam-confidence", f"beam confidence {confidence:.2f}, below {least:.2f}")
+        pools = self.card.aggregate is None and self.card.unit != "frame"
+        return CHANGE_UNKNOWN if pools and needs_times(self.card.pooling) and frames.change is None else None
 
 
 def _those(form: type[F], units: Sequence[Sequence[ClipFeatures]]) -> list[list[F]]:
@@ -186,12 +188,14 @@ def _bags(units: Sequence[Sequence[FrameBag]]) -> Bags:
 
 
 def _centres(units: Sequence[Sequence[PooledClip | FrameBag]]) -> NDArray[np.float32]:
-    return _joined(np.mean, [[clip.centre for clip in unit] for unit in units])
+    return _joined(lambda of: of.mean(axis=0), [[clip.centre for clip in unit] for unit in units])
 
 
-def _joined(join: Callable[..., Any], units: Sequence[Sequence[NDArray[np.floating]]]) -> NDArray[np.float32]:
+def _joined(
+    join: Callable[[NDArray[np.float32]], NDArray[np.float32]], units: Sequence[Sequence[NDArray[np.float32]]]
+) -> NDArray[np.float32]:
     """A row a unit: that of its only clip, or what the rows of its clips are joined to."""
-    return np.stack([unit[0] if len(unit) == 1 else join(unit, axis=0) for unit in units])
+    return np.stack([unit[0] if len(unit) == 1 else join(np.stack(unit)) for unit in units])
 
 
 def features_of_clips(

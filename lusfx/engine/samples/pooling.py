@@ -20,9 +20,30 @@ def pool(frames: ReadableFrames, card: TaskCard, task: Task | None) -> NDArray[n
     """
     if card.pooling == "custom":
         return _custom_vector(frames, card, task)
-    if card.pooling == "mean":
-        return frames.mean
-    return frames.max if card.pooling == "max" else frames.mean_and_std
+    parts = [getattr(frames, part) for part in pooled_parts(card.pooling)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def pooled_parts(pooling: Pooling) -> list[str]:
+    """What a pooling puts end to end: attributes of :class:`~lusfx.engine.samples.readable_frames.ReadableFrames`."""
+    return pooling.split("+")
+
+
+def needs_times(pooling: Pooling) -> bool:
+    """Whether frames must have known times; a still always does."""
+    return "change" in pooled_parts(pooling)
+
+
+def joined(vectors: NDArray[np.float32], pooling: Pooling) -> NDArray[np.float32]:
+    """One vector of an exam's clips: the largest of their maxima, and the mean of everything else.
+
+    :param vectors: ``(n_clips, n_features)``.
+    """
+    parts = pooled_parts(pooling)
+    columns = np.split(vectors, len(parts), axis=1) if len(parts) > 1 else [vectors]
+    return np.concatenate(
+        [of.max(axis=0) if part == "max" else of.mean(axis=0) for part, of in zip(parts, columns, strict=True)]
+    )
 
 
 def _custom_vector(frames: ReadableFrames, card: TaskCard, task: Task | None) -> NDArray[np.float32]:

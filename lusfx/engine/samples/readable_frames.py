@@ -13,6 +13,10 @@ from lusfx.contracts import frame_durations
 from lusfx.engine.samples.half_precision import as_float32
 from lusfx.types import ClipEmbeddings, FrameStatus
 
+CHANGE_S = 0.5
+"""At 25 and at 6 frames a second the change over half a second is the same; that over one frame differs by more than two."""
+ROUNDING_S = 1e-6
+
 
 class ReadableFrames:
     """The frames of a clip that could be read, pooled at most once in each way, however many tasks ask.
@@ -75,6 +79,29 @@ class ReadableFrames:
         return largest
 
     @cached_property
-    def mean_and_std(self) -> NDArray[np.float32]:
-        """``(2 * dim,)``."""
-        return np.concatenate([self.mean, self.rows.std(axis=0)])
+    def std(self) -> NDArray[np.float32]:
+        """``(dim,)``."""
+        spread: NDArray[np.float32] = self.rows.std(axis=0)
+        return spread
+
+    @cached_property
+    def change(self) -> NDArray[np.float32] | None:
+        """How fast each value changes, a second, ``(dim,)``: 0 of a single frame; None where times are unknown.
+
+        It is the mean absolute difference over :data:`CHANGE_S`, or over a shorter clip's whole length. Differences between
+        neighbours would measure noise, and the more of it the higher the frame rate.
+        """
+        if self._n == 1:
+            return np.zeros(self.rows.shape[1], np.float32)
+        if self.durations_s is None:
+            return None
+        times_s, rows = self.times_s, self.rows
+        step_s = min(CHANGE_S, float(times_s[-1] - times_s[0]))
+        later_s = times_s[times_s + step_s <= times_s[-1] + ROUNDING_S] + step_s
+        # Between two frames a value is taken to move evenly from the one to the other.
+        before = np.clip(np.searchsorted(times_s, later_s, side="right") - 1, 0, self._n - 2)
+        share = (later_s - times_s[before]) / (times_s[before + 1] - times_s[before])
+        share = np.clip(share, 0.0, 1.0).astype(np.float32)[:, np.newaxis]
+        moved = rows[before] * (1 - share) + rows[before + 1] * share - rows[: len(later_s)]
+        rate: NDArray[np.float32] = np.abs(moved).mean(axis=0) / np.float32(step_s)
+        return rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -217,14 +218,25 @@ def _auc_of(outcome: OutcomeResult, repeat: int) -> float:
 
 
 def _search_section(outcomes: Sequence[OutcomeResult]) -> list[Section]:
-    """The heads that were tried, where any were."""
+    """What was tried and chosen, and what choosing cost, where several heads were tried."""
     tables = []
     for outcome in outcomes:
+        if not outcome.learnt.merits:
+            continue
+        folds = Counter(chosen for repeat in outcome.validation.chosen for chosen in repeat)
         ranked = sorted(outcome.learnt.merits.items(), key=lambda item: -item[1])
-        rows = [(name, _number(merit)) for name, merit in ranked]
-        if rows:
-            tables.append(Table(f"For '{outcome.name}', on all patients", ("head", "out-of-fold AUC"), rows))
-    return [Section("Heads that were searched", tables)] if tables else []
+        rows = [(name, _number(merit), f"{folds[name]} of {folds.total()}") for name, merit in ranked]
+        header = ("head", "out-of-fold AUC", "chosen in folds")
+        tables.append(Table(f"For '{outcome.name}', on all patients", header, rows, _cost_of_choice(outcome)))
+    return [Section("What was chosen, and what the choice cost", tables)] if tables else []
+
+
+def _cost_of_choice(outcome: OutcomeResult) -> str:
+    highest, judged = max(outcome.learnt.merits.values()), outcome.metrics["roc_auc"].value
+    return (
+        "The highest AUC is of the head that was taken, and was chosen on the patients that it is of. On patients whom no "
+        f"choice saw, choosing reached {_number(judged)}: the highest figure is {_number(highest - judged)} too high."
+    )
 
 
 def _facts(result: TrainingResult) -> list[tuple[str, str]]:
@@ -250,5 +262,12 @@ def _facts(result: TrainingResult) -> list[tuple[str, str]]:
             for o in (outcome.learnt.candidate,)
         ],
         ("features", f"{result.encoder}, fingerprint {short(result.fingerprint)}, {form}"),
+        ("chosen by a figure", _chosen(result.outcomes)),
         ("seed", str(result.seed)),
     ]
+
+
+def _chosen(outcomes: Sequence[OutcomeResult]) -> str:
+    if any(outcome.learnt.merits for outcome in outcomes):
+        return "head and settings, within each fold; calibration's slope and thresholds likewise"
+    return "neither head nor settings nor pooling; calibration's slope and thresholds, within each fold"

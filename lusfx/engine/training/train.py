@@ -34,8 +34,10 @@ from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey
 from lusfx.task_model import TaskCard, UnitFeatures, check_replaceable
 
-DEFAULT_HEAD = "logistic"
-"""Needs no torch, and on a few hundred clips no other head was clearly better (docs/results.md)."""
+DEFAULT_HEAD = "mlp"
+"""Is the logistic head where a table is small, and learns what that cannot where one is large (docs/results.md)."""
+AUTO_HEAD = "auto"
+"""Stands for all heads that go with a task, each with its default settings: inner folds choose."""
 DEFAULT_BAG_HEAD = "attention"
 DEFAULT_CALIBRATION: CalibrationMethod = "platt"
 N_FOLDS = 5
@@ -93,7 +95,8 @@ def train_task(
     :param tasks: tasks, or names of those that plugins provide.
     :param labels: label table.
     :param out: directory of the task model; with several tasks, the directory that gets one for each.
-    :param head: kind of head; by default ``logistic``, or ``attention`` for tasks that pool by attention.
+    :param head: kind of head; by default ``mlp``, or ``attention`` for tasks that pool by attention. ``auto`` tries each kind
+        with its default settings, and takes for each outcome the best by inner folds.
     :param settings: the head's settings that are not to have their defaults, as text.
     :param pooling: how frames become features, where it is not to be as the task says.
     :param calibration: how scores become probabilities; fitted out of fold.
@@ -161,19 +164,19 @@ def make_plan(
     :raises UsageError: if the task, head, settings and pooling do not go together.
     """
     pools_by_attention = task.aggregate is None and (pooling or task.pooling) == "attention"
-    spec = registry.head(head or (DEFAULT_BAG_HEAD if pools_by_attention else DEFAULT_HEAD))
+    default = DEFAULT_BAG_HEAD if pools_by_attention else DEFAULT_HEAD
+    any_head = head == AUTO_HEAD or (search and head is None)
+    if settings and (search or any_head):
+        raise UsageError(f"{'--search' if search else '--head auto'} chooses the settings itself: leave out --set")
+    spec = registry.head(default if head is None or any_head else head)
     card = TaskCard.of(task, resolve_pooling(task, pooling, spec.takes, spec.name))
-    candidates = [Candidate(spec, head_settings(spec, settings))]
-    if search:
-        if settings:
-            raise UsageError("--search chooses the settings itself: leave out --set")
-        others = [spec] if head is not None else [spec, *(h for h in registry.heads.values() if h.name != spec.name)]
-        candidates = [
-            Candidate(other, head_settings(other, tried))
-            for other in others
-            if other.takes == spec.takes
-            for tried in ({}, *other.search)
-        ]
+    tried_heads = [spec, *(h for h in registry.heads.values() if any_head and h.name != spec.name)]
+    candidates = [
+        Candidate(tried, head_settings(tried, values))
+        for tried in tried_heads
+        if tried.takes == spec.takes
+        for values in ([settings] if not search else [{}, *tried.search])
+    ]
     return Plan(task, card, candidates, out)
 
 
