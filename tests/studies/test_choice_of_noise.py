@@ -20,7 +20,8 @@ from lusfx.testing import make_small_cache
 
 pytestmark = pytest.mark.slow
 
-N_ENCODERS, N_PATIENTS, QUESTIONS = 16, 40, ("first", "second", "third")
+N_ENCODERS, N_PATIENTS, QUESTIONS = 10, 60, ("first", "second", "third", "fourth")
+TREES = {"rounds": 10, "min_data_in_leaf": 3, "feature_fraction": 1.0}
 
 
 class Tossed(Task):
@@ -75,9 +76,8 @@ def test_the_best_of_many_that_know_nothing_looks_good_and_the_choice_does_not(
         for key in sorted(store.keys()):
             clip = store.read(key)
             vector = np.random.default_rng([number, int(key[:8], 16)]).normal(size=clip.embeddings.shape[1])
-            noise.write(
-                key, replace(clip, embeddings=np.broadcast_to(vector, clip.embeddings.shape).astype(np.float16))
-            )
+            embeddings = np.where(np.isnan(clip.embeddings), np.nan, vector).astype(np.float16)
+            noise.write(key, replace(clip, embeddings=embeddings))
 
         def opened(_request: EncoderRequest, name: str = f"noise-{number}", spec: Any = spec) -> Encoder:
             return Noise(name, spec)
@@ -89,23 +89,20 @@ def test_the_best_of_many_that_know_nothing_looks_good_and_the_choice_does_not(
         "train": str(labels),
         "tasks": [{"task": name} for name in QUESTIONS],
         "encoders": [{"name": f"noise-{number}", "encoder": f"noise-{number}"} for number in range(N_ENCODERS)],
-        "ways": [{"name": "linear", "kind": "head"}],
-        "baseline": {"encoder": "noise-0", "way": "linear"},
-        "choice": {"folds": 3},
+        "ways": [{"name": "trees", "kind": "head", "head": "lightgbm", "settings": TREES}],
+        "baseline": {"encoder": "noise-0", "way": "trees"},
+        "choice": {"folds": 2},
         "fractions": [1.0],
         "folds": 4,
         "repeats": 1,
-        "resamples": 200,
+        "resamples": 60,
     }
     result = study(config, tmp_path / "out", cache=tmp_path / "cache", site_key=SiteKey(bytes(range(32))))
-    for question in QUESTIONS:
-        (cost,) = (cost for cost in result.costs if cost.task == question)
-        assert cost.best_auc > 0.6
-        assert cost.optimism.value > 0.05
-    by_task = next(cost for cost in result.costs if (cost.task, cost.best_encoder) == (MEAN, BY_TASK))
-    assert by_task.best_auc > 0.6
-    assert by_task.optimism.low > 0
     (chosen,) = (row for row in result.rows if (row.encoder, row.task, row.test_set) == (CHOSEN, MEAN, LOCAL))
     assert abs(chosen.auc.value - 0.5) < 0.1
     assert chosen.auc.low < 0.5 < chosen.auc.high
-    print(chosen.auc, [(c.task, c.best_encoder, c.best_auc, str(c.auc), str(c.optimism)) for c in result.costs])
+    assert all(cost.best_auc > 0.55 for cost in result.costs)
+    by_task = next(cost for cost in result.costs if (cost.task, cost.best_encoder) == (MEAN, BY_TASK))
+    assert by_task.best_auc > 0.6
+    assert by_task.optimism.value > 0.05
+    assert by_task.optimism.low > 0
