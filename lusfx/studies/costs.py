@@ -34,7 +34,7 @@ COST_COLUMNS: Mapping[str, str] = {
     "auc_high": "upper end",
     "best_encoder": f"the best fixed choice; `{BY_TASK}` where each task has its own, else one for all of them",
     "best_way": "its way",
-    "best_auc": "its AUC, the highest of the table",
+    "best_auc": "its AUC, the highest of the table in these draws",
     "optimism": "`best_auc` minus `auc`: what the highest figure promises too much",
     "optimism_low": "lower end of its 95% patient-bootstrap interval, in which the best is found anew in each resample",
     "optimism_high": "upper end",
