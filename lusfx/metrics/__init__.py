@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from lusfx.metrics.curve import CalibrationBin, calibration_bins, mean_roc, roc_points
 from lusfx.metrics.delong import DeLong, auc_covariance, delong
-from lusfx.metrics.interval import Interval, Performance, patient_bootstrap, performance, summary
+from lusfx.metrics.interval import (
+    Interval,
+    Performance,
+    patient_bootstrap,
+    patient_resamples,
+    percentile_interval,
+    performance,
+    summary,
+)
 from lusfx.metrics.statistic import (
     Answers,
     Statistic,
@@ -23,6 +31,7 @@ from lusfx.metrics.statistic import (
     within_folds,
 )
 from lusfx.metrics.threshold import choose_threshold
+from lusfx.metrics.weightings import aucs_of_weightings
 
 __all__ = [
     "Answers",
@@ -34,6 +43,7 @@ __all__ = [
     "Targets",
     "Weighted",
     "auc_covariance",
+    "aucs_of_weightings",
     "average_precision",
     "balanced_accuracy",
     "brier_score",
@@ -45,6 +55,8 @@ __all__ = [
     "mean_roc",
     "pairs",
     "patient_bootstrap",
+    "patient_resamples",
+    "percentile_interval",
     "performance",
     "quadratic_weighted_kappa",
     "roc_auc",

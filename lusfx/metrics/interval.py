@@ -6,7 +6,7 @@ doi 10.1111/j.1467-9868.2007.00593.x).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from lusfx.metrics.statistic import (
     Answers,
     Statistic,
     Targets,
+    Weights,
     average_precision,
     brier_score,
     events,
@@ -73,20 +74,35 @@ def patient_bootstrap(
     :param answers: ``(n,)``, or what else the statistic takes; with one statistic a repeat, one of them a repeat.
     :param groups: ``(n,)`` patient keys; a patient drawn twice counts twice with all clips.
     """
-    patient_of_row = numbered(groups)
-    n_patients = int(patient_of_row.max(initial=-1)) + 1
-    generator = np.random.default_rng(seed)
     if isinstance(statistic, Statistic):
         repeats = [statistic.prepare(targets, answers)]
     else:
         repeats = [each.prepare(targets, repeat) for each, repeat in zip(statistic, answers, strict=True)]
-    values = np.empty(n_resamples)
-    for i in range(n_resamples):
-        drawn = np.bincount(generator.integers(0, n_patients, n_patients), minlength=n_patients)
-        repeat = generator.integers(len(repeats)) if len(repeats) > 1 else 0
-        values[i] = repeats[repeat](drawn.astype(np.float64)[patient_of_row])
-    values = values[~np.isnan(values)]
+    resamples = patient_resamples(groups, len(repeats), seed=seed, n_resamples=n_resamples)
+    values = np.array([repeats[repeat](weights) for weights, repeat in resamples])
     value = float(np.mean([weighted(np.ones(len(targets))) for weighted in repeats]))
+    return percentile_interval(value, values)
+
+
+def patient_resamples(
+    groups: NDArray[np.str_], n_repeats: int, *, seed: int, n_resamples: int = N_RESAMPLES
+) -> Iterator[tuple[Weights, int]]:
+    """Resamples of patients: how often each row counts, ``(n,)``, and one of the repeats, drawn with the patients.
+
+    :param groups: ``(n,)`` patient keys; a patient drawn twice counts twice with all rows.
+    """
+    patient_of_row = numbered(groups)
+    n_patients = int(patient_of_row.max(initial=-1)) + 1
+    generator = np.random.default_rng(seed)
+    for _ in range(n_resamples):
+        drawn = np.bincount(generator.integers(0, n_patients, n_patients), minlength=n_patients)
+        repeat = int(generator.integers(n_repeats)) if n_repeats > 1 else 0
+        yield drawn.astype(np.float64)[patient_of_row], repeat
+
+
+def percentile_interval(value: float, resampled: NDArray[np.float64]) -> Interval:
+    """A figure with the percentiles of its resamples; those that are NaN are left out."""
+    values = resampled[~np.isnan(resampled)]
     if len(values) == 0:
         return Interval(value, float("nan"), float("nan"), LEVEL, 0)
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

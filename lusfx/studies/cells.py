@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.studies.plan import Run, StudyPlan
-from lusfx.studies.run_store import RunStore, Scores
+from lusfx.studies.run_store import Scores
 from lusfx.studies.units import AskedUnits
 
 Place = tuple[str, str, str, float, str]
@@ -37,27 +37,44 @@ class Cell:
     refused: str | None
 
 
-def cells_of(plan: StudyPlan, store: RunStore) -> tuple[dict[Place, Cell], int]:
-    """The cells all of whose runs are done, from the stored scores, and how many cells are not."""
+def cells_of(plan: StudyPlan, runs: Iterable[Run], found: Mapping[str, Scores]) -> tuple[dict[Place, Cell], int]:
+    """The cells all of whose runs are done, and how many cells are not.
+
+    :param runs: the plan's, or runs of it under another name.
+    :param found: scores by the digest of their run.
+    """
     runs_of: dict[Place, list[Run]] = {}
-    for run in plan.runs:
+    for run in runs:
         for test_set in run.split.tests:
             place = run.encoder, run.way, run.split.question, run.split.fraction, test_set
             runs_of.setdefault(place, []).append(run)
     cells: dict[Place, Cell] = {}
-    kept: dict[str, Scores | None] = {}
-    for place, runs in runs_of.items():
-        found = []
-        for run in runs:
-            digest = run.digest
-            if digest not in kept:
-                kept[digest] = store.read(run)
-            found.append(kept[digest])
-        done = [scores for scores in found if scores is not None]
-        if len(done) == len(runs):
+    for place, members in runs_of.items():
+        done = [found[digest] for digest in (run.digest for run in members) if digest in found]
+        if len(done) == len(members):
             units = plan.test_units(place[2], place[4])
-            cells[place] = _cell(runs, done, units, place[4])
+            cells[place] = _cell(members, done, units, place[4])
     return cells, len(runs_of) - len(cells)
+
+
+def common_draws(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells with the draws that all of them have."""
+    shared = [draw for draw in cells[0].draws if all(draw in cell.draws for cell in cells[1:])]
+    return [of_draws(cell, shared) for cell in cells]
+
+
+def of_draws(cell: Cell, draws: Sequence[int]) -> Cell:
+    """The cell with some of its draws."""
+    rows: NDArray[np.intp] = np.array([list(cell.draws).index(draw) for draw in draws], np.intp)
+    return Cell(
+        cell.units,
+        list(draws),
+        cell.scores[rows],
+        cell.folds[rows],
+        cell.training_patients,
+        cell.n_refused,
+        cell.refused,
+    )
 
 
 def _cell(runs: Sequence[Run], found: Sequence[Scores], units: AskedUnits, test_set: str) -> Cell:

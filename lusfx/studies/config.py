@@ -21,6 +21,8 @@ LOCAL = "local"
 """The test set that cross-validation of the training table stands in for where a task names none of this name."""
 TRAIN = "train"
 MEAN = "mean over tasks"
+CHOSEN = "chosen"
+"""Stands for the encoder where a procedure has chosen it."""
 SUFFIXES = (".toml", ".json")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 .,+()_-]{0,59}$")]
@@ -139,6 +141,26 @@ class Baseline(Spec):
     way: Name = Field(description="One of the ways.")
 
 
+class Choice(Spec):
+    """An encoder with a way is chosen within each training side, among several."""
+
+    name: Name = Field(default="chosen by inner folds", description="The way that tables call it; no other's name.")
+    encoders: tuple[Name, ...] | None = Field(
+        default=None, min_length=1, description="The encoders that are candidates; all if left out."
+    )
+    ways: tuple[Name, ...] | None = Field(
+        default=None, min_length=1, description="The ways that are candidates, heads only; all heads if left out."
+    )
+    fractions: tuple[Fraction, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="The label fractions that it is done for; those of all its ways if left out.",
+    )
+    folds: int = Field(
+        default=5, ge=2, le=50, description="Inner folds of a training side, by patient; fewer where patients are few."
+    )
+
+
 class StudyConfig(Spec):
     """A study."""
 
@@ -154,6 +176,9 @@ class StudyConfig(Spec):
     encoders: tuple[EncoderEntry, ...] = Field(min_length=1, description="Initial weights.")
     ways: tuple[Way, ...] = Field(min_length=1, description="How a task is learnt.")
     baseline: Baseline = Field(description="What all others are compared with.")
+    choice: Choice | None = Field(
+        default=None, description="What is chosen within each training side; nothing if left out."
+    )
     fractions: tuple[Fraction, ...] = Field(
         default=(1.0, 0.1, 0.01), min_length=1, description="Shares of the training patients whose labels are used."
     )
@@ -185,7 +210,30 @@ class StudyConfig(Spec):
                 raise ValueError(f"task '{entry.task}' has no table to train on: name one, or one for the whole study")
             if TRAIN in (self.tests if entry.tests is None else entry.tests):
                 raise ValueError(f"a test set cannot be called '{TRAIN}'")
+        if self.choice is not None:
+            self._check_choice(self.choice)
         return self
+
+    def _check_choice(self, choice: Choice) -> None:
+        encoders, ways = [entry.name for entry in self.encoders], [way.name for way in self.ways]
+        _known("choice, encoders", choice.encoders or (), encoders)
+        _known("choice, ways", choice.ways or (), ways)
+        _known("choice, fractions", choice.fractions or (), self.fractions)
+        for what, names in (("encoders", choice.encoders), ("ways", choice.ways), ("fractions", choice.fractions)):
+            _distinct(f"choice, {what}", names or ())
+        if choice.name in ways:
+            raise ValueError(f"choice: its name '{choice.name}' is that of a way; give it another")
+        for way in self.candidate_ways:
+            if way.kind != "head":
+                raise ValueError(
+                    f"choice, ways: '{way.name}' trains networks, and a choice would train as many again for each inner "
+                    "fold. Only heads can be chosen"
+                )
+            _known(f"choice, way '{way.name}', fractions", choice.fractions or (), self.fractions_of(way))
+        if not self.candidates:
+            raise ValueError("choice: none of its ways is a head that is done with any of its encoders")
+        if not self.choice_fractions:
+            raise ValueError("choice: its ways have no label fraction in common")
 
     def encoders_of(self, way: WayEntry) -> list[EncoderEntry]:
         """The encoders that a way is done with, in the study's order."""
@@ -194,6 +242,33 @@ class StudyConfig(Spec):
     def fractions_of(self, way: WayEntry) -> tuple[float, ...]:
         """The label fractions that a way is done for."""
         return self.fractions if way.fractions is None else way.fractions
+
+    @property
+    def candidate_ways(self) -> list[HeadWay | FineTuneWay]:
+        """The ways that a choice is among, in its order or else the study's; none without a choice."""
+        if self.choice is None:
+            return []
+        names = self.choice.ways or [way.name for way in self.ways if way.kind == "head"]
+        return [way for name in names for way in self.ways if way.name == name]
+
+    @property
+    def candidates(self) -> list[tuple[str, str]]:
+        """Encoders with ways that a choice is among, the first encoder's first; none without a choice."""
+        if self.choice is None:
+            return []
+        encoders = self.choice.encoders or [entry.name for entry in self.encoders]
+        ways = self.candidate_ways
+        return [(name, way.name) for name in encoders for way in ways if way.encoders is None or name in way.encoders]
+
+    @property
+    def choice_fractions(self) -> list[float]:
+        """The label fractions that a choice is done for: those that all its ways have."""
+        if self.choice is None:
+            return []
+        wanted = self.choice.fractions or self.fractions
+        return [
+            fraction for fraction in wanted if all(fraction in self.fractions_of(way) for way in self.candidate_ways)
+        ]
 
 
 def read_config(path: Path) -> StudyConfig:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lusfx.metrics import (
     Answers,
@@ -21,7 +20,7 @@ from lusfx.metrics import (
     roc_auc,
     within_folds,
 )
-from lusfx.studies.cells import Cell, Place
+from lusfx.studies.cells import Cell, Place, common_draws
 from lusfx.studies.config import MEAN, StudyConfig
 
 COLUMNS: Mapping[str, str] = {
@@ -75,7 +74,7 @@ class StudyRow:
     def cells(self) -> dict[str, Any]:
         """By column."""
         missing = None, None, None
-        difference = missing if self.difference is None else _three(self.difference)
+        difference = missing if self.difference is None else three(self.difference)
         values = (
             self.encoder,
             self.way,
@@ -89,9 +88,9 @@ class StudyRow:
             self.n_units,
             self.n_patients,
             self.n_positive,
-            *_three(self.auc),
+            *three(self.auc),
             *difference,
-            None if self.delong_p is None else _digits(self.delong_p),
+            None if self.delong_p is None else digits(self.delong_p),
         )
         return dict(zip(COLUMNS, values, strict=True))
 
@@ -147,14 +146,14 @@ def mean_rows(cells: Mapping[Place, Cell], config: StudyConfig) -> list[StudyRow
     rows = []
     for key, members in groups.items():
         encoder, way, fraction, test_set = key
-        chosen = _common(members)
+        chosen = common_draws(members)
         if len(members) < max(2, most[test_set]) or not chosen[0].draws:
             continue
         baseline = config.baseline.encoder, config.baseline.way
         others = groups.get((*baseline, fraction, test_set), [])
         difference = None
         if (encoder, way) != baseline and names.get((*baseline, fraction, test_set)) == names[key]:
-            both = _common([*members, *others])
+            both = common_draws([*members, *others])
             if both[0].draws:
                 difference = _bootstrap(both[: len(members)], config, both[len(members) :])
         units = {
@@ -218,37 +217,19 @@ def _bootstrap(cells: Sequence[Cell], config: StudyConfig, others: Sequence[Cell
 
 def _paired(cell: Cell, other: Cell) -> tuple[Cell, Cell] | None:
     """The two with the draws that both have; None where they have none in common."""
-    first, second = _common([cell, other])
+    first, second = common_draws([cell, other])
     return (first, second) if first.draws else None
-
-
-def _common(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells with the draws that all of them have."""
-    shared = [draw for draw in cells[0].draws if all(draw in cell.draws for cell in cells[1:])]
-    return [_of_draws(cell, shared) for cell in cells]
-
-
-def _of_draws(cell: Cell, draws: Sequence[int]) -> Cell:
-    rows: NDArray[np.intp] = np.array([list(cell.draws).index(draw) for draw in draws], np.intp)
-    return Cell(
-        cell.units,
-        list(draws),
-        cell.scores[rows],
-        cell.folds[rows],
-        cell.training_patients,
-        cell.n_refused,
-        cell.refused,
-    )
 
 
 def _delong_p(cell: Cell, other: Cell) -> float:
     return delong(cell.units.targets, cell.scores, other.scores, list(cell.folds)).p
 
 
-def _three(interval: Interval) -> tuple[float, float, float]:
-    return _digits(interval.value), _digits(interval.low), _digits(interval.high)
+def three(interval: Interval) -> tuple[float, float, float]:
+    """An interval as tables have it: figure, lower end, upper end."""
+    return digits(interval.value), digits(interval.low), digits(interval.high)
 
 
-def _digits(value: float) -> float:
+def digits(value: float) -> float:
     """As many as mean anything: the rest is rounding, and would make 0 something else."""
     return round(value, 10)

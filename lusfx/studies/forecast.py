@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from lusfx.site_key import SiteKey
 from lusfx.studies.config import checked_config, read_config
 from lusfx.studies.encoders import StudyEncoder
 from lusfx.studies.material import Material
-from lusfx.studies.plan import WHOLE, Run, StudyPlan, n_draws
+from lusfx.studies.plan import WHOLE, Run, StudyPlan, merit_folds, n_draws
 from lusfx.studies.run import CACHE
 from lusfx.studies.run_store import RunStore
 from lusfx.tables import read_table
@@ -48,10 +49,12 @@ class RunsForecast:
     :param n_done: runs whose scores are there; None where that shows only once clips are encoded.
     :param seconds: of the runs that are left, on one worker; None where nothing can be said.
     :param because: what the estimate rests on.
+    :param n_inner: trainings of inner folds that the runs make for a choice, at most.
     """
 
     way: str
     n_runs: int
+    n_inner: int
     n_done: int | None
     seconds: float | None
     because: str
@@ -75,8 +78,9 @@ class Forecast:
         ] or ["encode: nothing, all is in the cache"]
         for runs in self.runs:
             there = "how many are there shows once clips are encoded" if runs.n_done is None else f"{runs.n_done} there"
+            inner = f" with up to {runs.n_inner} trainings of inner folds" if runs.n_inner else ""
             said.append(
-                f"train in the way '{runs.way}': {runs.n_runs} runs, {there}{_about(runs.seconds)} ({runs.because})"
+                f"train in the way '{runs.way}': {runs.n_runs} runs{inner}, {there}{_about(runs.seconds)} ({runs.because})"
             )
         return said
 
@@ -96,7 +100,14 @@ class Forecast:
             "workers": self.workers,
             "encode": [{"encoder": e.encoder, "n_clips": e.n_clips, "seconds": e.seconds} for e in self.encodings],
             "train": [
-                {"way": r.way, "n_runs": r.n_runs, "n_done": r.n_done, "seconds": r.seconds, "because": r.because}
+                {
+                    "way": r.way,
+                    "n_runs": r.n_runs,
+                    "n_inner": r.n_inner,
+                    "n_done": r.n_done,
+                    "seconds": r.seconds,
+                    "because": r.because,
+                }
                 for r in self.runs
             ],
         }
@@ -194,51 +205,57 @@ def _runs(
 ) -> RunsForecast:
     """What is to be trained in one way, by what was trained before or by a trial."""
     if plan is None or not any(run.way == way for run in plan.runs):
-        return RunsForecast(way, _count(material, way), None, None, "no estimate before clips are encoded")
+        return RunsForecast(way, *_count(material, way), None, None, "no estimate before clips are encoded")
     runs = [run for run in plan.runs if run.way == way]
     found = {run.digest: scores for run in runs if (scores := kept.read(run)) is not None}
     missing = {run.digest: run for run in runs if run.digest not in found}
-    n_done = sum(run.digest in found for run in runs)
+    n_done, n_inner = sum(run.digest in found for run in runs), sum(run.merit_folds for run in runs)
     is_head = any(head.way.name == way for head in material.head_plans)
     shared = workers if is_head or device == "cpu" else 1
     if not missing:
-        return RunsForecast(way, len(runs), n_done, 0.0, "nothing is left")
+        return RunsForecast(way, len(runs), n_inner, n_done, 0.0, "nothing is left")
     if found:
         seconds = _weighed(missing.values(), [(run, found[run.digest].seconds) for run in runs if run.digest in found])
-        return RunsForecast(way, len(runs), n_done, seconds / shared, "by those that are there")
+        return RunsForecast(way, len(runs), n_inner, n_done, seconds / shared, "by those that are there")
     if is_head:
-        largest = max(missing.values(), key=lambda run: len(run.split.train))
+        largest = max(missing.values(), key=_cost)
         (job,) = material.head_jobs(plan, [largest], kept)
         seconds = _weighed(missing.values(), [(largest, job.do(largest).seconds)])
-        return RunsForecast(way, len(runs), n_done, seconds / shared, "by a trial")
-    return RunsForecast(way, len(runs), n_done, None, "no estimate before a network was trained: give it --minutes")
+        return RunsForecast(way, len(runs), n_inner, n_done, seconds / shared, "by a trial")
+    return RunsForecast(
+        way, len(runs), n_inner, n_done, None, "no estimate before a network was trained: give it --minutes"
+    )
+
+
+def _cost(run: Run) -> int:
+    """Units that are learnt from. Of *k* inner folds each leaves out a *k*-th: all cost as much as *k* - 1 trainings on all."""
+    return len(run.split.train) * max(1, run.merit_folds)
 
 
 def _weighed(missing: Iterable[Run], timed: Sequence[tuple[Run, float]]) -> float:
-    """Seconds of runs by those of others: as long as theirs of the same fraction, else in proportion to the units."""
-    by_fraction: dict[float, list[float]] = {}
+    """Seconds of runs by those of others: as long as theirs of the same fraction and folds, else in proportion to the units."""
+    of_kind: dict[tuple[float, int], list[float]] = {}
     for run, seconds in timed:
-        by_fraction.setdefault(run.split.fraction, []).append(seconds)
-    a_unit = sum(seconds for _, seconds in timed) / sum(len(run.split.train) for run, _ in timed)
+        of_kind.setdefault((run.split.fraction, run.merit_folds), []).append(seconds)
+    a_unit = sum(seconds for _, seconds in timed) / sum(_cost(run) for run, _ in timed)
     total = 0.0
     for run in missing:
-        alike = by_fraction.get(run.split.fraction)
-        total += len(run.split.train) * a_unit if alike is None else sum(alike) / len(alike)
+        alike = of_kind.get((run.split.fraction, run.merit_folds))
+        total += _cost(run) * a_unit if alike is None else sum(alike) / len(alike)
     return total
 
 
-def _count(material: Material, way_name: str) -> int:
-    """Runs in one way, from the config alone."""
+def _count(material: Material, way_name: str) -> tuple[int, int]:
+    """Runs in one way and trainings of their inner folds, from the config alone."""
     config = material.config
     way = next(way for way in config.ways if way.name == way_name)
-    of_question = 0
+    merits = []
     for question in material.questions:
-        for fraction in config.fractions_of(way):
-            if question.cross_validated:
-                of_question += config.folds * n_draws(config, way, fraction, 0)
-            if question.tests:
-                of_question += n_draws(config, way, fraction, WHOLE)
-    return of_question * len(config.encoders_of(way))
+        folds = [*(range(config.folds) if question.cross_validated else ()), *([WHOLE] if question.tests else ())]
+        for fraction, fold in product(config.fractions_of(way), folds):
+            for draw, entry in product(range(n_draws(config, way, fraction, fold)), config.encoders_of(way)):
+                merits.append(merit_folds(config, entry.name, way, fraction, draw, fold))
+    return len(merits), sum(merits)
 
 
 def _about(seconds: float | None) -> str:

@@ -15,6 +15,7 @@ from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.learner import Candidate, fit_head
 from lusfx.errors import TrainingRefusedError
 from lusfx.studies.config import TRAIN
+from lusfx.studies.merit import merit
 from lusfx.studies.plan import Run
 from lusfx.studies.run_store import RunStore, Scores
 from lusfx.studies.units import AskedUnits
@@ -49,25 +50,22 @@ class HeadJob:
     store: RunStore
 
     def do(self, run: Run) -> Scores:
-        """Train on the run's patients and score its test units."""
+        """Train on the run's patients and score its test units; find its merit among the patients that it trains on."""
         started = time.perf_counter()
         training = self.samples[TRAIN].take(run.split.train)
-        of_test, refused = {}, None
+        targets = training.targets[:, self.outcome]
+        learnt = training, targets, self.aggregation, self.frames_per_unit
+        of_test, refused, found = {}, None, None
         try:
-            head = fit_head(
-                self.candidate,
-                training,
-                training.targets[:, self.outcome],
-                self.aggregation,
-                self.frames_per_unit,
-                run.seed,
-            )
+            head = fit_head(self.candidate, *learnt, run.seed)
             for name, rows in run.split.tests.items():
                 tested = self.samples.get(name, self.samples[TRAIN]).units.take(rows)
                 of_test[name] = raw_scores(head, tested, self.aggregation)
         except TrainingRefusedError as error:
             of_test, refused = {}, str(error)
-        return Scores(of_test, refused, time.perf_counter() - started)
+        if run.merit_folds and refused is None:
+            found = merit(self.candidate, *learnt, run.merit_folds, run.seed)
+        return Scores(of_test, refused, time.perf_counter() - started, found)
 
     def do_all(self, should_stop: Callable[[], bool]) -> int:
         """Do the runs one by one, each durable before the next; returns how many were done."""

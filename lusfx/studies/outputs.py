@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lusfx.durable import write_whole
 from lusfx.messages import system_reason
 from lusfx.report import markdown, write_page
+from lusfx.studies.costs import COST_COLUMNS
 from lusfx.studies.figures import COLUMNS
 from lusfx.studies.page import study_page
 from lusfx.studies.result import StudyResult
 from lusfx.studies.run_store import StudyError
 from lusfx.tables import ColumnType, write_table
 
-RESULTS_CSV, RESULTS_MD, REPORT = "results.csv", "results.md", "report.html"
-TEXTS = {"encoder", "way", "task", "test_set"}
-FRACTIONAL = {"fraction", "auc", "auc_low", "auc_high", "difference", "difference_low", "difference_high", "delong_p"}
+RESULTS_CSV, RESULTS_MD, REPORT, CHOICE_CSV = "results.csv", "results.md", "report.html", "choice.csv"
+TEXTS = {"encoder", "way", "task", "test_set", "best_encoder", "best_way"}
+COUNT = "n_"
+COUNTS = {"training_patients_min", "training_patients_max"}
 
 
 def write_outputs(result: StudyResult) -> None:
@@ -21,15 +25,24 @@ def write_outputs(result: StudyResult) -> None:
 
     :raises StudyError, TableError, UsageError: if the disk refuses.
     """
-    types = {column: _type(column) for column in COLUMNS}
-    write_table(result.out / RESULTS_CSV, types, (row.cells() for row in result.rows))
+    write_table(result.out / RESULTS_CSV, _types(COLUMNS), (row.cells() for row in result.rows))
+    if result.config.choice is not None:
+        write_table(result.out / CHOICE_CSV, _types(COST_COLUMNS), (row.cells() for row in result.costs))
     page = study_page(result)
     try:
+        if result.config.choice is None:  # one of before would be of another study
+            (result.out / CHOICE_CSV).unlink(missing_ok=True)
         write_whole(result.out / RESULTS_MD, markdown(page).encode("utf-8"))
     except OSError as error:
         raise StudyError(f"the study's directory cannot be written: {system_reason(error)}") from None
     write_page(page, result.out / REPORT)
 
 
+def _types(columns: Iterable[str]) -> dict[str, ColumnType]:
+    return {column: _type(column) for column in columns}
+
+
 def _type(column: str) -> ColumnType:
-    return "text" if column in TEXTS else "number" if column in FRACTIONAL else "integer"
+    if column in TEXTS:
+        return "text"
+    return "integer" if column.startswith(COUNT) or column in COUNTS else "number"

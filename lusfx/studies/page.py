@@ -9,6 +9,7 @@ import numpy as np
 from lusfx.engine.training.report import stated
 from lusfx.metrics import Interval
 from lusfx.report import Figure, Gallery, Page, Part, Point, Section, Table, Text, forest_figure, percent, share_figure
+from lusfx.studies.choice_page import choice_sections, signed
 from lusfx.studies.config import LOCAL, MEAN
 from lusfx.studies.figures import StudyRow
 from lusfx.studies.result import StudyResult
@@ -24,7 +25,7 @@ LIMITS = (
     "DeLong's test takes units as independent, which clips of one patient are not: its p is too small where patients have "
     "several. A claim rests on the patient-bootstrap interval of the difference.",
     "Many comparisons stand here. Of twenty without any difference, one interval of 95% is expected to leave 0 out; and the "
-    "highest of many figures is higher than it would be on other patients.",
+    "highest of many figures is higher than it would be on other patients: a choice made within the training patients is not.",
     "Labels are taken as the truth. A test set of one hospital says nothing of a third one.",
 )
 
@@ -38,6 +39,9 @@ def study_page(result: StudyResult) -> Page:
     if best is not None:
         of = f"in the mean over {best.n_tasks} tasks" if best.n_tasks > 1 else f"on {best.task}"
         lead += f"On the local test set {best.encoder}, {best.way}, is highest {of}: an AUC of {stated(best.auc)}."
+    chosen = result.chosen_headline()
+    if chosen is not None:
+        lead += f" Chosen within the training patients alone, it is {stated(chosen.auc)}: the figure to expect."
     tasks = [question.name for question in result.plan.questions]
     return Page(
         title="A study of encoders and ways of learning",
@@ -45,6 +49,7 @@ def study_page(result: StudyResult) -> Page:
         warnings=result.warnings,
         sections=[
             *[_task_section(result, task) for task in (MEAN, *tasks) if any(row.task == task for row in result.rows)],
+            *choice_sections(result),
             Section(
                 "How to read this",
                 [
@@ -96,15 +101,9 @@ def _cells(row: StudyRow) -> tuple[str, ...]:
         percent(row.fraction),
         str(most) if fewest == most else f"{fewest} to {most}",
         stated(row.auc),
-        "–" if row.difference is None else _signed(row.difference),
+        "–" if row.difference is None else signed(row.difference),
         "–" if row.delong_p is None or np.isnan(row.delong_p) else f"{row.delong_p:.3f}",
     )
-
-
-def _signed(difference: Interval) -> str:
-    if np.isnan(difference.low):
-        return f"{difference.value:+.3f}"
-    return f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
 
 
 def _share_figures(rows: Sequence[StudyRow], test_set: str) -> list[Figure]:
@@ -157,6 +156,13 @@ def _facts(result: StudyResult) -> list[tuple[str, str]]:
         ("bootstrap resamples", str(config.resamples)),
         ("seed", str(config.seed)),
     ]
+    if config.choice is not None:
+        facts.append(
+            (
+                config.choice.name,
+                f"among {len(config.candidates)} candidates, by up to {config.choice.folds} inner folds",
+            )
+        )
     for way in config.ways:
         settings = ", ".join(f"{name}={value}" for name, value in way.settings.items()) or "default settings"
         kind = f"head {way.head}" if way.kind == "head" else "fine-tuned network"

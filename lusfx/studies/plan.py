@@ -52,6 +52,7 @@ class Run:
     """One training: a split with an encoder and a way.
 
     :param facts: everything that decides its scores.
+    :param merit_folds: inner folds that its merit is found by; 0 where no choice is made of it.
     """
 
     encoder: str
@@ -59,6 +60,7 @@ class Run:
     split: Split
     seed: int
     facts: Mapping[str, Any] = field(repr=False)
+    merit_folds: int = 0
 
     @property
     def digest(self) -> str:
@@ -74,6 +76,18 @@ def n_draws(config: StudyConfig, way: WayEntry | None, fraction: float, fold: in
     if fraction < 1:
         return min(config.draws, (way and way.draws) or config.draws)
     return 1 if fold == WHOLE else min(config.repeats, (way and way.repeats) or config.repeats)
+
+
+def merit_folds(config: StudyConfig, encoder: str, way: WayEntry, fraction: float, draw: int, fold: int) -> int:
+    """Inner folds that a training's merit is found by; 0 where no choice is made of it.
+
+    A choice is made of the draws that all of its ways have.
+    """
+    choice = config.choice
+    if choice is None or (encoder, way.name) not in config.candidates or fraction not in config.choice_fractions:
+        return 0
+    shared = min(n_draws(config, candidate, fraction, fold) for candidate in config.candidate_ways)
+    return choice.folds if draw < shared else 0
 
 
 def splits_of(question: Question, units: Mapping[str, AskedUnits], config: StudyConfig) -> list[Split]:
@@ -146,6 +160,7 @@ def runs_of(
         asked = split.fraction in config.fractions_of(way)
         if asked and split.draw < n_draws(config, way, split.fraction, split.fold):
             seed = config.seed + split.draw
+            n_inner = merit_folds(config, encoder, way, split.fraction, split.draw, split.fold)
             of_run = {
                 "format": FORMAT,
                 "lusfx": __version__,
@@ -153,8 +168,10 @@ def runs_of(
                 "seed": seed,
                 "units": dict(split.digests),
                 **facts,
+                # Without a merit the facts are those of a study that chooses nothing: it has the same runs.
+                **({"merit": {"inner_folds": n_inner}} if n_inner else {}),
             }
-            runs.append(Run(encoder, way.name, split, seed, of_run))
+            runs.append(Run(encoder, way.name, split, seed, of_run, n_inner))
     return runs
 
 

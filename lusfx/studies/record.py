@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from lusfx.durable import write_whole
 from lusfx.messages import system_reason
+from lusfx.studies.choice import Choices
 from lusfx.studies.config import StudyConfig
-from lusfx.studies.plan import FORMAT, WHOLE, StudyPlan
+from lusfx.studies.plan import FORMAT, WHOLE, Run, StudyPlan
 from lusfx.studies.run_store import StudyError
 from lusfx.version import __version__
 
@@ -25,7 +26,11 @@ PATHS = {"train", "tests", "weights", "encoder"}
 
 
 def write_record(
-    out: Path, config: StudyConfig, material: Material | None = None, plan: StudyPlan | None = None
+    out: Path,
+    config: StudyConfig,
+    material: Material | None = None,
+    plan: StudyPlan | None = None,
+    choices: Choices | None = None,
 ) -> None:
     """Write the record; at first of the config alone, at the end of everything.
 
@@ -39,7 +44,13 @@ def write_record(
         "config": _without_paths(config.model_dump(mode="json")),
     }
     if material is not None and plan is not None:
-        content |= {"encoders": _encoders(material), "questions": _questions(plan), "runs": _runs(plan)}
+        content |= {
+            "encoders": _encoders(material),
+            "questions": _questions(plan),
+            "runs": [_run(run) for run in plan.runs],
+        }
+    if choices is not None and choices.made:
+        content["choices"] = [{**_run(chosen.run), "by_merit": chosen.by_merit} for chosen in choices.made]
     try:
         write_whole(out / STUDY, json.dumps(content, indent=1, allow_nan=False).encode("utf-8"))
     except OSError as error:
@@ -82,20 +93,17 @@ def _questions(plan: StudyPlan) -> dict[str, Any]:
     }
 
 
-def _runs(plan: StudyPlan) -> list[dict[str, Any]]:
-    """Which file has the scores of which training."""
-    return [
-        {
-            "encoder": run.encoder,
-            "way": run.way,
-            "task": run.split.question,
-            "fraction": run.split.fraction,
-            "draw": run.split.draw,
-            "fold": None if run.split.fold == WHOLE else run.split.fold,
-            "file": run.digest,
-        }
-        for run in plan.runs
-    ]
+def _run(run: Run) -> dict[str, Any]:
+    """Which file has the scores of a training."""
+    return {
+        "encoder": run.encoder,
+        "way": run.way,
+        "task": run.split.question,
+        "fraction": run.split.fraction,
+        "draw": run.split.draw,
+        "fold": None if run.split.fold == WHOLE else run.split.fold,
+        "file": run.digest,
+    }
 
 
 def _versions() -> dict[str, str]:

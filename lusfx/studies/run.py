@@ -21,7 +21,9 @@ from lusfx.networks.threads import cpu_threads
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey
 from lusfx.studies.cells import cells_of
+from lusfx.studies.choice import choose
 from lusfx.studies.config import StudyConfig, checked_config, read_config
+from lusfx.studies.costs import cost_rows
 from lusfx.studies.figures import study_rows
 from lusfx.studies.material import Material
 from lusfx.studies.outputs import write_outputs
@@ -176,12 +178,20 @@ class _Study:
             raise RunInterruptedError(
                 f"stopped: the scores of {n_done} of {len(plan.runs)} runs are kept, and the same command goes on"
             )
-        cells, n_missing = cells_of(plan, self.kept)
+        found = self.kept.read_all(plan.runs)
+        choices = choose(plan, found)
+        cells, n_missing = cells_of(plan, [*plan.runs, *choices.runs], found)
         if n_missing:
             self.warnings.append(f"{n_missing} cells of the table are not there yet: the same command goes on")
         refused = sorted({cell.refused for cell in cells.values() if cell.refused is not None})
         n_refused = sum(cell.n_refused for cell in cells.values())
         self.warnings += [f"{n_refused} draws were left out, as a training was refused: {why}" for why in refused[:1]]
+        n_unheld = sum(not chosen.by_merit for chosen in choices.made)
+        if n_unheld:
+            self.warnings.append(
+                f"{n_unheld} of {len(choices.made)} choices could be made by no merit, as too few patients are there to hold "
+                "any out: the first candidate was taken"
+            )
         rows = study_rows(cells, self.config)
         result = StudyResult(
             plan=plan,
@@ -192,8 +202,10 @@ class _Study:
             n_new=n_done - n_found,
             n_cells_missing=n_missing,
             warnings=list(self.warnings),
+            choices=choices,
+            costs=cost_rows(rows, cells, choices, self.config),
         )
-        write_record(self.out, self.config, self.material, plan)
+        write_record(self.out, self.config, self.material, plan, choices)
         write_outputs(result)
         return result
 

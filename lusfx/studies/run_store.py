@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +35,15 @@ class Scores:
 
     :param of_test: scores from 0 to 1 of the rows that the run is judged on, by test set.
     :param refused: why nothing could be learnt; then there are no scores. None where it could.
-    :param seconds: that the training and the scoring took.
+    :param seconds: that the training and the scoring took, with the trainings of inner folds.
+    :param merit: AUC out of the inner folds of the training side, 0 to 1; None where none was asked for, or the training side
+        has too few patients to hold any out.
     """
 
     of_test: Mapping[str, NDArray[np.float64]]
     refused: str | None
     seconds: float
+    merit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class RunStore:
             "seconds": round(scores.seconds, 4),
             "tests": tests,
             "versions": dict(versions),
+            **({"merit": scores.merit} if run.merit_folds else {}),
         }
         self._write(self._path(RUNS, run.digest), content)
 
@@ -81,7 +85,16 @@ class RunStore:
             name in of_test and len(of_test[name]) == len(rows) for name, rows in run.split.tests.items()
         ):
             return None
-        return Scores(of_test, content["refused"], float(content["seconds"]))
+        return Scores(of_test, content["refused"], float(content["seconds"]), content.get("merit"))
+
+    def read_all(self, runs: Iterable[Run]) -> dict[str, Scores]:
+        """Scores of those of the runs that have them, by digest; each file is read once."""
+        found: dict[str, Scores | None] = {}
+        for run in runs:
+            digest = run.digest
+            if digest not in found:
+                found[digest] = self.read(run)
+        return {digest: scores for digest, scores in found.items() if scores is not None}
 
     def __contains__(self, run: Run) -> bool:
         return self.read(run) is not None

@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 from lusfx.config import Spec
 from lusfx.studies.config import (
     Baseline,
+    Choice,
     EncoderEntry,
     FineTuneWay,
     HeadWay,
@@ -19,6 +20,7 @@ from lusfx.studies.config import (
     WayEntry,
     read_config,
 )
+from lusfx.studies.costs import COST_COLUMNS
 from lusfx.studies.figures import COLUMNS
 
 pytestmark = pytest.mark.slow
@@ -33,8 +35,9 @@ SECTIONS: dict[str, type[Spec]] = {
     "#### With `kind = \"head\"`": HeadWay,
     "#### With `kind = \"fine-tune\"`": FineTuneWay,
     "### `baseline`": Baseline,
+    "### `[choice]`": Choice,
 }  # fmt: skip
-TABLES = {"tasks", "encoders", "ways", "baseline"}
+TABLES = {"tasks", "encoders", "ways", "baseline", "choice"}
 """Of the study: each has a section of its own."""
 
 
@@ -64,7 +67,7 @@ def test_every_entry_is_described_with_its_default(heading: str, model: type[Spe
 
 def test_every_column_of_the_results_is_described() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    for column, meaning in COLUMNS.items():
+    for column, meaning in [*COLUMNS.items(), *COST_COLUMNS.items()]:
         assert f"| `{column}` | {meaning} |" in text
 
 
