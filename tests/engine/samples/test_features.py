@@ -110,6 +110,7 @@ def reason_of(features: ClipFeatures) -> str | None:
     [
         ("mean", lambda rows: rows.mean(axis=0)),
         ("max", lambda rows: rows.max(axis=0)),
+        ("mean+max", lambda rows: np.concatenate([rows.mean(axis=0), rows.max(axis=0)])),
         ("mean+std", lambda rows: np.concatenate([rows.mean(axis=0), rows.std(axis=0)])),
     ],
 )
@@ -121,8 +122,59 @@ def test_pooling_is_over_the_readable_frames(pooling: Pooling, pooled: object) -
     np.testing.assert_allclose(features.centre, readable_of(clip).mean(axis=0), rtol=1e-5)
 
 
-def test_a_still_has_no_deviation() -> None:
-    np.testing.assert_array_equal(pooled_of(Effusion(), a_clip(1, ()), "mean+std").vector[5:], 0)
+@pytest.mark.parametrize("pooling", ["mean+std", "mean+change"])
+def test_a_still_has_no_deviation_and_no_change(pooling: Pooling) -> None:
+    np.testing.assert_array_equal(pooled_of(Effusion(), a_clip(1, ()), pooling).vector[5:], 0)
+
+
+def waves(times_s: np.ndarray, unreadable: tuple[int, ...] = ()) -> ClipEmbeddings:
+    """Values that swing about once a second, each with a pace of its own, seen at the times given."""
+    paces = np.array([0.6, 0.8, 1.0, 1.2, 1.4])
+    embeddings = np.sin(2 * np.pi * paces * times_s[:, np.newaxis]).astype(np.float32)
+    status = np.full(len(times_s), FrameStatus.OK, np.uint8)
+    for frame in unreadable:
+        status[frame], embeddings[frame] = FrameStatus.UNREADABLE, np.nan
+    return ClipEmbeddings(embeddings, times_s, np.arange(len(times_s)), status, {})
+
+
+def change_of(clip: ClipEmbeddings) -> np.ndarray:
+    return pooled_of(Effusion(), clip, "mean+change").vector[5:]
+
+
+def test_change_is_a_second_at_any_frame_rate() -> None:
+    expected = change_of(waves(np.arange(0, 4, 1 / 100)))
+    assert (expected > 0.5).all()
+    generator = np.random.default_rng(0)
+    for times_s in (
+        np.arange(0, 4, 1 / 25),
+        np.arange(0, 4, 1 / 12),
+        np.sort(np.concatenate([[0, 3.99], generator.uniform(0, 4, 100)])),  # a rate that varies
+    ):
+        np.testing.assert_allclose(change_of(waves(times_s)), expected, rtol=0.1)
+    np.testing.assert_allclose(change_of(waves(np.arange(0, 4, 1 / 25), (3, 20, 21))), expected, rtol=0.1)
+
+
+def test_change_does_not_measure_noise_more_often_the_more_frames_there_are() -> None:
+    generator = np.random.default_rng(0)
+    rates = []
+    for n_frames in (24, 96):
+        clip = waves(np.arange(n_frames) * 4 / n_frames)
+        clip.embeddings[:] = generator.normal(size=clip.embeddings.shape)
+        rates.append(change_of(clip).mean())
+    assert rates[1] == pytest.approx(rates[0], rel=0.25)
+
+
+def test_change_of_a_clip_shorter_than_half_a_second_is_over_its_length() -> None:
+    clip = waves(np.array([0.0, 0.1, 0.2]))
+    moved = np.abs(clip.embeddings[2] - clip.embeddings[0]) / 0.2
+    np.testing.assert_allclose(change_of(clip), moved, rtol=1e-4)
+
+
+def test_change_needs_times_and_a_still_has_none_to_know() -> None:
+    maker = maker_of(Effusion(), "mean+max+change")
+    assert reason_of(maker.of_clip(without_times(a_clip()))) == "frame-times-unknown"
+    assert reason_of(maker.of_clip(without_times(a_clip(1, ())))) is None
+    assert reason_of(maker_of(Effusion(), "mean+max").of_clip(without_times(a_clip()))) is None
 
 
 @pytest.mark.parametrize("pooling", ["mean", "mean+std"])
@@ -278,7 +330,14 @@ def test_a_clip_without_a_beam_confidence_is_not_held_to_one() -> None:
 # ---- units of several clips -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("pooling", "join"), [("mean", np.mean), ("max", np.max), ("mean+std", np.mean)])
+def mean_then_max(vectors: list[np.ndarray], axis: int) -> np.ndarray:
+    halves = np.split(np.stack(vectors), 2, axis=1)
+    return np.concatenate([halves[0].mean(axis=axis), halves[1].max(axis=axis)])
+
+
+@pytest.mark.parametrize(
+    ("pooling", "join"), [("mean", np.mean), ("max", np.max), ("mean+std", np.mean), ("mean+max", mean_then_max)]
+)
 def test_an_exam_joins_its_clips(pooling: Pooling, join: object) -> None:
     maker = maker_of(EffusionOfExam(), pooling)
     clips = [maker.of_clip(a_clip(n, (), seed=n)) for n in (3, 9, 4)]
