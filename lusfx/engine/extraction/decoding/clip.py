@@ -199,6 +199,7 @@ class _Decoding:
         with self.reopen() as opened:
             self.seconds.decoding += time.perf_counter() - started
             self.alive()
+            # A stride says in advance how many frames there will be; a rate does not, so it lets no longer clip in.
             yield _WatchedClip(opened, self.seconds, self.alive, self.max_frames * self.spec.stride)
 
     def _portions(self, prepared: PreparedClip) -> Iterator[Portion]:
