@@ -27,7 +27,7 @@ class FrameSampler:
     def __init__(self, fps: float, step_s: float) -> None:
         self._period_s = 1 / fps
         self._early_s = min(step_s, self._period_s) / 2 * (1 - LATER)
-        # Of a clip whose rate is near the one asked for, a frame may come half a step late as well, or its next one would be lost.
+        # Of a clip whose rate is near the one asked for, one may come half a step late as well, or the next would be lost.
         self._late_s = self._early_s if 2 * step_s > self._period_s else -self._early_s
         self._first_s: float | None = None
         self._next = 0

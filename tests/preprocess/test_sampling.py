@@ -1,4 +1,4 @@
-"""Frames are chosen by their times: evenly, without drift, at any rate of the clip; nothing is invented where times are unknown."""
+"""Frames are chosen by their times: evenly, without drift, at any rate of the clip; of unknown times, all."""
 
 from __future__ import annotations
 
