@@ -26,7 +26,7 @@ class LumaScaler:
 
     Most video is limited range (16 to 235); FFmpeg's scaler expands it, once, by what a frame says of itself. Where it makes
     each grey level another one by itself, which is so unless it goes by way of colours, the levels are looked up in what it
-    makes of them: the same to the bit, in a third of the time.
+    makes of them: the same to the bit, and faster.
     """
 
     def __init__(self) -> None:
@@ -44,8 +44,8 @@ class LumaScaler:
                 self._tables[look] = _table(look)
             table = self._tables[look]
             if table is not None:
-                luma = np.ascontiguousarray(_first_plane(frame))
-                return np.frombuffer(bytearray(luma).translate(table), np.uint8).reshape(luma.shape)
+                luma = _first_plane(frame)
+                return np.frombuffer(luma.tobytes().translate(table), np.uint8).reshape(luma.shape)
         return self.scaled(frame)
 
     def scaled(self, frame: av.VideoFrame) -> GreyImage:
