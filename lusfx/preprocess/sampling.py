@@ -54,7 +54,6 @@ class FrameSampler:
         elapsed_s = time_s - self._first_s
         if elapsed_s + self._early_s < self._next * self._period_s:
             return False
-        self._next = (
-            max(self._next, math.floor((elapsed_s - self._late_s) / self._period_s)) + 1
-        )  # after a pause none is owed
+        reached = math.floor((elapsed_s - self._late_s) / self._period_s)  # after a pause no frames are owed
+        self._next = max(self._next, reached) + 1
         return True

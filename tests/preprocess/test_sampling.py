@@ -114,7 +114,6 @@ def test_frames_of_unknown_times_are_taken_and_the_others_sampled() -> None:
     assert [position for position in timed if position < 30] == [2, 7, 12, 17, 22, 27]
 
 
-def test_a_sampler_that_knows_no_step_counts_none_as_early() -> None:
-    """A clip that could not be looked at before its frames stream."""
+def test_without_a_known_step_half_a_period_is_near() -> None:
     sampler = FrameSampler.of([], 10)
     assert [sampler.takes(time_s) for time_s in (0.0, 0.04, 0.08, 0.12)] == [True, False, True, False]

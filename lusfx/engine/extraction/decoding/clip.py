@@ -167,7 +167,7 @@ class _Decoding:
         with self._prepared() as (opened, prepared):
             yield from self._portions(prepared)
             if self._n_readable == 0:
-                raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
+                raise UnreadableClipError("no-frames", "none of the frames that were to be encoded could be decoded")
             notes = tuple(sorted(opened.notes | prepared.notes))
             provenance = _provenance(opened.info, prepared, notes)
             confidence = float(prepared.beam.confidence)
