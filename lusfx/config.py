@@ -12,9 +12,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+
+from lusfx.errors import UsageError
 
 Precision = Literal["float32", "bfloat16", "float16"]
 """What a network computes in; embeddings are float32 numbers either way. float32 is the same on every runtime to 1e-4. The
@@ -24,6 +26,10 @@ torch."""
 
 PREPROCESS_VERSION: Final = 2
 """How this version of lusfx reads and prepares frames."""
+
+MAX_FPS: Final = 1000.0
+FramesPerSecond = Annotated[float, Field(gt=0, le=MAX_FPS)]
+"""How many frames of a second are encoded; no cine has more than the most."""
 
 
 class Spec(BaseModel):
@@ -49,6 +55,9 @@ class PreprocessSpec(Spec):
     :param size: side of the encoder's input in pixels.
     :param resample: Pillow filter, antialiased when shrinking.
     :param stride: every how many frames one is encoded.
+    :param fps: how many frames of each second are encoded at most, by their times (see
+        :class:`~lusfx.preprocess.sampling.FrameSampler`), of those that the stride leaves. None for all, and then not in the
+        JSON either: the fingerprints of before this field stay what they are.
     """
 
     version: Literal[1, 2] = PREPROCESS_VERSION
@@ -61,6 +70,14 @@ class PreprocessSpec(Spec):
     size: int = Field(default=224, ge=16, le=1024)
     resample: Literal["bilinear", "box", "bicubic"] = "bilinear"
     stride: int = Field(default=1, ge=1)
+    fps: FramesPerSecond | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_fps(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = serialise(self)
+        if self.fps is None:
+            values.pop("fps", None)
+        return values
 
     def as_prepared_by(self, version: Literal[1, 2] = PREPROCESS_VERSION) -> Self:
         """The same settings, carried out by a version of the preprocessing; by default the one that this lusfx has."""
@@ -110,6 +127,17 @@ class FeatureSpec(Spec):
     def as_prepared_by(self, version: Literal[1, 2]) -> Self:
         """The same features of frames that a version of the preprocessing prepared."""
         return self.model_copy(update={"preprocess": self.preprocess.as_prepared_by(version)})
+
+    def sampled(self, fps: float | None) -> Self:
+        """The same features of so many frames a second; None for those that the encoder takes of itself.
+
+        :raises UsageError: if a clip cannot have so many.
+        """
+        if fps is None:
+            return self
+        if not 0 < fps <= MAX_FPS:
+            raise UsageError(f"frames a second are more than 0 and at most {MAX_FPS:g}")
+        return self.model_copy(update={"preprocess": self.preprocess.model_copy(update={"fps": float(fps)})})
 
     def canonical_json(self) -> str:
         """One text for one spec: keys sorted, no spaces, ASCII."""

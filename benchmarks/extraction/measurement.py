@@ -15,7 +15,7 @@ from benchmarks.clips import site_key
 from benchmarks.extraction.command import start
 from benchmarks.extraction.material import Material, gather
 from benchmarks.extraction.plan import PLANS, Plan, title
-from benchmarks.extraction.product import Extraction, decode_only, pipeline
+from benchmarks.extraction.product import Extraction, decode_only, own_rate, pipeline
 from benchmarks.extraction.rivals import EAGER, PLAIN, RIVALS, plain_loop
 from benchmarks.inference.subject import Subject, open_subject
 from benchmarks.request import Request
@@ -34,6 +34,8 @@ from lusfx.errors import LusfxError
 from lusfx.plugins import Registry, load_registry
 
 ENCODER_ALONE, DECODER_ALONE, WHOLE = "encoder alone", "one decoder alone", "whole extraction"
+SAMPLED = "whole extraction of every fourth frame"
+"""Its rate counts all frames of the clips that it is done with, encoded or not."""
 
 
 def measure(request: Request) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def _measure_subject(
         "times_the_plain_loop": _ratios(rates, rates[PLAIN]),
         "share_of_bound": _ratios(rates, _bound(rates, request.device, available_cores(), request.threads)),
         "writing_cost": _writing_cost(rates).as_dict(),
+        "sampling_gain": _sampling_gain(rates).as_dict(),
     }
 
 
@@ -115,6 +118,7 @@ def _ways(
     if faster is not None:
         ways[title(workers, BATCH_SIZE, "bfloat16")] = partial(pipeline, faster, sources, workers, BATCH_SIZE)
     ways[WHOLE] = whole
+    ways[SAMPLED] = Extraction(encoder, material.folder, folder, workers, BATCH_SIZE, own_rate(sources[0]) / 4)
     n_frames = dict.fromkeys(ways, material.n_frames)
     n_frames |= dict.fromkeys(RIVALS, material.n_rival_frames) | {ENCODER_ALONE: len(images)}
     return ways, n_frames
@@ -157,12 +161,17 @@ def _writing_cost(rates: Mapping[str, list[float]]) -> Spread:
     return Spread.of([1 - whole / other for whole, other in zip(rates[WHOLE], without, strict=True)])
 
 
+def _sampling_gain(rates: Mapping[str, list[float]]) -> Spread:
+    """How many times as fast clips are done with where every fourth frame is encoded, round by round."""
+    return Spread.of([sampled / whole for sampled, whole in zip(rates[SAMPLED], rates[WHOLE], strict=True)])
+
+
 def _ratios(rates: Mapping[str, list[float]], to: list[float]) -> dict[str, Any]:
     """Each way's rate to another of the same round."""
     return {
         way: Spread.of([one / other for one, other in zip(found, to, strict=True)]).as_dict()
         for way, found in rates.items()
-        if way not in (ENCODER_ALONE, DECODER_ALONE)
+        if way not in (ENCODER_ALONE, DECODER_ALONE, SAMPLED)
     }
 
 

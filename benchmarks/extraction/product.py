@@ -43,28 +43,42 @@ class Extraction:
     """The whole of ``lusfx.extract`` into a new cache each time, with the encoder loaded.
 
     :param folder: where caches may be written.
+    :param fps: frames of each second that are encoded; None for all.
     """
 
-    def __init__(self, encoder: Encoder, clips: Path, folder: Path, workers: int, batch_size: int) -> None:
+    def __init__(
+        self, encoder: Encoder, clips: Path, folder: Path, workers: int, batch_size: int, fps: float | None = None
+    ) -> None:
         self.encoder = encoder
         self.clips = clips
         self.folder = folder
         self.workers = workers
         self.batch_size = batch_size
+        self.fps = fps
         self._number = count()
 
     def __call__(self) -> None:
-        cache = Cache.open(self.folder / f"cache-{next(self._number)}", create=True)
+        rate = "" if self.fps is None else "-sampled"
+        cache = Cache.open(self.folder / f"cache{rate}-{next(self._number)}", create=True)
         result = extract_with(
             self.encoder,
             [self.clips],
             cache,
             load_registry(),
             site_key(),
+            fps=self.fps,
             batch_size=self.batch_size,
             workers=self.workers,
         )
         assert result.counts["encoded"] == result.found
+
+
+def own_rate(source: Source) -> float:
+    """Frames a second of a clip."""
+    assert source.reader is not None
+    with source.reader.open(source.path, site_key()) as clip:
+        times_s = [frame.time_s for frame in clip.frames()]
+    return float(1 / np.median(np.diff(times_s)))
 
 
 def decode_only(encoder: Encoder, sources: Sequence[Source]) -> list[NDArray[np.uint8]]:

@@ -26,6 +26,7 @@ ABANDONED_S = 3600
 class StoreInfo:
     """What one fingerprint holds.
 
+    :param fps: how many frames of each second are encoded; None for all.
     :param n_clips: loose and packed, each once.
     :param n_packed: those of them that are in packs.
     :param n_bytes: on disk, seals included.
@@ -35,6 +36,7 @@ class StoreInfo:
     architecture: str
     dim: int
     stored_dtype: str
+    fps: float | None
     n_clips: int
     n_packed: int
     n_packs: int
@@ -70,6 +72,7 @@ def _store_info(store: Store) -> StoreInfo:
         spec.encoder.architecture,
         spec.encoder.dim,
         spec.stored_dtype,
+        spec.preprocess.fps,
         n_clips,
         len(store.packs.keys()),
         len(packs),

@@ -45,13 +45,14 @@ def info(cache: Path, as_json: bool) -> None:
             s.architecture,
             str(s.dim),
             s.stored_dtype,
+            "all" if s.fps is None else f"{s.fps:g} a second",
             str(s.n_clips),
             f"{s.n_packed} in {s.n_packs}",
             f"{s.n_bytes / 1e6:.1f} MB",
         )
         for s in held.stores
     ]
-    terminal.print_table(("fingerprint", "architecture", "dim", "stored as", "clips", "packed", "size"), rows)
+    terminal.print_table(("fingerprint", "architecture", "dim", "stored as", "frames", "clips", "packed", "size"), rows)
     click.echo(f"{held.n_runs} runs, {held.n_patients} known patients, {held.n_quarantined} files in quarantine")
 
 
@@ -99,13 +100,16 @@ def repair(cache: Path, as_json: bool) -> None:
 @terminal.cache_option
 @click.option("--encoder", help="The encoder that extract would use.  [default: lung-lite0]")
 @terminal.precision_option
+@terminal.fps_option
 @terminal.json_option
-def explain(clip: Path, cache: Path, encoder: str | None, precision: Precision, as_json: bool) -> None:
+def explain(
+    clip: Path, cache: Path, encoder: str | None, precision: Precision, fps: float | None, as_json: bool
+) -> None:
     """Say why CLIP is a hit or a miss, naming what differs."""
     from lusfx.encoders import DEFAULT_ENCODER
     from lusfx.engine.explain import explain as explain_clip
 
-    result = explain_clip(clip, cache, encoder=encoder or DEFAULT_ENCODER, precision=precision)
+    result = explain_clip(clip, cache, encoder=encoder or DEFAULT_ENCODER, precision=precision, fps=fps)
     if as_json:
         terminal.print_json(result.as_dict())
         return

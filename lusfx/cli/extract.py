@@ -34,6 +34,7 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @terminal.device_option
 @terminal.threads_option
 @terminal.precision_option
+@terminal.fps_option
 @terminal.runtime_option
 @click.option("--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Frames at a time.")
 @terminal.workers_option
@@ -55,6 +56,7 @@ def command(
     device: Device,
     threads: int,
     precision: Precision,
+    fps: float | None,
     runtime: Runtime,
     batch_size: int,
     workers: int | None,
@@ -83,6 +85,7 @@ def command(
             device=device,
             threads=threads,
             precision=precision,
+            fps=fps,
             runtime=runtime,
             batch_size=batch_size,
             workers=workers,

@@ -84,6 +84,12 @@ precision_option = click.option(
     help="What the encoder computes in: bfloat16 on a CPU that has it, float16 on CUDA. Both are faster, "
     "and each makes features of its own.",
 )
+fps_option = click.option(
+    "--fps",
+    type=click.FloatRange(0, 1000, min_open=True),
+    metavar="N",
+    help="Encode N frames of each second, chosen by their times, in place of all; they are features of their own.",
+)
 runtime_option = click.option(
     "--runtime",
     type=click.Choice(["auto", "onnxruntime", "openvino", "torch"]),

@@ -20,12 +20,13 @@ def explain(
     encoder: str = DEFAULT_ENCODER,
     weights: Path | None = None,
     precision: Precision = "float32",
+    fps: float | None = None,
 ) -> Explanation:
-    """Say whether ``extract`` with this encoder would take a clip from the cache, and if not, which field of the feature
-    spec differs from what the cache holds.
+    """Say whether ``extract`` with this encoder, precision and ``fps`` would take a clip from the cache, and if not, which
+    field of the feature spec differs from what the cache holds.
 
     :param clip: one source file.
     :raises UnreadableClipError: if the file cannot be read.
     """
     opened = open_encoder(EncoderRequest(encoder, weights, device="cpu", precision=precision), load_registry())
-    return explain_key(Cache.open(Path(cache)), clip_key(Path(clip)), opened.feature_spec)
+    return explain_key(Cache.open(Path(cache)), clip_key(Path(clip)), opened.feature_spec.sampled(fps))

@@ -205,6 +205,7 @@ class _Run:
                 warnings=warnings,
                 seed=seed,
                 fine_tuning=self._record(encoder, learner, final, framed),
+                fps=self.initial_weights.preprocess.fps,
             )
             return save_model(result, encoder)
 

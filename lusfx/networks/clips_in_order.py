@@ -69,7 +69,8 @@ class ClipsInOrder:
         n_workers = workers_for(registry)
         limits = replace(Limits.of_environment(), max_frames=LONGEST_CLIP)
         # Every frame may be chosen, also those that an encoder skips.
-        self._decoders = make_decoders(spec.model_copy(update={"stride": 1}), site_key, n_workers, limits)
+        every_frame = spec.model_copy(update={"stride": 1, "fps": None})
+        self._decoders = make_decoders(every_frame, site_key, n_workers, limits)
         self._n_ahead = max(1, CLIPS_AHEAD * n_workers)
         self._jobs = Jobs(self._n_ahead, copy=lambda _job: None)  # of one content there is one job
         self._most = most

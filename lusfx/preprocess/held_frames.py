@@ -27,7 +27,9 @@ class HeldFrames:
     """
 
     def __init__(self, clip: Clip, n_looked_at: int, reopen: Reopen | None) -> None:
-        self._frames = clip.frames()
+        self.times_s: list[float] = []
+        """Of each frame that was decoded so far, in order: of all, unless some fit and the clip cannot be opened again."""
+        self._frames = self._timed(clip.frames())
         self._held: deque[Frame] = deque()
         held_bytes = 0
         for frame in self._frames:
@@ -55,6 +57,11 @@ class HeldFrames:
         while self._held:
             yield self._held.popleft()
         yield from self._frames
+
+    def _timed(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            self.times_s.append(frame.time_s)
+            yield frame
 
     def _readable(self) -> Iterator[GreyImage]:
         """Readable frames, none of them held any longer: first those that were, then the others."""

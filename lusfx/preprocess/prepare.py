@@ -14,6 +14,7 @@ from lusfx.errors import UnreadableClipError
 from lusfx.preprocess.beam import Beam, BeamShape, find_beam, whole_frame
 from lusfx.preprocess.held_frames import HeldFrames, Reopen
 from lusfx.preprocess.resize import group_size, resized
+from lusfx.preprocess.sampling import FrameSampler
 from lusfx.types import Clip, Frame, FrameStatus, GreyImage, Note
 
 
@@ -77,16 +78,19 @@ class PreparedClip:
     def __init__(self, clip: Clip, spec: PreprocessSpec, reopen: Reopen | None) -> None:
         self._spec = spec
         self._frames: Iterator[Frame]
+        self._sampler: FrameSampler | None = None
         info = clip.info
-        if spec.beam == "detect":
-            held = HeldFrames(clip, spec.beam_frames, reopen)
-            if not held.looked_at:
-                raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
+        # The times of all frames say what a step of the clip is: a sampled clip is held even where no beam is to be found.
+        held = HeldFrames(clip, spec.beam_frames, reopen) if spec.beam == "detect" or spec.fps is not None else None
+        if held is not None and not held.looked_at:
+            raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
+        if held is not None and spec.beam == "detect":
             self.beam = find_beam(held.looked_at, info.region, spec.beam_min_confidence)
-            self._frames = held.taken()
         else:
             self.beam = whole_frame(info.height, info.width, info.region, confidence=1.0)
-            self._frames = clip.frames()
+        if held is not None and spec.fps is not None:
+            self._sampler = FrameSampler.of(held.times_s[:: spec.stride], spec.fps)
+        self._frames = clip.frames() if held is None else held.taken()
         self.transform = FrameTransform(self.beam, spec)
 
     @property
@@ -102,11 +106,17 @@ class PreparedClip:
         return frozenset(note for note, holds in told.items() if holds)
 
     def frames(self) -> Iterator[PreparedFrame]:
-        """Every ``stride``-th frame, prepared; unreadable ones with their status."""
-        wanted = (frame for frame in self.source_frames() if frame.index % self._spec.stride == 0)
+        """The frames that are to be encoded, prepared; unreadable ones with their status."""
+        wanted = filter(self._is_wanted, self.source_frames())
         together = group_size(self.beam.mask.size)
         while some := list(islice(wanted, together)):
             yield from self._prepared(some)
+
+    def _is_wanted(self, frame: Frame) -> bool:
+        """Whether the next frame is one that the stride meets and the sampler takes."""
+        if frame.index % self._spec.stride:
+            return False
+        return self._sampler is None or self._sampler.takes(frame.time_s)
 
     def _prepared(self, frames: Sequence[Frame]) -> Iterator[PreparedFrame]:
         images = self.transform.all_of([frame.pixels for frame in frames if frame.pixels is not None])

@@ -13,8 +13,6 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-
 from lusfx.contracts import Reader
 from lusfx.errors import UnreadableClipError
 from lusfx.readers.container_end import ends_early
@@ -22,15 +20,15 @@ from lusfx.readers.containers import container_format, is_video
 from lusfx.readers.display import Display
 from lusfx.readers.files import is_dicom, open_source
 from lusfx.readers.gif import OnBlackGround, waited_s
+from lusfx.readers.luma import LumaScaler
 from lusfx.readers.transparency import CODECS as TRANSPARENT_CODECS
 from lusfx.readers.transparency import on_black
 from lusfx.readers.video_streams import clip_streams, declared_frames, display_of
 from lusfx.site_key import SiteKey
-from lusfx.types import Clip, ClipInfo, Frame, FrameStatus, GreyImage, Note, TimeSource
+from lusfx.types import Clip, ClipInfo, Frame, FrameStatus, Note, TimeSource
 
 if TYPE_CHECKING:
     import av
-    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 MAX_PIXELS = 1 << 26
@@ -163,10 +161,7 @@ class VideoClip:
         return frozenset(self._notes)
 
     def frames(self) -> Iterator[Frame]:
-        from av.video.reformatter import VideoReformatter
-
-        # One reformatter for all frames: the per-frame methods build a scaler each time, which takes twice as long.
-        reformatter = VideoReformatter()
+        scaler = LumaScaler()
         codec = self._stream.codec_context.name
         first_s: float | None = None
         last_s = -math.inf
@@ -186,7 +181,7 @@ class VideoClip:
                     self._notes.add(Note.FRAME_TIMES_UNKNOWN)
                 else:
                     last_s = time_s
-                grey = grey_image(decoded, reformatter)
+                grey = scaler.grey(decoded)
                 if codec in TRANSPARENT_CODECS:
                     grey = on_black(grey, decoded, codec)
                 if self._is_gif:
@@ -233,19 +228,6 @@ def _check_size(height: int, width: int) -> None:
         raise UnreadableClipError("damaged", "the video states no size of its frames")
     if not 0 < height * width <= MAX_PIXELS:
         raise UnreadableClipError("too-large", f"the video declares frames of {width} x {height} pixels")
-
-
-def grey_image(frame: av.VideoFrame, reformatter: VideoReformatter) -> GreyImage:
-    """Full-range luma of a decoded frame, whatever its pixel format and range.
-
-    Most video is limited range (16 to 235); the scaler expands it, once, by what the frame says of itself.
-    """
-    from av.video.reformatter import ColorRange
-
-    grey = reformatter.reformat(frame, format="gray", dst_color_range=ColorRange.JPEG)
-    plane = grey.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(grey.height, plane.line_size)
-    return rows[:, : grey.width].copy()
 
 
 def count_notes(n_frames: int, n_declared: int | None) -> set[Note]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
-from lusfx.config import Spec
+from lusfx.config import FramesPerSecond, Spec
 from lusfx.contracts import Pooling
 from lusfx.errors import UsageError
 from lusfx.messages import system_reason
@@ -74,6 +74,13 @@ class EncoderEntry(Spec):
     )
     size: int | None = Field(
         default=None, ge=32, le=1024, description="Side of an architecture's frames in pixels; 128 if it is not said."
+    )
+    fps: FramesPerSecond | None = Field(
+        default=None,
+        description=(
+            "Frames of each second that heads are given features of, as by `lusfx extract --fps`; all if left out. "
+            "Fine-tuning takes its `frames_per_clip`, whatever this says."
+        ),
     )
 
     @model_validator(mode="after")

@@ -150,7 +150,8 @@ def _encoding(material: Material, encoder: StudyEncoder, site_key: SiteKey) -> E
     tables = list(dict.fromkeys(path for plan in material.head_plans for path in plan.question.tables.values()))
     places = [_clips(path) for path in tables]
     everything = sorted({clip for of_table in places for clip in of_table})
-    fingerprint = encoder.open().feature_spec.fingerprint if encoder.is_made else None
+    spec = encoder.open().feature_spec.sampled(encoder.entry.fps) if encoder.is_made else None
+    fingerprint = None if spec is None else spec.fingerprint
     if frozen is None or fingerprint is None or not (frozen.cache.directory / fingerprint).is_dir():
         return EncodingForecast(name, len(everything), _encoding_s(material, encoder, everything, site_key))
     store = frozen.cache.find(fingerprint)
@@ -190,10 +191,11 @@ def _encoding_s(material: Material, encoder: StudyEncoder, clips: Sequence[Path]
     first, tried = found[:1], found[1 : 1 + TRIAL_CLIPS] or found[:1]
     if not first:
         return None
-    opened = encoder.open()
+    opened, fps = encoder.open(), encoder.entry.fps
     with tempfile.TemporaryDirectory() as directory:
+        caches = {name: Cache.open(Path(directory) / name, create=True) for name in ("first", "timed")}
         results = [
-            extract_with(opened, places, Cache.open(Path(directory) / name, create=True), material.registry, site_key)
+            extract_with(opened, places, caches[name], material.registry, site_key, fps=fps)
             for name, places in (("first", first), ("timed", tried))  # the first brings the weights into memory
         ]
     n_encoded = results[-1].counts["encoded"]

@@ -98,6 +98,7 @@ class FrozenFeatures:
     def extract(
         self,
         encoder: Encoder,
+        fps: float | None,
         registry: Registry,
         progress: Callable[[Progress], None] | None,
         stop: threading.Event,
@@ -106,11 +107,11 @@ class FrozenFeatures:
         places = [path for path in self.tables if "path" in read_table(path)[0].cells]
         if not places:
             return None
-        return extract_with(encoder, places, self.cache, registry, self.site_key, progress=progress, stop=stop)
+        return extract_with(encoder, places, self.cache, registry, self.site_key, fps=fps, progress=progress, stop=stop)
 
-    def store(self, encoder: Encoder) -> Store:
-        """Where an encoder's features are."""
-        return self.cache.store(encoder.feature_spec)
+    def store(self, encoder: Encoder, fps: float | None) -> Store:
+        """Where an encoder's features of so many frames a second are; None for all."""
+        return self.cache.store(encoder.feature_spec.sampled(fps))
 
     def units(self, store: Store) -> Iterator[tuple[str, str, AskedUnits]]:
         """Question, table and the units that one encoder gives features of, for each way of pooling."""

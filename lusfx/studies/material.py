@@ -100,9 +100,9 @@ class Material:
         """Encode what the cache lacks, encoder by encoder."""
         assert self.frozen is not None
         for encoder in self.frozen_encoders:
-            opened = encoder.open()
-            result = self.frozen.extract(opened, self.registry, progress, stop)
-            self.stores[encoder.entry.name] = self.frozen.store(opened)
+            opened, fps = encoder.open(), encoder.entry.fps
+            result = self.frozen.extract(opened, fps, self.registry, progress, stop)
+            self.stores[encoder.entry.name] = self.frozen.store(opened, fps)
             if result is not None:
                 yield result
 

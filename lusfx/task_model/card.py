@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from lusfx.calibration import Calibration, IsotonicCalibration, PlattCalibration
-from lusfx.config import Precision, Spec, canonical_json
+from lusfx.config import FramesPerSecond, Precision, Spec, canonical_json
 from lusfx.contracts import MinSensitivity, MinSpecificity, OperatingPoint, Youden
 from lusfx.errors import TaskModelError
 from lusfx.task_model.evidence import EVIDENCE_FILE
@@ -44,6 +44,7 @@ class FeaturesCard(Spec):
     :param dim: length of an embedding.
     :param n_features: length of a row that a head is given, after pooling.
     :param precision: what the encoder must compute in; float32 goes without saying, in the file too.
+    :param fps: how many frames of each second are encoded; None for all, and then not in the file.
     """
 
     fingerprint: Sha256
@@ -51,6 +52,7 @@ class FeaturesCard(Spec):
     dim: int = Field(ge=1, le=1 << 16)
     n_features: int = Field(ge=1, le=1 << 17)
     precision: Precision = "float32"
+    fps: FramesPerSecond | None = None
 
 
 class PlattCard(Spec):
@@ -278,6 +280,8 @@ def as_json(card: TaskModelCard) -> dict[str, Any]:
     values = card.model_dump(mode="json")
     if card.features.precision == "float32":
         del values["features"]["precision"]
+    if card.features.fps is None:
+        del values["features"]["fps"]
     if card.own_encoder is None:
         del values["own_encoder"]
     return values

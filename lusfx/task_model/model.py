@@ -71,8 +71,12 @@ class TaskModel:
     def encoder_argument(self) -> str:
         """What follows ``--encoder`` to make this model's features, for messages, which name no folder."""
         features = self.card.features
-        name = features.encoder if self.own_encoder is None else f"MODEL/{OWN_ENCODER}"
-        return name if features.precision == "float32" else f"{name} --precision {features.precision}"
+        words = [features.encoder if self.own_encoder is None else f"MODEL/{OWN_ENCODER}"]
+        if features.precision != "float32":
+            words.append(f"--precision {features.precision}")
+        if features.fps is not None:
+            words.append(f"--fps {str(features.fps).removesuffix('.0')}")
+        return " ".join(words)
 
     def score(self, units: UnitFeatures, fingerprint: str, encoder: str | None = None) -> NDArray[np.float64]:
         """Calibrated probability of yes to each outcome.

@@ -18,6 +18,7 @@ from benchmarks.extraction import measurement
 from benchmarks.extraction.material import gather
 from benchmarks.extraction.plan import PLANS, Plan, title
 from benchmarks.extraction.rivals import EAGER, PLAIN, plain_loop
+from benchmarks.extraction.section import _goals
 from benchmarks.page import page
 from benchmarks.pyav_frames import resized_by_pillow
 from benchmarks.request import Request
@@ -53,7 +54,11 @@ def test_every_way_is_measured_and_compared(result: dict[str, Any]) -> None:
     ways = set(subject["frames_a_s"])
     pipelines = {title(0, BATCH_SIZE), title(1, BATCH_SIZE), title(1, 2)}
     assert ways >= {PLAIN, EAGER, "encoder alone", "one decoder alone", "whole extraction"} | pipelines
-    assert set(subject["share_of_bound"]) == ways - {"encoder alone", "one decoder alone"}
+    sampled = "whole extraction of every fourth frame"
+    assert set(subject["share_of_bound"]) == ways - {"encoder alone", "one decoder alone", sampled}
+    assert subject["frames_a_s"][sampled]["median"] > 0
+    gains = subject["frames_a_s"][sampled]["median"] / subject["frames_a_s"]["whole extraction"]["median"]
+    assert subject["sampling_gain"]["median"] == pytest.approx(gains, rel=0.01)
     assert subject["times_the_plain_loop"][PLAIN]["median"] == 1
     assert all(rate["median"] > 0 for rate in subject["frames_a_s"].values())
     assert subject["writing_cost"]["median"] < 1
@@ -67,10 +72,14 @@ def test_the_page_says_what_was_reached_and_what_was_not(result: dict[str, Any])
     subject["times_the_plain_loop"][way]["median"] = 5.0
     subject["share_of_bound"][way]["median"] = 0.899
     subject["writing_cost"]["median"] = 0.06
+    subject["sampling_gain"]["median"] = 2.04
     good["as_command"]["first_embedding_s"]["median"] = 1.49
     text = page([good])
     assert "float32: 5.0 times the plain loop, reached; 90% of the bound, not reached" in text
     assert "writing costs 6.0% of the time, not reached" in text
+    assert "every fourth frame (`--fps`) takes a clip 2.0 times as fast as all, reached" in text
+    del subject["sampling_gain"]  # as in results that were kept before there was such a way
+    assert "every fourth" not in _goals(good)
     assert "first embedding after 1.49 s, reached" in text
     assert f"`{result['command']}`" in text
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from weakref import WeakSet
 
 import numpy as np
@@ -97,6 +99,34 @@ def test_the_beam_is_used_and_every_frame_prepared() -> None:
     assert [frame.index for frame in frames] == list(range(40))
     assert prepared.beam.box.width == pytest.approx(90, abs=2)
     assert prepared.notes == frozenset()
+
+
+@pytest.mark.parametrize("beam", ["detect", "off"])
+@pytest.mark.parametrize("budget", [1 << 30, 1])
+def test_a_rate_chooses_frames_by_their_times(monkeypatch: pytest.MonkeyPatch, beam: str, budget: int) -> None:
+    """Also of a clip that is too large to be held, and is decoded twice."""
+    monkeypatch.setattr(held_frames, "BUDGET_BYTES", budget)
+    clip, spec = FakeClip(26, frozenset({5})), PreprocessSpec.model_validate({"size": 32, "fps": 5, "beam": beam})
+    frames = list(prepare(clip, spec, lambda: nullcontext(clip)).frames())
+    assert [(frame.index, frame.time_s) for frame in frames] == [(n, n / 25) for n in (0, 5, 10, 15, 20, 25)]
+    assert [frame.status for frame in frames] == [0, 1, 0, 0, 0, 0]
+    every_frame = prepare(clip, spec.model_copy(update={"fps": None}), lambda: nullcontext(clip)).frames()
+    whole = {frame.index: frame.image for frame in every_frame}
+    for frame in frames:
+        np.testing.assert_equal(frame.image, whole[frame.index])
+
+
+def test_a_rate_is_of_the_frames_that_the_stride_leaves() -> None:
+    frames = prepare(FakeClip(50), PreprocessSpec(size=32, stride=3, fps=25 / 6)).frames()
+    assert [frame.index for frame in frames] == list(range(0, 50, 6))
+
+
+def test_of_unknown_times_a_rate_chooses_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = FakeClip(12)
+    timed = list(clip.frames())
+    monkeypatch.setattr(clip, "frames", lambda: (replace(frame, time_s=math.nan) for frame in timed))
+    assert len(list(prepare(clip, PreprocessSpec(size=32, fps=1)).frames())) == 12
+    assert len(list(prepare(FakeClip(1), PreprocessSpec(size=32, fps=1)).frames())) == 1
 
 
 def test_stride_counts_source_frames() -> None:

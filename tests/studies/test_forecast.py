@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lusfx.cache import Cache
 from lusfx.studies import Forecast, forecast_study, study
 
 
@@ -45,6 +49,27 @@ def test_without_features_it_says_what_it_cannot_know(tmp_path: Path, made_study
     assert [runs.n_done for runs in found.runs] == [None, None]
     assert sum(runs.n_runs for runs in found.runs) == 138
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_features_of_another_rate_are_others(tmp_path: Path, made_study: Any) -> None:
+    """Rates are compared as encoders are; here the cache has as many frames of each clip at both."""
+    own = replace(made_study, cache=shutil.copytree(made_study.cache, tmp_path / "cache"))
+    encoders = [entry for entry in own.values["encoders"] if entry["name"] == "A"]
+    ways, tasks = [{"name": "linear", "kind": "head"}], [{"task": "seen"}]
+    encoders.append({**encoders[0], "name": "A at 3", "fps": 3})
+    config = own.config(encoders=encoders, ways=ways, tasks=tasks, fractions=[1.0])
+    assert forecast(own, tmp_path / "out", config).runs[0].because == "no estimate before clips are encoded"
+    cache = Cache.open(own.cache)
+    (store,) = [one for one in cache.stores() if one.spec.encoder.weights_sha256 == "ab" * 32]
+    sampled = cache.store(store.spec.sampled(3))
+    for key in sorted(store.keys()):
+        sampled.write(key, store.read(key))
+    assert forecast(own, tmp_path / "out", config).runs[0].because == "by a trial"
+    study(config, tmp_path / "out", cache=own.cache, site_key=own.site_key)
+    record = json.loads((tmp_path / "out" / "study.json").read_text())
+    fingerprints = {name: found["fingerprint"] for name, found in record["encoders"].items()}
+    assert fingerprints == {"A": store.fingerprint, "A at 3": sampled.fingerprint}
 
 
 def test_clips_without_features_are_counted(tmp_path: Path, own_made_study: Callable[[], Any]) -> None:

@@ -163,6 +163,7 @@ def extract(
     device: Device = "auto",
     threads: int = 0,
     precision: Precision = "float32",
+    fps: float | None = None,
     runtime: Runtime = "auto",
     batch_size: int = BATCH_SIZE,
     workers: int | None = None,
@@ -179,6 +180,8 @@ def extract(
     :param encoder: registered name or encoder directory.
     :param weights: safetensors file for an encoder that takes one.
     :param precision: what the encoder computes in; features of the two never mix.
+    :param fps: encode so many frames of each second of a clip, chosen by their times, in place of all; features of two rates
+        never mix. A clip of no more frames a second, and one whose times are not known, is encoded whole.
     :param runtime: what computes it, where the encoder has a choice.
     :param threads: CPU threads of the encoder; 0 takes as many as the process may use.
     :param batch_size: frames encoded at a time; it decides speed, not values.
@@ -201,6 +204,7 @@ def extract(
         Cache.open(Path(cache), create=True),
         registry,
         site_key or SiteKey.load(),
+        fps=fps,
         batch_size=batch_size,
         workers=workers,
         shard=None if shard is None else Shard(*shard),
@@ -217,6 +221,7 @@ def extract_with(
     registry: Registry,
     site_key: SiteKey,
     *,
+    fps: float | None = None,
     batch_size: int = BATCH_SIZE,
     workers: int | None = None,
     shard: Shard | None = None,
@@ -233,7 +238,7 @@ def extract_with(
     started = time.monotonic()
     stop = stop or threading.Event()
     n_workers, limits = workers_for(registry, workers), Limits.of_environment()
-    spec = encoder.feature_spec
+    spec = encoder.feature_spec.sampled(fps)
     store = cache.store(spec)
     with cache.stat_index(site_key) as index, cache.start_run(spec.fingerprint, encoder.name) as ledger:
         keys = store.keys()

@@ -166,7 +166,7 @@ def _frame_samples(
             if not len(chosen):
                 raise TrainingRefusedError(
                     f"frame {labelled.frames[number]} of clip {short(key)} has a label and no embedding: it is beyond the "
-                    "clip's end, could not be read, or was passed over by the encoder's stride"
+                    "clip's end, could not be read, or was passed over by the encoder's stride or by --fps"
                 )
         names += [f"{key}#{frame}" for frame in clip.source_frame[chosen].tolist()]
         owners += [number] * len(chosen)

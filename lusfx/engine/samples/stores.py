@@ -21,9 +21,16 @@ def choose_store(cache: Cache, fingerprint: str | None) -> Store:
     if not stores:
         raise CacheError("the cache holds no features yet. Run: lusfx extract SOURCES... --cache DIR")
     if len(stores) > 1:
-        held = ", ".join(f"{short(store.fingerprint)} ({store.spec.encoder.architecture})" for store in stores)
+        held = ", ".join(map(_told, stores))
         raise UsageError(f"the cache holds features of several fingerprints: {held}. Name one with --fingerprint")
     return stores[0]
+
+
+def _told(store: Store) -> str:
+    """A store by its fingerprint, the encoder's architecture and the rate, where frames were sampled."""
+    fps = store.spec.preprocess.fps
+    rate = "" if fps is None else f", {fps:g} frames a second"
+    return f"{short(store.fingerprint)} ({store.spec.encoder.architecture}{rate})"
 
 
 def store_for(cache: Cache, model: TaskModel) -> Store:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lusfx.cache import Cache, Membership, Store
+from lusfx.config import FeatureSpec
 from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
 from lusfx.engine.extraction.census import MAX_SKIPPED
 from lusfx.engine.extraction.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
@@ -58,7 +59,8 @@ def score(
         directory, say).
     :param with_gates: whether a task that requires another's answer is asked only where it has it; the other's model must
         then be among ``models``.
-    :param runtime: what computes the encoder, where it has a choice. The precision is the one that the models were trained on.
+    :param runtime: what computes the encoder, where it has a choice. The precision, and how many frames of each second are
+        encoded, are those that the models were trained on.
     :param workers: decoding processes, as :func:`lusfx.extract` takes them.
     :param max_skipped: share of the pictures that may be skipped or left out, as :func:`lusfx.extract` takes it.
     :param show_paths: add a column ``path``; a path can name a patient.
@@ -79,7 +81,7 @@ def score(
             precision=loaded[0].card.features.precision,  # models of one fingerprint were all trained on one
             runtime=runtime,
         )
-        opened = _open_encoder_of(loaded, request, registry)
+        opened, spec = _open_encoder_of(loaded, request, registry)
         holder = Cache.open(Path(cache), create=True)
         extraction = extract_with(
             opened,
@@ -87,13 +89,14 @@ def score(
             holder,
             registry,
             site_key or SiteKey.load(),
+            fps=spec.preprocess.fps,
             batch_size=batch_size,
             workers=workers,
             max_skipped=max_skipped,
             progress=progress,
             stop=stop,
         )
-        store = holder.store(opened.feature_spec)
+        store = holder.store(spec)
         places = _places_of_run(extraction, holder.memberships(), show_paths)
     else:
         holder, extraction = Cache.open(Path(cache)), None
@@ -134,13 +137,16 @@ def _encoder_of(models: Sequence[TaskModel]) -> str:
     return (*brought, models[0].card.features.encoder)[0]
 
 
-def _open_encoder_of(models: Sequence[TaskModel], request: EncoderRequest, registry: Registry) -> Encoder:
+def _open_encoder_of(
+    models: Sequence[TaskModel], request: EncoderRequest, registry: Registry
+) -> tuple[Encoder, FeatureSpec]:
     """Open the encoder whose features the models take.
 
+    :returns: the encoder, and the spec of these features.
     :raises FingerprintMismatchError: if its features are not those that a model was trained on.
     """
     opened = open_encoder(request, registry)
-    spec = opened.feature_spec
+    spec = opened.feature_spec.sampled(models[0].card.features.fps)  # models of one fingerprint all take one rate
     for model in models:
         if model.card.features.fingerprint == spec.as_prepared_by(1).fingerprint:
             raise FingerprintMismatchError(
@@ -148,7 +154,7 @@ def _open_encoder_of(models: Sequence[TaskModel], request: EncoderRequest, regis
                 f"version {spec.preprocess.version}. Extract the labelled clips again, and train it again (lusfx train-task)"
             )
         model.require_fingerprint(spec.fingerprint, opened.name)
-    return opened
+    return opened, spec
 
 
 def _places_of_cache(store: Store, members: Mapping[str, Membership]) -> list[Place]:

@@ -109,6 +109,7 @@ class TrainingResult:
     :param fine_tuning: how the model's own encoder was made; None where it has none.
     :param copied: clips that look like a clip of another patient.
     :param precision: what the encoder computed in.
+    :param fps: how many frames of each second were encoded; None for all.
     """
 
     task: Task
@@ -128,6 +129,7 @@ class TrainingResult:
     copied: CopiedClips = NONE_COPIED
     fine_tuning: NetworkRecord | None = None
     precision: Precision = "float32"
+    fps: float | None = None
 
     @property
     def n_repeats(self) -> int:
@@ -186,6 +188,7 @@ class TrainingResult:
                 dim=samples.units.centres.shape[1],
                 n_features=samples.units.n_features,
                 precision=self.precision,
+                fps=self.fps,
             ),
             outcomes=tuple(_outcome_card(outcome, self.task.operating_points) for outcome in self.outcomes),
             own_encoder=None if self.fine_tuning is None else self.fine_tuning.own_encoder,

@@ -235,6 +235,7 @@ class Trainer:
             encoder=encoder,
             fingerprint=spec.fingerprint,
             precision=spec.precision,
+            fps=spec.preprocess.fps,
             samples=samples,
             outcomes=outcomes,
             figures=figures_of_task(plan.task, plan.card, samples, outcomes, self.seed),

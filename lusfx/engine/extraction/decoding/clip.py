@@ -167,7 +167,7 @@ class _Decoding:
         with self._prepared() as (opened, prepared):
             yield from self._portions(prepared)
             if self._n_readable == 0:
-                raise UnreadableClipError("no-frames", "no frame of the clip could be decoded")
+                raise UnreadableClipError("no-frames", "none of the frames that were to be encoded could be decoded")
             notes = tuple(sorted(opened.notes | prepared.notes))
             provenance = _provenance(opened.info, prepared, notes)
             confidence = float(prepared.beam.confidence)
@@ -199,6 +199,7 @@ class _Decoding:
         with self.reopen() as opened:
             self.seconds.decoding += time.perf_counter() - started
             self.alive()
+            # A stride says in advance how many frames there will be; a rate does not, so it lets no longer clip in.
             yield _WatchedClip(opened, self.seconds, self.alive, self.max_frames * self.spec.stride)
 
     def _portions(self, prepared: PreparedClip) -> Iterator[Portion]:
