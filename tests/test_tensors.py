@@ -63,8 +63,14 @@ def test_names_are_told_before_the_layout_is_known() -> None:
     assert tensor_names(tensors_to_bytes("thing/1", ARRAYS), "x") == set(ARRAYS)
 
 
+@pytest.mark.parametrize("version", ["thing/0", "thing/2", "thing/10"])
+def test_another_version_of_the_layout_is_refused_with_what_to_do(version: str) -> None:
+    with pytest.raises(TaskModelError, match=r"another version of lusfx .* 'thing/1'\. Train it again"):
+        read(tensors_to_bytes(version, ARRAYS))
+
+
 @pytest.mark.parametrize(
-    "metadata", [None, {"other": "thing/1"}, {METADATA_KEY: "thing/2"}, {METADATA_KEY: "DOE^JANE"}]
+    "metadata", [None, {"other": "thing/1"}, {METADATA_KEY: "other/2"}, {METADATA_KEY: "DOE^JANE"}]
 )
 def test_refuses_another_layout_and_does_not_repeat_it(metadata: dict[str, str] | None) -> None:
     with pytest.raises(TaskModelError, match=r"thing\.safetensors does not say that it holds 'thing/1'") as error:

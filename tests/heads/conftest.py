@@ -17,7 +17,7 @@ from lusfx.contracts import Bags, Features, Head, HeadSpec, TrainingSet
 from lusfx.heads import lusfx_register_heads
 
 SPECS = {spec.name: spec for spec in lusfx_register_heads()}
-TORCH_HEADS = {"attention", "mlp"}
+TORCH_HEADS = {"mlp"}
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 WITHOUT_TORCH = """

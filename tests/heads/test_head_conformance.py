@@ -24,6 +24,5 @@ class TestLightGbm(HeadConformance):
     spec = LightGbmHeadSpec()
 
 
-@pytest.mark.slow
 class TestAttention(HeadConformance):
     spec = AttentionHeadSpec()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lusfx.contracts import Bags, HeadSpec, TrainingSet
 from lusfx.errors import TrainingRefusedError
-from lusfx.heads import attention, mlp, torch_training
+from lusfx.heads import mlp, torch_training
 from lusfx.heads.patients import held_out_patients, patient_folds, patients_of_rarer_class
 from lusfx.heads.torch_training import Part
 
@@ -44,7 +44,7 @@ def test_the_draw_depends_on_the_seed_alone(make_training) -> None:
     assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("spec", [mlp.MlpHeadSpec(), attention.AttentionHeadSpec()])
+@pytest.mark.parametrize("spec", [mlp.MlpHeadSpec()])
 def test_training_stops_early_on_patients_it_never_trains_on(
     spec: HeadSpec, make_training, as_taken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,9 +90,8 @@ def test_one_patient_in_so_many_is_held_out_and_more_where_a_class_is_rare(make_
     assert rare.targets[held_out].sum() == 1
 
 
-@pytest.mark.parametrize("name", ["mlp", "attention"])
-def test_a_patient_of_each_class_is_needed_to_hold_out(name: str, make_training_for) -> None:
-    spec = {"mlp": mlp.MlpHeadSpec(), "attention": attention.AttentionHeadSpec()}[name]
+def test_a_patient_of_each_class_is_needed_to_hold_out(make_training_for) -> None:
+    spec = mlp.MlpHeadSpec()
     one_patient = replace(make_training_for(spec, n_rows=20), groups=np.full(20, "p-1"))
     with pytest.raises(TrainingRefusedError, match=r"patients of each class.*has 1"):
         spec.fit(one_patient, spec.settings(), seed=0)
