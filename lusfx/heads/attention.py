@@ -30,8 +30,8 @@ class AttentionSettings(HeadSettings):
     :param members: networks, each begun with random weights of its own; the answer is the mean of their log odds.
     :param hidden: rectified units that each network projects a row to.
     :param attention: units of each of the two branches that say how much a row counts in its bag.
-    :param logit_variance: variance of the log odds before any label is seen, as in the logistic head, of their linear part.
-        Smaller shrinks harder.
+    :param linear_logit_variance: variance of the linear part of the log odds before any label is seen, as in the logistic
+        head. Smaller shrinks harder.
     :param hidden_logit_variance: likewise, of the hidden units' part, for units of variance 1. Much smaller leaves logistic
         regression on mean-pooled rows.
     :param activation_variance: variance of a unit's input before any label is seen, for independent inputs of variance 1
@@ -44,7 +44,7 @@ class AttentionSettings(HeadSettings):
     members: int = Field(default=4, ge=1, le=64)
     hidden: int = Field(default=8, ge=1, le=1024)
     attention: int = Field(default=4, ge=1, le=1024)
-    logit_variance: float = Field(default=2.0, gt=0, le=1e6, allow_inf_nan=False)
+    linear_logit_variance: float = Field(default=2.0, gt=0, le=1e6, allow_inf_nan=False)
     hidden_logit_variance: float = Field(default=0.5, gt=0, le=1e6, allow_inf_nan=False)
     activation_variance: float = Field(default=3.0, gt=0, le=1e6, allow_inf_nan=False)
     class_weight: ClassWeight = "none"
@@ -108,7 +108,7 @@ class AttentionHeadSpec(HeadSpec):
     summary = "weighs the frames itself by gated attention"
     settings = AttentionSettings
     takes = "bags"
-    search = ({"logit_variance": 0.5}, {"hidden_logit_variance": 2.0})
+    search = ({"linear_logit_variance": 0.5}, {"hidden_logit_variance": 2.0})
 
     def fit(self, training: TrainingSet, settings: HeadSettings, seed: int) -> AttentionHead:
         """Train on one thread, where the same input and seed give the same head.
@@ -125,7 +125,7 @@ class AttentionHeadSpec(HeadSpec):
             training.targets,
             row_weights(training.targets, training.weights, chosen.class_weight),
             Sizes(chosen.members, standardiser.n_features, chosen.hidden, chosen.attention),
-            Variances(chosen.logit_variance, chosen.hidden_logit_variance, chosen.activation_variance),
+            Variances(chosen.linear_logit_variance, chosen.hidden_logit_variance, chosen.activation_variance),
             seed,
         )
         return AttentionHead(standardiser, tensors)

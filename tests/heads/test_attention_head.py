@@ -182,10 +182,11 @@ def test_where_the_hidden_units_are_shrunk_away_logistic_regression_is_left() ->
     )
 
 
+@pytest.mark.slow
 def test_a_narrower_prior_leaves_smaller_weights() -> None:
-    training, _ = one_row_tells(n_bags=80)
+    training, _ = one_row_tells(n_bags=30)
     for setting, arrays in (
-        ("logit_variance", ["linear_weight"]),
+        ("linear_logit_variance", ["linear_weight"]),
         ("hidden_logit_variance", ["output_weight"]),
         ("activation_variance", ["projection_weight"]),
     ):

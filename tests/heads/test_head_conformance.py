@@ -24,5 +24,6 @@ class TestLightGbm(HeadConformance):
     spec = LightGbmHeadSpec()
 
 
+@pytest.mark.slow
 class TestAttention(HeadConformance):
     spec = AttentionHeadSpec()
