@@ -6,6 +6,7 @@ The image's metadata hold one entry, ``lusfx``: what it is and the version of it
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,6 +44,12 @@ def tensors_from_bytes(
     """
     found, stated = _taken_apart(content, file_name)
     if stated != layout:
+        kind = layout.partition("/")[0]
+        if isinstance(stated, str) and re.fullmatch(rf"{re.escape(kind)}/[0-9]{{1,4}}", stated):
+            raise TaskModelError(
+                f"{file_name} is of another version of lusfx than this, which reads the layout '{layout}'. Train it again, or "
+                "use the lusfx that it was trained with"
+            )
         raise TaskModelError(f"{file_name} does not say that it holds '{layout}'")
     if set(found) != set(dimensions):
         raise TaskModelError(f"{file_name} must hold the arrays {', '.join(sorted(dimensions))} and no others")

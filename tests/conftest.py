@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -145,20 +144,6 @@ def few_resamples() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for judge in (patient_bootstrap, performance):
             patch.setitem(judge.__kwdefaults__, "n_resamples", 100)
-        yield
-
-
-@pytest.fixture(scope="class")
-def quick_networks() -> Iterator[None]:
-    """Makes heads that are networks learn in few large steps, where it is not tested how well they learn by default."""
-    from lusfx.heads import torch_training
-
-    def train(build: Any, learn: Any, stop: Any, settings: Any, seed: int) -> Any:
-        return whole(build, learn, stop, settings.model_copy(update={"learning_rate": 0.01, "max_epochs": 30}), seed)
-
-    whole = torch_training.train
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch_training, "train", train)
         yield
 
 

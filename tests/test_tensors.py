@@ -59,8 +59,14 @@ def test_other_programs_read_the_arrays() -> None:
     }
 
 
+@pytest.mark.parametrize("version", ["thing/0", "thing/2", "thing/10"])
+def test_another_version_of_the_layout_is_refused_with_what_to_do(version: str) -> None:
+    with pytest.raises(TaskModelError, match=r"another version of lusfx .* 'thing/1'\. Train it again"):
+        read(tensors_to_bytes(version, ARRAYS))
+
+
 @pytest.mark.parametrize(
-    "metadata", [None, {"other": "thing/1"}, {METADATA_KEY: "thing/2"}, {METADATA_KEY: "DOE^JANE"}]
+    "metadata", [None, {"other": "thing/1"}, {METADATA_KEY: "other/2"}, {METADATA_KEY: "DOE^JANE"}]
 )
 def test_refuses_another_layout_and_does_not_repeat_it(metadata: dict[str, str] | None) -> None:
     with pytest.raises(TaskModelError, match=r"thing\.safetensors does not say that it holds 'thing/1'") as error:

@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 def command(as_json: bool, **request: Any) -> None:
     """Train an encoder and a linear layer on it end to end for TASK, on the clips of a label table. No cache is needed.
 
-    The whole procedure (training, its best epoch, calibration, thresholds) is judged by cross-validation in which no patient
+    The whole procedure (training, calibration, thresholds) is judged by cross-validation in which no patient
     is on both sides, then done on all patients and saved as a task model that brings its encoder along: 'score', 'model'
     and 'evaluate' take it as any other. Training is refused where no result could be trusted.
 

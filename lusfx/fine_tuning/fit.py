@@ -1,4 +1,4 @@
-"""Train a network end to end on labelled units, and keep the epoch that does best on held-out ones.
+"""Train a network end to end on labelled units, for as many epochs as the settings say.
 
 Labels are those of whole units and frames are drawn from them at random, so each frame learns from a weak label; the loss is
 on the mean of some frames' embeddings, which is what is served.
@@ -34,12 +34,12 @@ def fit(
 
     :param network_spec: of the backbone; where its weights are random, the settings' seed draws them.
     :param training: each outcome should have both answers in it.
-    :param held_out: of other patients; the weights of the epoch with the lowest :func:`calibrated_loss` on them are kept. None
-        to keep the last epoch's.
+    :param held_out: of other patients; :func:`~lusfx.fine_tuning.losses.calibrated_loss` on them is written down after each
+        epoch, and decides nothing.
     :param settings: complete (see :meth:`FineTuningSettings.complete`).
     :param progress: called after each step.
     :param should_stop: asked after each step.
-    :returns: the network with the kept weights, on the device.
+    :returns: the network with the last epoch's weights, on the device.
     :raises DivergedError: if the loss is no finite number any more.
     :raises RunInterruptedError: if ``should_stop`` says so.
     """

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lusfx.fine_tuning.network import FineTunedNetwork
 
 ONE_IN_HELD_OUT = 5
-"""One in so many training patients is held out, for the best epoch, the calibration and the thresholds."""
+"""One in so many training patients is held out, for the calibration and the thresholds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class FineTunedOutcome:
 
     @property
     def chosen(self) -> str:
-        """The epoch whose weights were kept."""
-        return f"epoch {self.network.best_epoch}"
+        """Nothing is chosen: the last epoch's weights are kept."""
+        return f"epoch {len(self.network.history)}"
 
     def probabilities(self, units: FrameUnits) -> NDArray[np.float64]:
         """Calibrated probability of yes, ``(n,)``: pooled embeddings through the head, as they are served."""
@@ -122,7 +122,7 @@ class FineTuningLearner:
             progress=partial(self.progress, name),
             should_stop=self.should_stop,
         )
-        self.fits.append(FitRecord(name, network.history, network.best_epoch))
+        self.fits.append(FitRecord(name, network.history))
         features = unit_features(network, held_out.units)
         learnt = [
             FineTunedOutcome(network, self._outcome(network, number, features, held_out.targets[:, number]))

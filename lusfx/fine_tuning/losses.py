@@ -1,4 +1,4 @@
-"""The losses of fine-tuning: what a step makes smaller, and what chooses the epoch."""
+"""The losses of fine-tuning: what a step makes smaller, and what is watched."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def calibrated_loss(logits: NDArray[np.float64], targets: NDArray[np.int64]) -> 
     """Mean cross-entropy over the known answers of logits that were calibrated to them, outcome by outcome.
 
     A few patients that are held out have the finding more or less often than those that are trained on. Of the plain loss that
-    alone makes most, and the first epoch the best; and it is what calibration puts right.
+    alone makes most; and it is what calibration puts right.
 
     :param logits: ``(n, n_outcomes)``; ``targets`` likewise, 0 or 1, anything else is not known. An outcome of which one answer
         alone is known is not calibrated.

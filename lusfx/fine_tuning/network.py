@@ -23,14 +23,12 @@ class FineTunedNetwork:
     :param weight: ``(n_outcomes, dim)`` of the linear layer.
     :param bias: ``(n_outcomes,)``.
     :param history: an epoch each.
-    :param best_epoch: the one whose weights these are, from 1.
     """
 
     backbone: PretrainingNetwork
     weight: NDArray[np.float64]
     bias: NDArray[np.float64]
     history: Sequence[EpochRecord]
-    best_epoch: int
 
     def embeddings(self, units: FrameUnits) -> NDArray[np.float32]:
         """Mean embedding of each unit ``(n, dim)``: over a clip's frames, then over an exam's clips, as cached features are."""

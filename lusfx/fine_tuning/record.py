@@ -18,17 +18,14 @@ class FitRecord:
 
     :param name: ``repeat 1 of 1, fold 2 of 5``, say.
     :param history: an epoch each.
-    :param best_epoch: the one whose weights were kept, from 1.
     """
 
     name: str
     history: Sequence[EpochRecord]
-    best_epoch: int
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "best_epoch": self.best_epoch,
             "training_loss": [record.training_loss for record in self.history],
             "validation_loss": [record.validation_loss for record in self.history],
         }
@@ -43,7 +40,7 @@ class FineTuningRecord:
     :param beginning: in words, the weights that every network began with.
     :param preparation: facts of the frames: ``size``, ``frames_per_clip``.
     :param fits: the last is the one that was kept.
-    :param n_held_out_patients: of the last, held out for its best epoch, its calibration and its thresholds.
+    :param n_held_out_patients: of the last, held out for its calibration and its thresholds.
     """
 
     own_encoder: str
@@ -66,22 +63,17 @@ class FineTuningRecord:
 
     def section(self) -> Section:
         """Curves of every network, and what they were trained with."""
-        figures = [Figure("Loss by epoch", _loss_figure(fit), _caption(fit)) for fit in self.fits]
+        figures = [
+            Figure("Loss by epoch", _loss_figure(fit), f"{fit.name[:1].upper()}{fit.name[1:]}.") for fit in self.fits
+        ]
         settings = self.as_dict()["settings"]
         facts = [
             ("architecture", f"timm/{self.architecture}"),
             ("begun with", self.beginning),
-            (
-                "held out of the last network",
-                f"{self.n_held_out_patients} patients: best epoch, calibration and thresholds",
-            ),
+            ("held out of the last network", f"{self.n_held_out_patients} patients: calibration and thresholds"),
             *[(name.replace("_", "-"), str(value)) for name, value in settings.items()],
         ]
         return Section("Fine-tuning of the encoder", [Gallery(figures), Table("", ("setting", "value"), facts)])
-
-
-def _caption(fit: FitRecord) -> str:
-    return f"{fit.name[:1].upper()}{fit.name[1:]}: the weights of epoch {fit.best_epoch} were kept."
 
 
 def _loss_figure(fit: FitRecord) -> str:
@@ -93,7 +85,6 @@ def _loss_figure(fit: FitRecord) -> str:
     axes.plot(epochs, [record.training_loss for record in fit.history], color=BLUE, linewidth=1.5, label="trained on")
     if held_out:  # of every epoch or of none
         axes.plot(epochs, held_out, "--", color=ORANGE, linewidth=1.5, label="held out, calibrated")
-    axes.axvline(fit.best_epoch, color=INK, linewidth=0.8, linestyle=":")
     axes.legend(frameon=False, labelcolor=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return as_svg(figure, f"loss by epoch, {fit.name}")

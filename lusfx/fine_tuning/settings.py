@@ -18,8 +18,8 @@ BACKBONE_SHARE = 0.1
 class FineTuningSettings(BaseModel):
     """Settings of a fine-tuning. Options of ``lusfx fine-tune`` are made from these fields.
 
-    Of all epochs the weights of the one with the lowest loss on held-out patients are kept. A step's loss is on the mean of
-    some frames of each clip. Rates rise at first and then fall along a cosine.
+    A step's loss is on the mean of some frames of each clip. Rates rise at first and then fall along a cosine to zero, so that
+    the last epochs hardly differ; the last one's weights are kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -63,20 +63,12 @@ class Trainer:
     def run(self) -> FineTunedNetwork:
         self._prepare()
         history: list[EpochRecord] = []
-        best: tuple[float, int, list[dict[str, torch.Tensor]]] | None = None
         for epoch in range(1, self.settings.epochs + 1):
             loss = float(np.mean([self._take_step(epoch, number, units) for number, units in self._batches(epoch)]))
             renew_statistics(self.backbone, self._statistics_batches(epoch))
-            watched = self._watched_loss()
-            history.append(EpochRecord(loss, watched))
-            merit = 0.0 if watched is None else watched
-            if best is None or merit < best[0] or watched is None:
-                best = merit, epoch, [_copied(part) for part in (self.backbone.module, self.linear)]
-        assert best is not None
-        for part, weights in zip((self.backbone.module, self.linear), best[2], strict=True):
-            part.load_state_dict(weights)
+            history.append(EpochRecord(loss, self._watched_loss()))
         self.backbone.module.eval()
-        return FineTunedNetwork(self.backbone, *self._linear_weights(), history, best[1])
+        return FineTunedNetwork(self.backbone, *self._linear_weights(), history)
 
     def _prepare(self) -> None:
         settings, device = self.settings, self.device
@@ -179,7 +171,3 @@ def _base_log_odds(targets: NDArray[np.int64]) -> NDArray[np.float32]:
     yes, no = (targets == 1).sum(axis=0) + 0.5, (targets == 0).sum(axis=0) + 0.5
     log_odds: NDArray[np.float32] = np.clip(np.log(yes / no), -MOST_LOG_ODDS, MOST_LOG_ODDS).astype(np.float32)
     return log_odds
-
-
-def _copied(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lightgbm import Booster
 
 FOREST_FILE = "head.lightgbm.txt"
+RARER_ROWS_A_LEAF = 4
+"""A leaf needs no more rows than one in so many of the rarer class, so that a tree can set that class apart."""
 
 
 class LightGbmSettings(HeadSettings):
@@ -29,7 +31,8 @@ class LightGbmSettings(HeadSettings):
     :param rounds: trees; their number is fixed, so that no patient is held out.
     :param learning_rate: part of each tree that is added.
     :param num_leaves: leaves of a tree.
-    :param min_data_in_leaf: training rows that a leaf must have; it counts rows, whatever their weights.
+    :param min_data_in_leaf: training rows that a leaf must have, or a quarter of the rarer class's rows where those are fewer:
+        no split would else be left on a small table. It counts rows, whatever their weights.
     :param feature_fraction: part of the features that each tree may use; features of one encoder are highly redundant.
     :param lambda_l2: shrinks leaf values.
     :param class_weight: ``balanced`` weighs the classes alike, however rare one is; probabilities then no longer
@@ -93,11 +96,12 @@ class LightGbmHeadSpec(HeadSpec):
         features = training_vectors(training)
         # Our own weights and not LightGBM's is_unbalance, which counts rows whatever they weigh.
         weights = row_weights(training.targets, training.weights, chosen.class_weight)
+        n_rarer = int(np.bincount(training.targets, minlength=2).min())
         parameters = {
             "objective": "binary",
             "learning_rate": chosen.learning_rate,
             "num_leaves": chosen.num_leaves,
-            "min_data_in_leaf": chosen.min_data_in_leaf,
+            "min_data_in_leaf": min(chosen.min_data_in_leaf, max(n_rarer // RARER_ROWS_A_LEAF, 1)),
             "feature_fraction": chosen.feature_fraction,
             "lambda_l2": chosen.lambda_l2,
             "seed": seed % (1 << 31),

@@ -127,15 +127,6 @@ class FineTuneWay(WayEntry):
         default={}, description="Settings of `lusfx fine-tune` (epochs, lr, ...) that are not to have their defaults."
     )
     frames_per_clip: int = Field(default=32, ge=1, description="Frames kept of a clip, evenly spaced.")
-    hold_out_one_in: int = Field(
-        default=5,
-        ge=0,
-        le=50,
-        description=(
-            "One in so many training patients is held out to choose the epoch, where either answer has as many patients; "
-            "else, or with 0 or 1, none is and the last epoch is kept."
-        ),
-    )
 
 
 Way = Annotated[HeadWay | FineTuneWay, Field(discriminator="kind")]

@@ -12,8 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lusfx.engine.samples.samples import Samples
 from lusfx.errors import RunInterruptedError, TrainingRefusedError, UsageError
 from lusfx.fine_tuning.fit import fit
@@ -26,7 +24,6 @@ from lusfx.networks.initial_weights import InitialWeights
 from lusfx.networks.threads import cpu_threads
 from lusfx.plugins import Registry
 from lusfx.site_key import SiteKey
-from lusfx.splits import held_out_fold
 from lusfx.studies.config import LOCAL, TRAIN, FineTuneWay
 from lusfx.studies.plan import Run
 from lusfx.studies.questions import Question
@@ -71,7 +68,6 @@ class TuningPlan:
                 "preprocess": self.initial_weights.preprocess.model_dump(mode="json"),
             },
             "frames_per_clip": self.way.frames_per_clip,
-            "hold_out_one_in": self.way.hold_out_one_in,
             "settings": settings_of(self.way, self.initial_weights, 0).model_dump(mode="json", exclude={"seed"}),
         }
 
@@ -188,10 +184,10 @@ class TuningJob:
         training = self.samples[TRAIN].take(run.split.train)
         of_test, refused = {}, None
         try:
-            learn, held_out = self._sides(training, run.seed)
+            learn = LabelledFrames(training.units, training.targets[:, [self.outcome]])
             settings = settings_of(self.way, self.initial_weights, run.seed)
             network = fit(
-                self.initial_weights.network, learn, held_out, settings, device=self.device, should_stop=should_stop
+                self.initial_weights.network, learn, None, settings, device=self.device, should_stop=should_stop
             )
             for name, rows in run.split.tests.items():
                 tested = self.samples.get(name, self.samples[TRAIN]).units.take(rows)
@@ -221,13 +217,3 @@ class TuningJob:
     def parts(self, n_workers: int) -> Iterator[TuningJob]:
         """The same work, a network each."""
         return (replace(self, runs=[run]) for run in self.runs)
-
-    def _sides(self, training: Samples[FrameUnits], seed: int) -> tuple[LabelledFrames, LabelledFrames | None]:
-        """What is learnt from, and what the epoch is chosen on if anything."""
-        targets, one_in = training.targets[:, [self.outcome]], self.way.hold_out_one_in
-        rarer = min(len(np.unique(training.groups[targets[:, 0] == answer])) for answer in (0, 1))
-        if one_in < 2 or rarer < one_in:
-            return LabelledFrames(training.units, targets), None
-        fold = held_out_fold(targets, training.groups, one_in, seed)
-        learn, held_out = (LabelledFrames(training.units.take(rows), targets[rows]) for rows in (fold.train, fold.test))
-        return learn, held_out

@@ -287,7 +287,10 @@ def _load_head(
     except LusfxError:
         raise
     except ValidationError as error:
-        raise TaskModelError(f"the head's settings are invalid: {first_problem(error)}") from None
+        raise TaskModelError(
+            f"the head's settings are invalid: {first_problem(error)}. Train it again, or use the "
+            "lusfx that it was trained with"
+        ) from None
     except Exception as error:
         # Heads come from plugins: whatever one raises, the caller gets one kind of error to catch.
         raise TaskModelError(f"the head '{outcome.head.name}' cannot be loaded ({type(error).__name__})") from error

@@ -26,13 +26,17 @@ UNPACKERS: Mapping[bytes, Callable[[bytes], bytes]] = {
 """What joblib packs pickles with, by how it begins."""
 
 
+OPERATIONS = frozenset(ord(operation.code) for operation in pickletools.opcodes)
+
+
 def holds_pickle(content: bytes) -> bool:
     """Whether a file is a pickle, packed or not, an array of objects, or an archive with one of these in it."""
     return _is_pickle(content) or _is_object_array(content) or any(map(holds_pickle, _unpacked(content)))
 
 
 def _is_pickle(content: bytes) -> bool:
-    if len(content) > 2 and content[0] == 0x80 and 2 <= content[1] <= 5:
+    # What follows is an operation; the length of a safetensors file's header, which may begin alike, goes on with zeros.
+    if len(content) > 2 and content[0] == 0x80 and 2 <= content[1] <= 5 and content[2] in OPERATIONS:
         return True
     # Older protocols have no mark of their own; one that can be read from the first byte to a STOP at the very end is one.
     try:

@@ -54,7 +54,7 @@ class FakeFit:
         n_outcomes = training.targets.shape[1]
         weight = np.tile([0.0, 2.0], (n_outcomes, 1))
         history = [EpochRecord(0.5, 0.4), EpochRecord(0.4, 0.3)]
-        network = FineTunedNetwork(Backbone(), weight, np.full(n_outcomes, -1.0), history, 2)
+        network = FineTunedNetwork(Backbone(), weight, np.full(n_outcomes, -1.0), history)
         self.networks.append(network)
         return network
 
@@ -177,7 +177,6 @@ def test_each_network_leaves_a_record(samples: Samples[FrameUnits], fake_fit: Fa
     assert [fit.name for fit in teacher.fits] == ["repeat 1 of 1, fold 1 of 2", "repeat 1 of 1, fold 2 of 2"]
     assert teacher.fits[0].as_dict() == {
         "name": "repeat 1 of 1, fold 1 of 2",
-        "best_epoch": 2,
         "training_loss": [0.5, 0.4],
         "validation_loss": [0.4, 0.3],
     }

@@ -17,7 +17,7 @@ from lusfx.contracts import Bags, Features, Head, HeadSpec, TrainingSet
 from lusfx.heads import lusfx_register_heads
 
 SPECS = {spec.name: spec for spec in lusfx_register_heads()}
-TORCH_HEADS = {"attention"}
+SLOW_HEADS = {"attention"}
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 WITHOUT_TORCH = """
@@ -83,8 +83,8 @@ def make_training_for() -> Callable[..., TrainingSet]:
 
 
 def marked(names: Iterable[str]) -> list[Any]:
-    """Names of heads as parameters; those that train with torch take seconds."""
-    return [pytest.param(name, marks=[pytest.mark.slow] if name in TORCH_HEADS else []) for name in names]
+    """Names of heads as parameters; some take seconds to train."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_HEADS else []) for name in names]
 
 
 @pytest.fixture(params=marked(sorted(SPECS)))

@@ -18,11 +18,11 @@ from lusfx.heads.lightgbm import FOREST_FILE
 from lusfx.tensors import METADATA_KEY
 
 SPECS = {spec.name: spec for spec in lusfx_register_heads()}
-LAYOUTS = {"logistic": "logistic/1", "mlp": "mlp/3", "attention": "attention/1"}
+LAYOUTS = {"logistic": "logistic/1", "mlp": "mlp/3", "attention": "attention/2"}
 QUICK = {
     "logistic": {},
     "mlp": {"hidden": 3, "members": 2, "max_steps": 3},
-    "attention": {"hidden": 3, "attention": 2, "max_epochs": 3},
+    "attention": {"members": 2, "hidden": 3, "attention": 4},
 }
 
 
@@ -148,15 +148,16 @@ def test_holds_the_arrays_that_the_documentation_lists(saved) -> None:
         "bias": (1,),
     }
     assert shapes["attention"] == scales | {
-        "projection_weight": (5, 3),
-        "projection_bias": (3,),
-        "tanh_weight": (3, 2),
-        "tanh_bias": (2,),
-        "gate_weight": (3, 2),
-        "gate_bias": (2,),
-        "score_weight": (2,),
-        "output_weight": (3,),
-        "output_bias": (1,),
+        "projection_weight": (2, 5, 3),
+        "projection_bias": (2, 3),
+        "tanh_weight": (2, 3, 4),
+        "tanh_bias": (2, 4),
+        "gate_weight": (2, 3, 4),
+        "gate_bias": (2, 4),
+        "score_weight": (2, 4),
+        "output_weight": (2, 3),
+        "linear_weight": (2, 5),
+        "output_bias": (2,),
     }
 
 

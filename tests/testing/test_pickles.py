@@ -57,6 +57,8 @@ def test_pickles_within() -> None:
         b"tree\nversion=v4\n",
         json.dumps(VALUE).encode(),
         save({"weight": np.zeros(7)}),
+        (0x380).to_bytes(8, "little")
+        + b"{}",  # a safetensors header of 896 bytes, whose length begins as protocol 3 does
         npy(np.zeros((3, 2))),
         npy(np.zeros(3, dtype=[("OLD", "<f4"), ("b", "<i2")])),
         zipped(weights=save({"weight": np.zeros(7)})),
