@@ -59,6 +59,7 @@ class BLines(Task):
 
     name = "b-lines"
     label_columns = ("b_lines",)
+    pooling = "mean"
 
 
 class SeenByFrames(BLines):

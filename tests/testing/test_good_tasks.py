@@ -195,7 +195,6 @@ class TestAbstaining(TaskConformance):
     is_plugin = False
 
 
-@pytest.mark.usefixtures("quick_networks")
 class TestAttention(TaskConformance):
     task = Attentive()
     is_plugin = False

@@ -189,7 +189,6 @@ def test_every_kind_of_task_is_learnt_and_its_model_says_what_was_learnt(train: 
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_networks")
 def test_a_task_that_pools_by_attention_gets_a_head_that_weighs_frames(train: Train) -> None:
     class Attentive(Plain):
         """Effusion, by the frames that matter."""
@@ -405,7 +404,6 @@ def test_a_search_of_one_head_is_recorded(train: Train) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_networks")
 def test_a_search_of_all_heads_takes_those_that_take_the_same_features(train: Train) -> None:
     result = train(Plain(), search=True)
     heads = {name.partition(" ")[0] for name in result.outcomes[0].learnt.merits}
