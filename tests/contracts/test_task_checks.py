@@ -106,7 +106,10 @@ SLIPS: dict[str, tuple[dict[str, Any], str]] = {
     "not_known text": ({"not_known": "unclear"}, "a comma is missing: not_known = ('unclear',)"),
     "not_known capital": ({"not_known": ("Unclear",)}, "'not_known' must be a tuple of lower-case strings"),
     "not_known blank": ({"not_known": ("",)}, "'not_known' must be a tuple of strings"),
-    "pooling": ({"pooling": "median"}, "'pooling' must be 'mean', 'max', 'mean+std', 'attention' or 'custom'"),
+    "pooling": (
+        {"pooling": "median"},
+        "'pooling' must be 'mean', 'max', 'mean+max', 'mean+std', 'mean+change', 'mean+max+change', 'attention' or 'custom'",
+    ),
     "custom without pool": ({"pooling": "custom"}, "'pool' must be a method where 'pooling' is 'custom'"),
     "pool without custom": ({"pool": pool}, "'pooling' must be 'custom' where there is a method 'pool'"),
     "aggregate class": ({"aggregate": LongestRun}, "'aggregate' must be None or an instance"),

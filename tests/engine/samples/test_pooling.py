@@ -44,7 +44,7 @@ def test_frames_are_pooled_as_the_user_the_task_or_the_head_says() -> None:
     assert resolve_pooling(Effusion(), None, "bags", "attention") == "attention"
     assert resolve_pooling(Effusion(), "attention", "bags", "attention") == "attention"
     assert resolve_pooling(ByLastFrame(), None, "vectors", "logistic") == "custom"
-    assert resolve_pooling(ByLastFrame(), "mean", "vectors", "logistic") == "mean+max"
+    assert resolve_pooling(ByLastFrame(), "mean", "vectors", "logistic") == "mean"
     assert resolve_pooling(EffusionByRun(), None, "vectors", "logistic") == "mean+max"
     assert resolve_pooling(EffusionOfFrame(), None, "vectors", "logistic") == "mean+max"
 

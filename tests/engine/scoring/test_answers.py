@@ -53,7 +53,8 @@ class Column(Head):
 
 def make_task(name: str = "sign", **attributes: Any) -> Task:
     """A binary task about clips that is called so, with other attributes."""
-    task: Task = type("Sign", (Task,), {"__doc__": "Is it?", "name": name, "label_columns": ("sign",)} | attributes)()
+    always = {"__doc__": "Is it?", "name": name, "label_columns": ("sign",), "pooling": "mean"}
+    task: Task = type("Sign", (Task,), always | attributes)()
     return task
 
 

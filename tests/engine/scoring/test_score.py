@@ -49,6 +49,7 @@ class Sign(Task):
 
     name = "sign"
     label_columns = ("sign",)
+    pooling = "mean"
 
 
 class Severity(Task):
@@ -57,6 +58,7 @@ class Severity(Task):
     name, kind = "severity", "ordinal"
     classes = ("0", "1", "2")
     label_columns = ("severity",)
+    pooling = "mean"
     exam_summary = ZoneSummary(("L1", "L2", "R1"))
 
 

@@ -319,9 +319,10 @@ def test_a_damaged_clip_stops_training_and_is_not_skipped(train: Train, small: S
     ("wanted", "message"),
     [
         ({"head": "logistics"}, "unknown head 'logistics'; known: attention, lightgbm, logistic, mlp"),
-        ({"settings": {"depth": "3"}}, "head 'logistic', setting 'depth': .*; it has: logit_variance, class_weight"),
-        ({"settings": {"logit_variance": "-1"}}, "head 'logistic', setting 'logit_variance': Input should be greater"),
-        ({"settings": {"logit_variance": "1"}, "search": True}, "--search chooses the settings itself"),
+        ({"settings": {"depth": "3"}}, "head 'mlp', setting 'depth': .*; it has: hidden, members, linear_variance"),
+        ({"settings": {"unit_variance": "-1"}}, "head 'mlp', setting 'unit_variance': Input should be greater"),
+        ({"settings": {"unit_variance": "1"}, "search": True}, "--search chooses the settings itself"),
+        ({"settings": {"unit_variance": "1"}, "head": "auto"}, "--head auto chooses the settings itself"),
         ({"head": "attention", "pooling": "mean"}, "weighs frames by itself"),
         ({"head": "logistic", "pooling": "attention"}, "takes pooled vectors"),
         ({"pooling": "custom"}, "has no pooling of its own"),
