@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lusfx.contracts import Bags, Head, HeadSpec, TrainingSet
 from lusfx.heads.lightgbm import LightGbmHeadSpec, LightGbmSettings
 from lusfx.heads.linear import LogisticHeadSpec, LogisticSettings
-from lusfx.heads.mlp import MlpHeadSpec
+from lusfx.heads.mlp import MlpHeadSpec, MlpSettings
 
 SPECS: Mapping[str, HeadSpec] = {"logistic": LogisticHeadSpec(), "mlp": MlpHeadSpec(), "lightgbm": LightGbmHeadSpec()}
 RIVALS: Mapping[str, str] = {
@@ -20,7 +20,7 @@ RIVALS: Mapping[str, str] = {
     "mlp": "scikit-learn's StandardScaler and MLPClassifier with as many units in a Pipeline",
     "lightgbm": "LightGBM's LGBMClassifier with the same parameters",
 }
-HIDDEN = 32
+HIDDEN = MlpSettings().members * MlpSettings().hidden
 CAUSES = 40
 """What features vary with: those of an encoder are far fewer than they look."""
 CLIPS_A_PATIENT = 5

@@ -16,6 +16,7 @@ from lusfx.calibration import PlattCalibration
 from lusfx.contracts import Head, Task, Youden
 from lusfx.heads.linear import LogisticHead, LogisticSettings
 from lusfx.heads.mlp import MlpHead, MlpSettings
+from lusfx.heads.penalised_network import Weights
 from lusfx.heads.standardiser import Standardiser
 from lusfx.plugins import Registry
 from lusfx.task_model import (
@@ -47,6 +48,7 @@ class Question(Task):
 
     name = "question"
     label_columns = ("question",)
+    pooling = "mean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,16 @@ def _logistic(scale: Standardiser, generator: np.random.Generator) -> tuple[Logi
 
 
 def _mlp(scale: Standardiser, generator: np.random.Generator) -> MlpHead:
-    (n_units,) = MlpSettings().hidden
-    hidden = generator.normal(size=(scale.n_features, n_units)) / np.sqrt(scale.n_features)
-    output = generator.normal(size=n_units) / np.sqrt(n_units)
-    return MlpHead(scale, [(hidden, np.zeros(n_units))], output, np.zeros(1))
+    settings, n_features = MlpSettings(), scale.n_features
+    n_units = settings.members * settings.hidden
+    weights = Weights(
+        linear=generator.normal(size=(n_features, 1)) / np.sqrt(n_features),
+        hidden=generator.normal(size=(n_features, 1, n_units)) / np.sqrt(n_features),
+        hidden_bias=np.zeros((1, n_units)),
+        output=generator.normal(size=(1, n_units)) / np.sqrt(n_units),
+        bias=np.zeros(1),
+    )
+    return MlpHead(scale, weights)
 
 
 def _save(place: Path, number: int, kind: str, head: Head, subject: Subject, unit: Literal["clip", "frame"]) -> None:

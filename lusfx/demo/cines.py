@@ -16,6 +16,7 @@ from lusfx.demo.folder import DemoFolder
 from lusfx.demo.hospital import LABELS, PatientSet
 from lusfx.engine.extraction.extract import ExtractResult
 from lusfx.engine.extraction.sources import reader_of
+from lusfx.engine.samples.pooling import pooled_stills
 from lusfx.engine.scoring.answers import Answer, Panel
 from lusfx.errors import UnreadableClipError
 from lusfx.plugins import Registry
@@ -108,7 +109,7 @@ def make_browser(
             facts += _facts(model, answer, clip.labels)
             if answer.probabilities is None:
                 continue
-            said = model.score(UnitFeatures(rows, rows), store.fingerprint)
+            said = model.score(UnitFeatures(pooled_stills(rows, model.card.task.pooling), rows), store.fingerprint)
             scores |= {o.name: said[:, number].tolist() for number, o in enumerate(model.card.outcomes)}
         source_frames = embeddings.source_frame[readable].tolist()
         facts.append(("machine", f"{clip.labels['device']}, {clip.path.suffix[1:]}"))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.contracts import Encoder
+from lusfx.engine.samples.pooling import pooled_stills
 from lusfx.task_model import TaskModel, UnitFeatures
 
 BATCH_SIZE = 8
@@ -73,19 +74,21 @@ def measure_saving(
     """Answer all questions of each frame in both ways, in turns.
 
     :param encoders: one a model, each loaded by itself, as separate networks are; the first is the shared one, too.
-    :param models: whose heads take single embeddings.
+    :param models: whose heads take pooled embeddings.
     :param images: ``(n, size, size)``, prepared frames.
     """
+
+    def answer(model: TaskModel, embeddings: NDArray[np.float32]) -> None:
+        model.score(UnitFeatures(pooled_stills(embeddings, model.card.task.pooling), embeddings), fingerprint)
 
     def shared() -> None:
         embeddings = _encode(encoders[0], images)
         for model in models:
-            model.score(UnitFeatures(embeddings, embeddings), fingerprint)
+            answer(model, embeddings)
 
     def separate() -> None:
         for encoder, model in zip(encoders, models, strict=True):
-            embeddings = _encode(encoder, images)
-            model.score(UnitFeatures(embeddings, embeddings), fingerprint)
+            answer(model, _encode(encoder, images))
 
     shared()
     separate()  # not counted: each runtime allocates on its first batch

@@ -29,6 +29,16 @@ def pooled_parts(pooling: Pooling) -> list[str]:
     return pooling.split("+")
 
 
+def pooled_stills(rows: NDArray[np.float32], pooling: Pooling) -> NDArray[np.float32]:
+    """Each frame pooled by itself, as a clip of one frame is: ``(n, n_features)`` of ``(n, dim)``.
+
+    :param pooling: none that a head or a plugin does by itself.
+    """
+    nothing = np.zeros_like(rows)
+    of_still = {"mean": rows, "max": rows, "std": nothing, "change": nothing}
+    return np.concatenate([of_still[part] for part in pooled_parts(pooling)], axis=1)
+
+
 def needs_times(pooling: Pooling) -> bool:
     """Whether frames must have known times; a still always does."""
     return "change" in pooled_parts(pooling)

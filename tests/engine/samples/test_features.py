@@ -20,6 +20,7 @@ from lusfx.engine.samples.features import (
     TimedBag,
     features_of_clips,
 )
+from lusfx.engine.samples.pooling import pooled_stills
 from lusfx.errors import ClipNotCachedError, PluginError
 from lusfx.task_model import TaskCard
 from lusfx.types import ClipEmbeddings, FrameStatus, NotAssessable
@@ -403,3 +404,11 @@ def test_every_clip_is_read_once_for_all_tasks(
     assert all(isinstance(clip, forms[name]) for name, clips in made.items() for clip in clips.values())
     with pytest.raises(ClipNotCachedError):
         features_of_clips(store, ["0c" * 32], makers)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "mean+max", "mean+std", "mean+max+change"])
+def test_frames_by_themselves_are_pooled_as_stills_are(pooling: Pooling) -> None:
+    clips = [a_clip(1, (), seed=seed) for seed in range(3)]
+    rows = np.concatenate([readable_of(clip) for clip in clips])
+    expected = [pooled_of(Effusion(), clip, pooling).vector for clip in clips]
+    np.testing.assert_array_equal(pooled_stills(rows, pooling), expected)
