@@ -201,7 +201,11 @@ class TestSaving:
                 return np.zeros((len(images), 2), np.float32)
 
         def model(number: int) -> Any:
-            return SimpleNamespace(heads=["head"] * (number + 1), score=lambda units, fingerprint: asked.append(number))
+            return SimpleNamespace(
+                heads=["head"] * (number + 1),
+                score=lambda units, fingerprint: asked.append(number),
+                card=SimpleNamespace(task=SimpleNamespace(pooling="mean+max")),
+            )
 
         images = np.zeros((20, 4, 4), np.uint8)
         encoders: list[Any] = [Counting(number) for number in range(3)]
