@@ -236,7 +236,7 @@ def test_figures_can_be_computed_again_from_the_evidence(train: Train) -> None:
         answers = np.array([repeat["answers"]["balanced"] for repeat in repeats])
         assert answers[:, targets == 1].mean() == pytest.approx(outcome.performances["balanced"].sensitivity.value)
         assert answers[:, targets == 0].mean() == pytest.approx(1 - outcome.performances["balanced"].specificity.value)
-        assert repeats[0]["chosen"] == ["logistic"] * 2
+        assert repeats[0]["chosen"] == ["mlp"] * 2
 
 
 @pytest.mark.slow
