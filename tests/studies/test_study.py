@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from lusfx.errors import LeakError, RunInterruptedError, TableError, TrainingRefusedError, UsageError
+from lusfx.heads.mlp import MlpHeadSpec
 from lusfx.studies import RunsDone, StudyResult, study
 from lusfx.studies.config import LOCAL, MEAN
 from lusfx.studies.figures import COLUMNS
@@ -251,8 +252,15 @@ def test_tables_that_no_result_could_be_trusted_of_are_refused(
         do(own, tmp_path / "out")
 
 
-def test_a_training_that_is_refused_is_left_out_and_said(tmp_path: Path, made_study: Any) -> None:
-    """One patient of each answer is too few for a head that holds patients out."""
+def test_a_training_that_is_refused_is_left_out_and_said(
+    tmp_path: Path, made_study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin's head may need more patients than a draw has."""
+
+    def refuse(*given: Any) -> Any:
+        raise TrainingRefusedError("holding out patients needs two of each class")
+
+    monkeypatch.setattr(MlpHeadSpec, "fit", refuse)
     ways = [{"name": "linear", "kind": "head"}, {"name": "mlp", "kind": "head", "head": "mlp"}]
     config = made_study.config(
         ways=ways,
