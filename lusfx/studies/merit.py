@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from lusfx.contracts import Aggregation
 from lusfx.engine.samples.samples import Samples
-from lusfx.engine.training.learner import Candidate, fit_head
+from lusfx.engine.training.learner import Candidate, checked_inner_folds, out_of_fold_scores
 from lusfx.errors import TrainingRefusedError
 from lusfx.metrics import pairs, roc_auc, within_folds
-from lusfx.splits import check_split, inner_folds
-from lusfx.task_model import UnitFeatures, raw_scores
+from lusfx.task_model import UnitFeatures
 
 
 def merit(
@@ -34,15 +33,9 @@ def merit(
     :param n_folds: fewer where an answer has fewer patients.
     :returns: 0 to 1; None where too few patients are there to hold any out, or to train on the rest.
     """
-    scores, fold_of = np.full(len(training), np.nan), np.zeros(len(training), np.int64)
     try:
-        for number, fold in enumerate(inner_folds(targets, training.groups, n_folds, seed)):
-            check_split(fold, training.groups, training.keys)
-            head = fit_head(
-                candidate, training.take(fold.train), targets[fold.train], aggregation, frames_per_unit, seed
-            )
-            scores[fold.test] = raw_scores(head, training.units.take(fold.test), aggregation)
-            fold_of[fold.test] = number
+        folds, fold_of = checked_inner_folds(training, targets, n_folds, seed)
+        scores = out_of_fold_scores(candidate, training, targets, folds, aggregation, frames_per_unit, seed)
     except TrainingRefusedError:
         return None
     found = within_folds(roc_auc, fold_of, pairs)(targets, scores)

@@ -96,11 +96,7 @@ class Learner:
         :raises TrainingRefusedError: if a class has so few patients that nothing can be held out.
         """
         targets = samples.targets[:, outcome]
-        folds = inner_folds(targets, samples.groups, N_INNER_FOLDS, self.seed)
-        fold_of = np.zeros(len(samples), np.int64)
-        for number, fold in enumerate(folds):
-            check_split(fold, samples.groups, samples.keys)
-            fold_of[fold.test] = number
+        folds, fold_of = checked_inner_folds(samples, targets, N_INNER_FOLDS, self.seed)
         candidate, scores, merits = self._best(samples, targets, folds, fold_of)
         calibration = fit_calibration(self.calibration, scores, targets, samples.weights, fold_of)
         probabilities = scores if calibration is None else calibration(scores)
@@ -129,7 +125,9 @@ class Learner:
         auc = within_folds(roc_auc, fold_of, pairs)
         for candidate in self.candidates:
             try:
-                scores = self._out_of_fold(candidate, samples, targets, folds)
+                scores = out_of_fold_scores(
+                    candidate, samples, targets, folds, self.aggregation, self.frames_per_unit, self.seed
+                )
             except (MissingExtraError, TrainingRefusedError) as error:
                 if len(self.candidates) == 1:
                     raise
@@ -143,21 +141,42 @@ class Learner:
             raise TrainingRefusedError("none of the candidate heads can be trained here")
         return *best, merits if len(self.candidates) > 1 else {}
 
-    def _out_of_fold(
-        self, candidate: Candidate, samples: Samples[UnitFeatures], targets: NDArray[np.int64], folds: Sequence[Fold]
-    ) -> NDArray[np.float64]:
-        scores = np.full(len(samples), np.nan)
-        for fold in folds:
-            head = fit_head(
-                candidate,
-                samples.take(fold.train),
-                targets[fold.train],
-                self.aggregation,
-                self.frames_per_unit,
-                self.seed,
-            )
-            scores[fold.test] = raw_scores(head, samples.units.take(fold.test), self.aggregation)
-        return scores
+
+def checked_inner_folds(
+    samples: Samples[UnitFeatures], targets: NDArray[np.int64], n_folds: int, seed: int
+) -> tuple[list[Fold], NDArray[np.int64]]:
+    """Folds by patient within a training side, and the number of each unit's fold, ``(n,)``.
+
+    :param targets: ``(n,)`` 0 or 1.
+    :param n_folds: fewer where an answer has fewer patients.
+    :raises TrainingRefusedError: if a class has so few patients that nothing can be held out.
+    """
+    folds = inner_folds(targets, samples.groups, n_folds, seed)
+    fold_of = np.zeros(len(samples), np.int64)
+    for number, fold in enumerate(folds):
+        check_split(fold, samples.groups, samples.keys)
+        fold_of[fold.test] = number
+    return folds, fold_of
+
+
+def out_of_fold_scores(
+    candidate: Candidate,
+    samples: Samples[UnitFeatures],
+    targets: NDArray[np.int64],
+    folds: Sequence[Fold],
+    aggregation: Aggregation | None,
+    frames_per_unit: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Scores ``(n,)`` of each unit by a head that was fitted on the other folds; parameters as in :func:`fit_head`.
+
+    :raises TrainingRefusedError: if a fold's training side cannot be learnt from.
+    """
+    scores = np.full(len(samples), np.nan)
+    for fold in folds:
+        head = fit_head(candidate, samples.take(fold.train), targets[fold.train], aggregation, frames_per_unit, seed)
+        scores[fold.test] = raw_scores(head, samples.units.take(fold.test), aggregation)
+    return scores
 
 
 def fit_head(
