@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.contracts import Bags
+from lusfx.heads.likeliest import base_rate_log_odds, lowest
 
 Array = NDArray[np.float64]
 
@@ -210,15 +211,12 @@ def fitted(
     variances: Variances,
     seed: int,
 ) -> dict[str, Array]:
-    """The arrays at which L-BFGS (Liu and Nocedal 1989) finds a lowest penalised loss, each network from its own random start.
+    """The arrays at which L-BFGS finds a lowest penalised loss, each network from its own random start.
 
     :param bags: standardised rows, float32.
     :param targets: ``(n_bags,)`` 0 or 1, both among them.
     :param weights: ``(n_bags,)`` of mean 1.
     """
-    from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
-
     priors = variances.of_weights(sizes)
     generator = np.random.default_rng(seed)
     start = {name: np.zeros(shape) for name, shape in sizes.shapes.items()}
@@ -228,15 +226,7 @@ def fitted(
     start["output_weight"] = (
         generator.normal(size=sizes.shapes["output_weight"]) * FIRST_OUTPUTS / np.sqrt(sizes.hidden)
     )
-    base_rate = weights @ targets / weights.sum()
-    start["output_bias"] += np.log(base_rate / (1 - base_rate))
-    # One thread: sums are then taken in one order.
-    with threadpool_limits(1):
-        found = minimize(
-            Objective(bags, targets, weights, sizes, priors),
-            np.concatenate([values.ravel() for values in start.values()]),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": MOST_STEPS, "gtol": LEAST_GRADIENT, "ftol": LEAST_GAIN},
-        )
-    return sizes.taken_apart(found.x)
+    start["output_bias"] += base_rate_log_odds(targets, weights)
+    objective = Objective(bags, targets, weights, sizes, priors)
+    first = np.concatenate([values.ravel() for values in start.values()])
+    return sizes.taken_apart(lowest(objective, first, MOST_STEPS, LEAST_GAIN, LEAST_GRADIENT))

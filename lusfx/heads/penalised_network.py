@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+from lusfx.heads.likeliest import Values, base_rate_log_odds, lowest
 
-RELATIVE_TOLERANCE = 1e-6
-"""The search ends where a step lowers the objective by less than this part of it; rounding of float32 rows is far below."""
+LEAST_GAIN, LEAST_GRADIENT = 1e-6, 1e-5
+"""Of the objective: the search ends below either; rounding of float32 rows is far below."""
 BLOCK_ROWS = 4096
 """Rows that are looked at together: what is computed of them stays in the processor's cache."""
 FIRST_OUTPUT = 0.3
@@ -100,9 +100,6 @@ def fit_network(
     :param row_weights: ``(n,)`` of mean 1.
     :param n_units: of each member.
     """
-    from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
-
     n_rows, n_features = rows.shape
     basis = None
     if n_rows < n_features:
@@ -113,16 +110,8 @@ def fit_network(
     precisions = prior.precisions(n_features)
     first = _first_weights(rows.shape[1], precisions, n_members, n_units, targets, row_weights, generator)
     objective = _Objective(rows, targets, row_weights, precisions, first)
-    # One thread: sums are then taken in one order, and the products are small.
-    with threadpool_limits(1):
-        found = minimize(
-            objective,
-            first.flat(),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": max_steps, "ftol": RELATIVE_TOLERANCE},
-        )
-    weights = first.unflattened(found.x).averaged()
+    found = lowest(objective, first.flat(), max_steps, LEAST_GAIN, LEAST_GRADIENT)
+    weights = first.unflattened(found).averaged()
     if basis is None:
         return weights
     hidden = (basis @ weights.hidden[:, 0])[:, np.newaxis]
@@ -140,13 +129,12 @@ def _first_weights(
 ) -> Weights:
     """Hidden weights as their prior has them, no linear part, and the base rate."""
     _, of_hidden, of_output = precisions
-    share = float(row_weights @ targets / row_weights.sum())
     return Weights(
         linear=np.zeros((n_features, n_members)),
         hidden=generator.normal(scale=of_hidden**-0.5, size=(n_features, n_members, n_units)),
         hidden_bias=np.zeros((n_members, n_units)),
         output=generator.normal(scale=FIRST_OUTPUT * of_output**-0.5, size=(n_members, n_units)),
-        bias=np.full(n_members, np.log(share / (1 - share))),
+        bias=np.full(n_members, base_rate_log_odds(targets, row_weights)),
     )
 
 
