@@ -185,7 +185,7 @@ def test_a_model_is_shown_and_verified(lusfx_here: Lusfx, exams: Any, tmp_path: 
     shown = lusfx_here("model", "show", "m").out.splitlines()
     assert shown[0].startswith(f"{result['model']}: A-lines and B-lines")
     assert shown[1] == "multi-label, one answer a clip: A-lines, B-lines"
-    assert shown[2].endswith(f", {result['fingerprint'][:12]}, mean")
+    assert shown[2].endswith(f", {result['fingerprint'][:12]}, mean+max")
     assert shown[3] == "answered only where view is parenchymal"
     assert shown[4] == f"not answered farther than {result['familiar_limit']:.2f} from the training set"
     assert shown[5].startswith("trained on 32 clips of 16 patients, ")
