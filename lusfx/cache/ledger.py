@@ -41,17 +41,27 @@ TOTALS_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Whose a clip is; pseudonyms, None where nobody said."""
+    """Whose a clip is; pseudonyms, None where nobody said.
+
+    :param patient: as the manifest says, or else as the file does.
+    :param file_patient: as the file itself says, which may be another than the manifest's.
+    """
 
     patient: str | None = None
     exam: str | None = None
     zone: str | None = None
+    file_patient: str | None = None
 
     def or_else(self, earlier: Membership | None) -> Membership:
         """This, filled up from an earlier statement."""
         if earlier is None:
             return self
-        return Membership(self.patient or earlier.patient, self.exam or earlier.exam, self.zone or earlier.zone)
+        return Membership(
+            self.patient or earlier.patient,
+            self.exam or earlier.exam,
+            self.zone or earlier.zone,
+            self.file_patient or earlier.file_patient,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,7 @@ class LedgerEntry:
             "patient": self.membership.patient,
             "exam": self.membership.exam,
             "zone": self.membership.zone,
+            "file_patient": self.membership.file_patient,
             "code": self.code,
             "detail": self.detail,
             "notes": list(self.notes),
@@ -91,8 +102,7 @@ class LedgerEntry:
     @classmethod
     def from_dict(cls, facts: dict[str, Any]) -> LedgerEntry:
         rest = {name: facts[name] for name in ("source", "clip", "code", "detail", "n_frames")}
-        membership = Membership(facts["patient"], facts["exam"], facts["zone"])
-        return cls(status=facts["outcome"], membership=membership, notes=tuple(facts["notes"]), **rest)
+        return cls(status=facts["outcome"], membership=_membership(facts), notes=tuple(facts["notes"]), **rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +137,11 @@ class RunLedger:
         self._unsynced = 0
 
     @classmethod
-    def start(cls, runs: Path, fingerprint: str, encoder: str) -> RunLedger:
-        """Begin a ledger in ``CACHE/runs``; its name begins with the time, so that names sort by age."""
+    def start(cls, runs: Path, fingerprint: str, encoder: str, site_key: str | None = None) -> RunLedger:
+        """Begin a ledger in ``CACHE/runs``; its name begins with the time, so that names sort by age.
+
+        :param site_key: check of the key that the run's pseudonyms are made with.
+        """
         try:
             make_directory(runs)
             run_id = f"{_later_than_all(runs):{TIME_FORMAT}}-{secrets.token_hex(4)}"
@@ -146,6 +159,7 @@ class RunLedger:
             "fingerprint": fingerprint,
             "encoder": encoder,
             "lusfx": __version__,
+            "site_key": site_key,
         }
         try:
             ledger._write(header)
@@ -221,7 +235,7 @@ def read_ledger(path: Path) -> LedgerContent:
             if facts is None:
                 n_damaged += 1
             elif "format" in facts:
-                header = {name: facts[name] for name in HEADER}
+                header = _header(facts)
             elif "totals" in facts:
                 totals = {name: int(facts["totals"][name]) for name in TOTALS}
             else:
@@ -238,7 +252,7 @@ def read_header(path: Path) -> dict[str, Any] | None:
     """
     for facts in _lines(path):
         with suppress(KeyError):
-            return None if facts is None else {name: facts[name] for name in HEADER}
+            return None if facts is None else _header(facts)
         break
     return None
 
@@ -251,7 +265,7 @@ def read_members(path: Path) -> Iterator[tuple[str, Membership]]:
     for facts in _lines(path):
         if facts is not None and facts.get("clip") is not None:
             with suppress(KeyError):
-                yield facts["clip"], Membership(facts["patient"], facts["exam"], facts["zone"])
+                yield facts["clip"], _membership(facts)
 
 
 def is_finished(path: Path) -> bool:
@@ -289,6 +303,16 @@ def _facts_of(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) else None
+
+
+def _header(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The first line; ledgers of before do not say which site key they were made with."""
+    return {name: facts[name] for name in HEADER} | {"site_key": facts.get("site_key")}
+
+
+def _membership(facts: Mapping[str, Any]) -> Membership:
+    """What a line says; ledgers of before do not say what the file itself did."""
+    return Membership(facts["patient"], facts["exam"], facts["zone"], facts.get("file_patient"))
 
 
 def _later_than_all(runs: Path) -> datetime:

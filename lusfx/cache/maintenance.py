@@ -16,6 +16,7 @@ from lusfx.durable import TEMPORARY_PREFIX, make_directory
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
 from lusfx.messages import short, system_reason
 from lusfx.patience import insist, remove, replace
+from lusfx.site_key import same_patient
 
 QUARANTINE = "quarantine"
 ABANDONED_S = 3600
@@ -59,7 +60,7 @@ class CacheInfo:
 def info(cache: Cache) -> CacheInfo:
     """Count what a cache holds, without reading any clip."""
     stores = [_store_info(store) for store in cache.stores()]
-    patients = {member.patient for member in cache.memberships().values()} - {None}
+    patients = {same_patient(member.patient) for member in cache.memberships().values() if member.patient is not None}
     quarantined = list((cache.directory / QUARANTINE).glob("*"))
     return CacheInfo(stores, len(cache.ledgers()), len(patients), len(quarantined))
 

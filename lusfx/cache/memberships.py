@@ -21,7 +21,8 @@ from lusfx.errors import CorruptRecordError
 
 FILE_NAME = "memberships.index"
 FORMAT = "lusfx-memberships"
-VERSION = 1
+VERSION = 2
+"""1 had no patient of the file itself."""
 WORTH_BYTES = 4 << 20
 """Of ledgers that the index lacks: to read fewer takes a fraction of a second."""
 SETTLED_S = 3600

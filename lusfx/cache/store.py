@@ -21,7 +21,7 @@ from lusfx.config import FeatureSpec, canonical_json
 from lusfx.durable import TEMPORARY_PREFIX
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
 from lusfx.messages import short, system_reason
-from lusfx.site_key import SiteKey
+from lusfx.site_key import SiteKey, SiteKeyError
 from lusfx.types import ClipEmbeddings
 
 FORMAT = "lusfx-cache"
@@ -286,9 +286,32 @@ class Cache:
         """The stat index of this cache, to be used as a context."""
         return StatIndex(self.directory / STAT_INDEX, site_key)
 
-    def start_run(self, fingerprint: str, encoder: str) -> RunLedger:
-        """Begin the ledger of a run, to be used as a context."""
-        return RunLedger.start(self.directory / RUNS, fingerprint, encoder)
+    def start_run(self, fingerprint: str, encoder: str, site_key: SiteKey | None = None) -> RunLedger:
+        """Begin the ledger of a run, to be used as a context.
+
+        :param site_key: that the run's pseudonyms are made with.
+        """
+        if site_key is not None:
+            self.require_site_key(site_key)
+        check = None if site_key is None else site_key.check
+        return RunLedger.start(self.directory / RUNS, fingerprint, encoder, check)
+
+    def require_site_key(self, site_key: SiteKey) -> None:
+        """Refuse a site key that no run was made with, where runs say theirs: patients would get other pseudonyms.
+
+        :raises SiteKeyError: with what to do.
+        """
+        known = self.site_keys()
+        if known and site_key.check not in known:
+            raise SiteKeyError(
+                "the cache was extracted with another site key, which gives patients other pseudonyms. Set LUSFX_SITE_KEY to "
+                "the key file that was used then. A label table can also be believed as it is, with --trust-table"
+            )
+
+    def site_keys(self) -> set[str]:
+        """Checks of the site keys that the runs' pseudonyms are made with; runs of before do not say theirs."""
+        headers = (read_header(path) for path in self.ledgers())
+        return {header["site_key"] for header in headers if header is not None and header["site_key"] is not None}
 
     def encoder_name(self, fingerprint: str) -> str:
         """What the latest run called the encoder of a fingerprint; its architecture where no run is on record."""

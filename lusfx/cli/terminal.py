@@ -97,6 +97,11 @@ runtime_option = click.option(
     show_default=True,
     help="What computes the encoder.",
 )
+trust_table_option = click.option(
+    "--trust-table",
+    is_flag=True,
+    help="Believe the label table's patients if the files say otherwise, or the cache has another site key.",
+)
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 
 

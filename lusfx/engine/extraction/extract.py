@@ -240,7 +240,7 @@ def extract_with(
     n_workers, limits = workers_for(registry, workers), Limits.of_environment()
     spec = encoder.feature_spec.sampled(fps)
     store = cache.store(spec)
-    with cache.stat_index(site_key) as index, cache.start_run(spec.fingerprint, encoder.name) as ledger:
+    with cache.stat_index(site_key) as index, cache.start_run(spec.fingerprint, encoder.name, site_key) as ledger:
         keys = store.keys()
         # What was encoded under another fingerprint only has to be opened, so somebody must tell what it is.
         found = discover(places, registry, site_key, known=lambda path: index.lookup(path) in keys)
@@ -287,7 +287,7 @@ def _settlements(sources: list[Source], index: StatIndex, keys: set[str], pipeli
     for source in sources:
         key = index.lookup(source.path)
         if key is not None and key in keys:
-            yield Settlement(source, "cached", key, None, source.patient_key, source.exam_key)
+            yield Settlement(source, "cached", key, None, source.patient_key, exam_key=source.exam_key)
         else:
             rest.append(source)
     if rest:
@@ -315,7 +315,9 @@ def _record(
             source=source_key,
             status=settlement.status,
             clip=settlement.key,
-            membership=Membership(settlement.patient_key, settlement.exam_key, source.zone),
+            membership=Membership(
+                settlement.patient_key, settlement.exam_key, source.zone, settlement.file_patient_key
+            ),
             code=settlement.code,
             detail=settlement.detail,
             notes=settlement.notes,

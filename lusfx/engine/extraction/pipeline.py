@@ -275,6 +275,7 @@ def _encoded(clip: ClipInHand) -> Settlement:
         clip.job.key,
         clip.job.stamp,
         source.patient_key or ending.patient_key,
+        ending.patient_key,
         source.exam_key or ending.exam_key,
         notes=ending.notes,
         n_frames=sum(len(portion.status) for portion in clip.portions),
@@ -283,4 +284,4 @@ def _encoded(clip: ClipInHand) -> Settlement:
 
 def _copy(job: Job) -> Settlement:
     """A source whose content another source of this run has, which is encoded."""
-    return Settlement(job.source, "cached", job.key, job.stamp, job.source.patient_key, job.source.exam_key)
+    return Settlement(job.source, "cached", job.key, job.stamp, job.source.patient_key, exam_key=job.source.exam_key)
