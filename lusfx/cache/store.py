@@ -286,12 +286,16 @@ class Cache:
         """The stat index of this cache, to be used as a context."""
         return StatIndex(self.directory / STAT_INDEX, site_key)
 
-    def start_run(self, fingerprint: str, encoder: str, site_key: SiteKey | None = None) -> RunLedger:
+    def start_run(
+        self, fingerprint: str, encoder: str, site_key: SiteKey | None = None, *, other_site_key: bool = False
+    ) -> RunLedger:
         """Begin the ledger of a run, to be used as a context.
 
         :param site_key: that the run's pseudonyms are made with.
+        :param other_site_key: whether it may be another than that of earlier runs.
+        :raises SiteKeyError: if it is and may not.
         """
-        if site_key is not None:
+        if site_key is not None and not other_site_key:
             self.require_site_key(site_key)
         check = None if site_key is None else site_key.check
         return RunLedger.start(self.directory / RUNS, fingerprint, encoder, check)
@@ -305,7 +309,7 @@ class Cache:
         if known and site_key.check not in known:
             raise SiteKeyError(
                 "the cache was extracted with another site key, which gives patients other pseudonyms. Set LUSFX_SITE_KEY to "
-                "the key file that was used then. A label table can also be believed as it is, with --trust-table"
+                "the key file that was used then. If that is not to be had, see 'Moving a cache' in docs/how-to-deploy.md"
             )
 
     def site_keys(self) -> set[str]:

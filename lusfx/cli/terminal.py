@@ -97,6 +97,11 @@ runtime_option = click.option(
     show_default=True,
     help="What computes the encoder.",
 )
+other_site_key_option = click.option(
+    "--other-site-key",
+    is_flag=True,
+    help="Go on with a cache that was extracted with another site key; its patients are not recognised.",
+)
 trust_table_option = click.option(
     "--trust-table",
     is_flag=True,

@@ -109,7 +109,17 @@ class FrozenFeatures:
         places = [path for path in self.tables if "path" in read_table(path)[0].cells]
         if not places:
             return None
-        return extract_with(encoder, places, self.cache, registry, self.site_key, fps=fps, progress=progress, stop=stop)
+        return extract_with(
+            encoder,
+            places,
+            self.cache,
+            registry,
+            self.site_key,
+            fps=fps,
+            other_site_key=self.trust_table,
+            progress=progress,
+            stop=stop,
+        )
 
     def rows(self, table: Path, store: Store) -> list[LabelRow]:
         """A label table's rows with their clips and patients."""

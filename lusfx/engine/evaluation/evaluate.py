@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from lusfx.metrics import Interval, performance, summary
 from lusfx.plugins import load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey, spellings
-from lusfx.splits import some_keys
 from lusfx.task_model import OutcomeCard, TaskModel, UnitFeatures, load_task_model
 
 
@@ -161,33 +160,34 @@ def _outcome(
     )
 
 
-def _patients_spelt_otherwise(labelled: LabelledUnits, rows: Sequence[LabelRow], site_key: SiteKey) -> NDArray[np.str_]:
+def _patients_spelt_otherwise(labelled: LabelledUnits, rows: Sequence[LabelRow], site_key: SiteKey) -> set[str]:
     """Keys that the labelled patients would have if the table spelt them otherwise, as the table of the training may: models of
     before the canonical form know each patient in one spelling.
     """
     labelled_patients = set(labelled.groups.tolist())
     written = {entry.row["patient_id"] for entry in rows if entry.patient_key in labelled_patients} - {""}
     ways = {way for identifier in written for way in common_spellings(identifier)}
-    return np.array(sorted({spellings(site_key.patient(way))[0] for way in ways}), np.str_)
+    return {spellings(site_key.patient(way))[0] for way in ways}
 
 
-def _check_unseen(model: TaskModel, labelled: LabelledUnits, spelt_otherwise: NDArray[np.str_]) -> None:
+def _check_unseen(model: TaskModel, labelled: LabelledUnits, spelt_otherwise: Set[str]) -> None:
     """Refuse to judge a model on what it was trained on.
 
     :raises LeakError: naming the first few.
     """
-    seen_patients = {*model.evidence["patients"], *model.evidence.get("pseudonyms", ())}
-    pseudonyms = {name for group in np.unique(labelled.groups).tolist() for name in labelled.pseudonyms[group]}
-    for noun, seen, here in (
-        ("patients", sorted(seen_patients), sorted(pseudonyms)),
-        ("patients, spelt otherwise,", sorted(seen_patients), spelt_otherwise),
-        ("clips", model.evidence["clips"], [key for clips in labelled.clips for key in clips]),
+    seen = {*model.evidence["patients"], *model.evidence.get("pseudonyms", ())}
+    groups = np.unique(labelled.groups).tolist()
+    clips = {key for clips in labelled.clips for key in clips}
+    for noun, shared in (
+        ("patients", [group for group in groups if not seen.isdisjoint({group, *labelled.pseudonyms.get(group, ())})]),
+        ("patients, spelt otherwise,", sorted(seen.intersection(spelt_otherwise))),
+        ("clips", sorted(clips.intersection(model.evidence["clips"]))),
     ):
-        shared = np.intersect1d(np.array(seen), np.array(here))
-        if len(shared):
+        if shared:
+            named = first_few([short(key) for key in shared])
             raise LeakError(
-                f"{len(shared)} {noun} of the label table were in this model's training ({some_keys(shared)}): its "
-                "figures on them would be too good. Its cross-validated figures are in its report"
+                f"{len(shared)} {noun} of the label table were in this model's training ({named}): its figures on them would "
+                "be too good. Its cross-validated figures are in its report"
             )
 
 

@@ -169,6 +169,7 @@ def extract(
     workers: int | None = None,
     shard: tuple[int, int] | None = None,
     max_skipped: float = MAX_SKIPPED,
+    other_site_key: bool = False,
     site_key: SiteKey | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
@@ -190,6 +191,7 @@ def extract(
     :param shard: ``(i, n)`` takes the i-th of n parts of the sources, from 1; the parts are told by the sources' paths.
     :param max_skipped: share of the pictures, 0 to 1, that may be skipped by code or left out because no reader claims them;
         of more the result says so (``too_many_skipped``), and the command ends with exit code 3.
+    :param other_site_key: go on with a cache of another site key, whose patients the new pseudonyms do not match.
     :param site_key: makes pseudonyms; by default the site's own key file.
     :param progress: called after each settled source, on the caller's thread.
     :param stop: set it to end the run early; the clip in hand is dropped and the result says so.
@@ -209,6 +211,7 @@ def extract(
         workers=workers,
         shard=None if shard is None else Shard(*shard),
         max_skipped=max_skipped,
+        other_site_key=other_site_key,
         progress=progress,
         stop=stop,
     )
@@ -226,6 +229,7 @@ def extract_with(
     workers: int | None = None,
     shard: Shard | None = None,
     max_skipped: float = MAX_SKIPPED,
+    other_site_key: bool = False,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> ExtractResult:
@@ -240,7 +244,10 @@ def extract_with(
     n_workers, limits = workers_for(registry, workers), Limits.of_environment()
     spec = encoder.feature_spec.sampled(fps)
     store = cache.store(spec)
-    with cache.stat_index(site_key) as index, cache.start_run(spec.fingerprint, encoder.name, site_key) as ledger:
+    with (
+        cache.stat_index(site_key) as index,
+        cache.start_run(spec.fingerprint, encoder.name, site_key, other_site_key=other_site_key) as ledger,
+    ):
         keys = store.keys()
         # What was encoded under another fingerprint only has to be opened, so somebody must tell what it is.
         found = discover(places, registry, site_key, known=lambda path: index.lookup(path) in keys)
