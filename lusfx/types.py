@@ -17,6 +17,10 @@ Embeddings = NDArray[np.floating]
 """One vector a frame, ``(n_frames, dim)``."""
 
 
+Fact = str | int | float | bool
+"""A value of a clip's provenance."""
+
+
 class FrameStatus(IntEnum):
     """Whether a frame has an embedding. Stored a frame, so that a gap is never silent."""
 
@@ -156,7 +160,7 @@ class ClipEmbeddings:
     times_s: NDArray[np.float64]
     source_frame: NDArray[np.int64]
     status: NDArray[np.uint8]
-    provenance: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    provenance: Mapping[str, Fact] = field(default_factory=dict)
 
     @property
     def n_frames(self) -> int:
