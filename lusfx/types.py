@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -165,6 +166,15 @@ class ClipEmbeddings:
     @property
     def n_frames(self) -> int:
         return int(self.embeddings.shape[0])
+
+
+def plausible_times(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Times of a clip's frames with NaN, unknown, for those that cannot be: infinite, below 0, or before an earlier frame's.
+
+    :param times_s: ``(n_frames,)`` as a reader said them.
+    """
+    known = np.where((times_s >= 0) & (times_s < math.inf), times_s, math.nan)
+    return np.where(known < np.fmax.accumulate(known), math.nan, known)
 
 
 @dataclass(frozen=True, slots=True)
