@@ -295,7 +295,7 @@ class Cache:
         try:
             return Store.open(directory)
         except CorruptRecordError:
-            sealed.write_whole(directory / SPEC, spec.canonical_json().encode("ascii"))
+            sealed.write_whole(directory / SPEC, spec.canonical_json().encode("ascii"), within=self.directory)
         return Store.open(directory)
 
     def find(self, beginning: str) -> Store:
