@@ -209,7 +209,8 @@ def test_a_line_is_not_believed_for_its_check(cache: Cache, wrong: dict[str, obj
 
 
 @pytest.mark.parametrize("wrong", [
-    {"fingerprint": "x"}, {"encoder": 1}, {"encoder": "\x1b]0;x"}, {"encoder": "x" * 10_000}, {"version": 2}, {"run": None}, {"lusfx": []},
+    {"fingerprint": "x"}, {"encoder": 1}, {"encoder": "\x1b]0;x"}, {"encoder": "x" * 10_000}, {"version": 2}, {"run": None},
+    {"lusfx": []},
 ])  # fmt: skip
 def test_a_header_is_not_believed_for_its_check(cache: Cache, wrong: dict[str, object]) -> None:
     with cache.start_run("ab" * 32, "test") as ledger:
@@ -253,7 +254,8 @@ def test_a_line_without_an_end_costs_itself_and_no_memory(ledger_file: Path) -> 
 def test_what_is_written_is_what_readers_take(tmp_path: Path) -> None:
     """A plugin's reader may say anything. A name in the place of a pseudonym must not get in, and no line be lost for it."""
     loud = LedgerEntry(
-        "s-1", "failed", None, Membership("DOE^JOHN", "1.2.840", "left = lung"), "x\n" * 5000, "\ud800" * 5000, ["n" * 5000] * 500
+        "s-1", "failed", None, Membership("DOE^JOHN", "1.2.840", "left = lung"), "x\n" * 5000, "\ud800" * 5000,
+        ["n" * 5000] * 500,
     )  # fmt: skip
     with RunLedger.start(tmp_path, "ab" * 32, "name\x1b\ud800") as ledger:
         ledger.record(loud)

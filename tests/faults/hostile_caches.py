@@ -1,7 +1,8 @@
 """Trials of caches that were copied from a stranger: in the place of a file or a directory lies something else.
 
-``python -m tests.faults.hostile_caches WORK FIRST END``. The cache is made once; each trial plants one thing in a copy of it and
-then gives it to the commands, one after the other. A command that waits or takes all memory is noticed by whoever started this.
+``python -m tests.faults.hostile_caches WORK FIRST END``. The cache is made once; each trial plants one thing in it, gives it to
+the commands, one after the other, and puts the cache right again. Whoever started this notices a command that waits or
+takes all memory.
 """
 
 from __future__ import annotations
