@@ -110,6 +110,11 @@ trust_table_option = click.option(
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 
 
+def shown(name: str) -> str:
+    """A file's name of which nobody knows who gave it; what a terminal would obey or cannot write is made visible."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+
+
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print one JSON value on standard output; NaN becomes null."""
     click.echo(json.dumps(_without_nan(value), indent=2))
