@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 
 
 @click.command(name="evaluate")
@@ -28,10 +28,10 @@ def command(model: Path, labels: Path, cache: Path, report: Path | None, seed: i
         terminal.print_json(result.as_dict())
         return
     for warning in result.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(result.summary())
+        output.say(f"warning: {warning}", err=True)
+    output.say(result.summary())
     for outcome in result.outcomes:
         if len(result.outcomes) > 1:
-            click.echo(f"{outcome.name}:")
+            output.say(f"{outcome.name}:")
         for name, value in outcome.performances.items():
-            click.echo(f"  {name}: sensitivity {value.sensitivity}, specificity {value.specificity}")
+            output.say(f"  {name}: sensitivity {value.sensitivity}, specificity {value.specificity}")
