@@ -22,7 +22,9 @@ def command(model: Path, labels: Path, cache: Path, report: Path | None, seed: i
     Refused where a patient or a clip was in its training. A gate is not asked: every labelled unit counts.
     """
     from lusfx.engine.evaluation.evaluate import evaluate
+    from lusfx.outputs import prepare_files
 
+    prepare_files({"report": report})
     result = evaluate(model, labels, cache, seed=seed, report=report)
     if as_json:
         terminal.print_json(result.as_dict())

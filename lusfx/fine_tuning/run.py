@@ -35,6 +35,7 @@ from lusfx.networks.network_spec import require_timm
 from lusfx.networks.processes import processes
 from lusfx.networks.request import called_with
 from lusfx.networks.threads import cpu_threads
+from lusfx.outputs import prepare_place
 from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey
 from lusfx.task_model import OWN_ENCODER, TaskCard, UnitFeatures, check_replaceable, encoder_sha256
@@ -123,6 +124,7 @@ class _Run:
         check_task(task)
         require_pooled_task(task)
         check_replaceable(Path(request.out))
+        prepare_place("task model", Path(request.out))
         initial_weights = choose_initial_weights(
             request.encoder, request.architecture, request.weights, request.size, registry, layer=request.layer
         )
