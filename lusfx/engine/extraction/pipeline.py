@@ -21,7 +21,7 @@ from lusfx.engine.extraction.decoding.decoders import Decoders, make_decoders
 from lusfx.engine.extraction.decoding.jobs import Job, Jobs
 from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.encoding import Encoded, EncodingStreams
-from lusfx.engine.extraction.intake import Intake, Settlement, is_unchanged, refused
+from lusfx.engine.extraction.intake import Intake, Settlement, refused
 from lusfx.engine.extraction.profile import Profile
 from lusfx.engine.extraction.sources import Source
 from lusfx.engine.extraction.stoppable_queue import StoppableQueue
@@ -238,9 +238,6 @@ class Pipeline:
         assert isinstance(event, Ending | Refusal)  # no picture was asked for
         del in_hand[job]
         self.profile.add_clip(event.seconds)
-        if isinstance(event, Ending) and not is_unchanged(job):
-            detail = "the file was changed while it was read; run again"
-            event = Refusal("failed", "changed-while-read", detail, event.patient_key, event.exam_key)
         if isinstance(event, Refusal):
             clip.failed = True
             self._send(refused(job.source, event, job.key))
