@@ -6,11 +6,11 @@ Nothing but click is imported until a command is run, so that ``lusfx --help`` a
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import NoReturn
 
 import click
 
+from lusfx.cli.ending import end
 from lusfx.errors import LusfxError, RunInterruptedError
 from lusfx.version import __version__
 
@@ -65,10 +65,12 @@ def main() -> None:
     """Run the command line; an error becomes one message and its exit code."""
     try:
         # Not click's own way of ending, in which Ctrl-C before a command listens to it has exit code 1.
-        sys.exit(group.main(prog_name="lusfx", standalone_mode=False))
+        end(group.main(prog_name="lusfx", standalone_mode=False))
+    except SystemExit as ended:
+        end(ended.code)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        end(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail(RunInterruptedError("interrupted"))
     except LusfxError as error:
@@ -77,4 +79,4 @@ def main() -> None:
 
 def _fail(error: LusfxError) -> NoReturn:
     click.echo(f"Error: {error}", err=True)
-    sys.exit(error.exit_code)
+    end(error.exit_code)
