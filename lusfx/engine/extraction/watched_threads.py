@@ -34,11 +34,14 @@ class WatchedThreads:
         self._begun: dict[Future[Any], float] = {}
         self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=self._work, name=f"{name}-{i}", daemon=True) for i in range(n)]
-        for thread in self._threads:
-            thread.start()
+        self._are_started = False
 
     def submit(self, call: Callable[[], Result]) -> Future[Result]:
         """Have a call done."""
+        if not self._are_started:  # most runs over an archive find nothing to encode
+            self._are_started = True
+            for thread in self._threads:
+                thread.start()
         future: Future[Result] = Future()
         self._calls.put((future, call))
         return future
@@ -69,10 +72,11 @@ class WatchedThreads:
                 self._calls.get_nowait()
             except queue.Empty:
                 break
-        for _ in self._threads:
+        threads = self._threads if self._are_started else []
+        for _ in threads:
             self._calls.put(None)
         end_s = time.monotonic() + END_S
-        for thread in self._threads:
+        for thread in threads:
             thread.join(max(0.0, end_s - time.monotonic()))
 
     def _work(self) -> None:

@@ -275,6 +275,11 @@ def test_a_reader_that_ends_the_program_costs_its_clip_only(make_sources: MakeSo
     assert sorted(str(settlement.code) for settlement in settlements) == ["None", "None", "reader-error"]
 
 
+def test_a_run_without_work_begins_no_thread(tmp_path: Path) -> None:
+    WatchedThreads(3, "lusfx-encode", limit_s=1)
+    assert run([Source(tmp_path / "missing.fake", "file 1", FakeReader())], MeanEncoder(), {})[0].code == "cannot-open"
+
+
 def test_time_in_which_nobody_looked_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process was stopped for an hour, and goes on."""
     now_s, let_go, begun = [0.0], threading.Event(), threading.Event()
