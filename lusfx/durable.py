@@ -66,9 +66,12 @@ def write_all(descriptor: int, part: bytes | memoryview) -> None:
 def make_directory(path: Path, within: Path | None = None) -> None:
     """Make a directory that only its owner can enter, and those above it that are missing; durable on return.
 
-    :param within: a directory above it that has to be there: where its disk was unmounted, nothing is begun in its place.
+    :param within: a directory above it that has to be there: where its disk was unmounted, nothing is begun in its place. Below
+        it no link is followed: what is written within it stays in it.
     :raises OSError: if the disk is full, read-only or gone.
     """
+    if within is not None and any(one.is_symlink() for one in (path, *path.parents) if within in one.parents):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     if path.is_dir():
         return
     if path == within:

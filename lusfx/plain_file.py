@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -12,6 +13,9 @@ from typing import Self
 
 RACY_NS = 2_000_000_000
 """A file changed this shortly before it was hashed may change again within the same tick of its clock (as git knows)."""
+
+NO_FILE = frozenset({errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.ENODEV, errno.EISDIR, errno.EOPNOTSUPP})
+"""What opening says of a link that is not followed, a circle of links, a socket, a device without a driver, a directory."""
 
 
 class NotPlainError(OSError):
@@ -57,14 +61,19 @@ class Stamp:
 
 
 def open_plain_file(path: Path, *, follow_links: bool) -> BufferedReader:
-    """Open a plain file for reading.
+    """Open a plain file for reading. Its ``fileno()`` serves whoever reads by ``pread``.
 
     :param follow_links: whether the name itself may be a link: it could lead out of its directory.
-    :raises NotPlainError: if it is a directory, a pipe or a device.
-    :raises OSError: if it is missing, a link where none is followed, or cannot be read. ``strerror`` names no file.
+    :raises NotPlainError: if it is a directory, a pipe, a socket, a device, or a link where none is followed.
+    :raises OSError: if it is missing or cannot be read. ``strerror`` names no file.
     """
     flags = os.O_RDONLY | _flag("O_NONBLOCK") | _flag("O_CLOEXEC") | _flag("O_BINARY")
-    descriptor = os.open(path, flags if follow_links else flags | _flag("O_NOFOLLOW"))
+    try:
+        descriptor = os.open(path, flags if follow_links else flags | _flag("O_NOFOLLOW"))
+    except OSError as error:
+        if error.errno in NO_FILE and not follow_links:
+            raise NotPlainError(0, "it is not a plain file") from None
+        raise
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise NotPlainError(0, "it is not a plain file")

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from lusfx.config import user_directory
 from lusfx.errors import LusfxError
+from lusfx.identifiers import canonical
 from lusfx.patience import link, remove
 
 SECRET_BYTES = 32
 KEY_HEX_DIGITS = 20  # 80 bits: no collision among the patients of any hospital, and short enough to read aloud
+BETWEEN_SPELLINGS = "."
 
 
 class SiteKeyError(LusfxError):
@@ -45,15 +47,30 @@ class SiteKey:
         """The secret itself, for another process of the same run; it belongs in no file, argument or message to anyone."""
         return self._secret
 
+    @property
+    def check(self) -> str:
+        """What tells this key from others without telling what it is: ``k-`` and 20 hexadecimal digits.
+
+        Caches and task models keep it, since pseudonyms of two keys say nothing of each other.
+        """
+        return "k-" + self._digest("site key", "")
+
     @classmethod
-    def load(cls, path: Path | None = None) -> SiteKey:
-        """Read the key file, or make it on first use with mode 0600.
+    def load(cls, path: Path | None = None, *, make: bool = True) -> SiteKey:
+        """Read the key file.
 
         :param path: the file; by default that of :func:`site_key_file`.
-        :raises SiteKeyError: if the file is not 64 hexadecimal digits.
+        :param make: whether a file that is missing is made, with mode 0600. What only reads a cache makes none: with a key
+            that is new nobody is recognised.
+        :raises SiteKeyError: if the file is not 64 hexadecimal digits, or is missing and is not to be made.
         """
         file = path or site_key_file()
         if not file.exists():
+            if not make:
+                raise SiteKeyError(
+                    "there is no site key here, so no patient could be recognised. Set LUSFX_SITE_KEY to the key file that the "
+                    "cache was extracted with, or make a new key for caches from elsewhere: lusfx site-key --make"
+                )
             _create(file)
         try:
             return cls(bytes.fromhex(file.read_text(encoding="ascii").strip()))
@@ -63,9 +80,19 @@ class SiteKey:
                 "a backup; with another key, patients and exams get other pseudonyms."
             ) from error
 
-    def patient(self, identifier: str) -> str:
-        """Pseudonym of a patient: ``p-`` and 20 hexadecimal digits."""
-        return "p-" + self._digest("patient", identifier)
+    def patient(self, identifier: str, issuer: str = "") -> str:
+        """Pseudonym of a patient: ``p-`` and 20 hexadecimal digits, of the identifier as it is written.
+
+        Where the identifier has another :func:`~lusfx.identifiers.canonical` form, a dot and the digits of that form
+        follow. :func:`spellings` takes the two apart, and :func:`same_patient` is what patients are compared by.
+
+        :param issuer: who gave the identifier (DICOM PS3.3 C.7.1.1, Issuer of Patient ID); the same number of two issuers is
+            two patients.
+        """
+        written = self._digest("patient", f"{issuer}\0{identifier}" if issuer else identifier)
+        form = f"{canonical(issuer)}\0{canonical(identifier)}" if issuer else canonical(identifier)
+        same = self._digest("patient", form)
+        return "p-" + (written if same == written else written + BETWEEN_SPELLINGS + same)
 
     def exam(self, identifier: str) -> str:
         """Pseudonym of an exam (a DICOM study): ``e-`` and 20 hexadecimal digits."""
@@ -78,6 +105,20 @@ class SiteKey:
     def _digest(self, kind: str, text: str) -> str:
         message = f"{kind}\0{text.strip()}".encode("utf-8", "surrogateescape")
         return hmac.new(self._secret, message, hashlib.sha256).hexdigest()[:KEY_HEX_DIGITS]
+
+
+def spellings(patient_key: str) -> tuple[str, ...]:
+    """The pseudonyms that a patient key holds: of the identifier as it is written, and of its canonical form.
+
+    Caches and task models of before the canonical form have the first alone.
+    """
+    written, between, same = patient_key.partition(BETWEEN_SPELLINGS)
+    return (written, "p-" + same) if between else (written,)
+
+
+def same_patient(patient_key: str) -> str:
+    """The pseudonym that is the same however the identifier is written."""
+    return spellings(patient_key)[-1]
 
 
 def site_key_file() -> Path:

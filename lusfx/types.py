@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -15,6 +16,10 @@ GreyImage = NDArray[np.uint8]
 
 Embeddings = NDArray[np.floating]
 """One vector a frame, ``(n_frames, dim)``."""
+
+
+Fact = str | int | float | bool
+"""A value of a clip's provenance."""
 
 
 class FrameStatus(IntEnum):
@@ -156,11 +161,20 @@ class ClipEmbeddings:
     times_s: NDArray[np.float64]
     source_frame: NDArray[np.int64]
     status: NDArray[np.uint8]
-    provenance: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    provenance: Mapping[str, Fact] = field(default_factory=dict)
 
     @property
     def n_frames(self) -> int:
         return int(self.embeddings.shape[0])
+
+
+def plausible_times(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Times of a clip's frames with NaN, unknown, for those that cannot be: infinite, below 0, or before an earlier frame's.
+
+    :param times_s: ``(n_frames,)`` as a reader said them.
+    """
+    known = np.where((times_s >= 0) & (times_s < math.inf), times_s, math.nan)
+    return np.where(known < np.fmax.accumulate(known), math.nan, known)
 
 
 @dataclass(frozen=True, slots=True)

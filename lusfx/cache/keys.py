@@ -29,9 +29,8 @@ def stamped_clip_key(path: Path) -> tuple[str, Stamp]:
     """
     try:
         with open_plain_file(path, follow_links=True) as stream:
-            stamp = Stamp.of_status(
-                os.fstat(stream.fileno())
-            )  # before the content is read: a change in between must show
+            # Before the content is read: a change in between must show.
+            stamp = Stamp.of_status(os.fstat(stream.fileno()))
             return hashlib.file_digest(stream, "sha256").hexdigest(), stamp
     except NotPlainError as error:
         raise UnreadableClipError("not-a-file", f"the file cannot be read: {error.strerror}") from None

@@ -1,15 +1,14 @@
 """The run ledger: what became of every source of every run. Append-only JSON lines, each with its own check.
 
 A line is a JSON object, a tab, and the first 16 hexadecimal digits of the object's SHA-256. A torn or altered line is told
-from a sound one, and costs only itself.
+from a sound one, and costs only itself. :mod:`lusfx.cache.ledger_lines` says what a line may say.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import secrets
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,39 +18,66 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from lusfx.cache import ledger_lines
+from lusfx.cache.ledger_lines import (
+    FORMAT,
+    VERSION,
+    EntryLine,
+    Exam,
+    HeaderLine,
+    Patient,
+    TotalsLine,
+    Zone,
+    check_of,
+    lines,
+    parsed,
+)
 from lusfx.config import canonical_json
 from lusfx.durable import FILE_MODE, make_directory, sync_directory, write_all
 from lusfx.errors import CacheError
 from lusfx.messages import system_reason
 from lusfx.version import __version__
 
-FORMAT = "lusfx-ledger"
-VERSION = 1
 LEDGER_SUFFIX = ".jsonl"
 TIME_FORMAT = "%Y%m%dT%H%M%S.%fZ"
 """Of the beginning of a ledger's name."""
-CHECK_DIGITS = 16
 LINES_A_SYNC = 256
 STATUSES = ("encoded", "cached", "failed", "skipped")
-HEADER = ("format", "version", "run", "fingerprint", "encoder", "lusfx")
-TOTALS = ("discovered", *STATUSES, "not_reached")
+WRITTEN_TEXT = 500
+WRITTEN_NOTES = 64
+"""Longer texts and more notes are cut. They fit into a line, and readers take them."""
+PATIENT: TypeAdapter[str] = TypeAdapter(Patient)
+EXAM: TypeAdapter[str] = TypeAdapter(Exam)
+ZONE: TypeAdapter[str] = TypeAdapter(Zone)
 TOTALS_BYTES = 4096
 """The last line of a ledger is shorter than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Whose a clip is; pseudonyms, None where nobody said."""
+    """Whose a clip is; pseudonyms, None where nobody said.
+
+    :param patient: as the manifest says, or else as the file does.
+    :param file_patient: as the file itself says, which may be another than the manifest's.
+    """
 
     patient: str | None = None
     exam: str | None = None
     zone: str | None = None
+    file_patient: str | None = None
 
     def or_else(self, earlier: Membership | None) -> Membership:
         """This, filled up from an earlier statement."""
         if earlier is None:
             return self
-        return Membership(self.patient or earlier.patient, self.exam or earlier.exam, self.zone or earlier.zone)
+        return Membership(
+            self.patient or earlier.patient,
+            self.exam or earlier.exam,
+            self.zone or earlier.zone,
+            self.file_patient or earlier.file_patient,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +101,35 @@ class LedgerEntry:
     n_frames: int = 0
 
     def as_dict(self) -> dict[str, Any]:
+        """The line of a ledger. What its readers would not take is shortened, and what is no pseudonym and no zone left out: a
+        plugin's reader may say anything, and a name must not get in.
+        """
         return {
             "source": self.source,
             "outcome": self.status,
             "clip": self.clip,
-            "patient": self.membership.patient,
-            "exam": self.membership.exam,
-            "zone": self.membership.zone,
-            "code": self.code,
-            "detail": self.detail,
-            "notes": list(self.notes),
+            "patient": _if_valid(PATIENT, self.membership.patient),
+            "exam": _if_valid(EXAM, self.membership.exam),
+            "zone": _if_valid(ZONE, self.membership.zone),
+            "file_patient": _if_valid(PATIENT, self.membership.file_patient),
+            "code": None if self.code is None else _name(self.code),
+            "detail": None if self.detail is None else _text(self.detail),
+            "notes": [_text(note) for note in self.notes][:WRITTEN_NOTES],
             "n_frames": self.n_frames,
         }
 
     @classmethod
-    def from_dict(cls, facts: dict[str, Any]) -> LedgerEntry:
-        rest = {name: facts[name] for name in ("source", "clip", "code", "detail", "n_frames")}
-        membership = Membership(facts["patient"], facts["exam"], facts["zone"])
-        return cls(status=facts["outcome"], membership=membership, notes=tuple(facts["notes"]), **rest)
+    def of_line(cls, line: EntryLine) -> LedgerEntry:
+        return cls(
+            line.source,
+            line.outcome,
+            line.clip,
+            _membership(line),
+            line.code,
+            line.detail,
+            line.notes,
+            line.n_frames,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +137,8 @@ class LedgerContent:
     """A ledger read back.
 
     :param totals: the closing line; None where the run was killed.
-    :param n_damaged_lines: lines whose check fails; a run that was killed may leave one, at the end.
+    :param n_damaged_lines: lines whose check fails, or that say what no line may say; a run that was killed may leave one, at
+        the end.
     """
 
     header: dict[str, Any] | None
@@ -127,14 +165,18 @@ class RunLedger:
         self._unsynced = 0
 
     @classmethod
-    def start(cls, runs: Path, fingerprint: str, encoder: str) -> RunLedger:
-        """Begin a ledger in ``CACHE/runs``; its name begins with the time, so that names sort by age."""
+    def start(cls, runs: Path, fingerprint: str, encoder: str, site_key: str | None = None) -> RunLedger:
+        """Begin a ledger in ``CACHE/runs``; its name begins with the time, so that names sort by age.
+
+        :param site_key: check of the key that the run's pseudonyms are made with.
+        """
         try:
-            make_directory(runs)
+            make_directory(runs, within=runs.parent)
             run_id = f"{_later_than_all(runs):{TIME_FORMAT}}-{secrets.token_hex(4)}"
             path = runs / (run_id + LEDGER_SUFFIX)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
             descriptor = os.open(path, flags, FILE_MODE)
+            hold(descriptor)
             sync_directory(runs)
         except OSError as error:
             raise CacheError(f"the cache cannot be written: {system_reason(error)}") from None
@@ -144,8 +186,9 @@ class RunLedger:
             "version": VERSION,
             "run": run_id,
             "fingerprint": fingerprint,
-            "encoder": encoder,
+            "encoder": _name(encoder),
             "lusfx": __version__,
+            "site_key": site_key,
         }
         try:
             ledger._write(header)
@@ -192,7 +235,7 @@ class RunLedger:
     def _write(self, facts: dict[str, Any]) -> None:
         text = canonical_json(facts).encode("ascii")
         try:
-            write_all(self._descriptor, text + b"\t" + _check_of(text) + b"\n")
+            write_all(self._descriptor, text + b"\t" + check_of(text) + b"\n")
         except OSError as error:
             raise CacheError(f"the run ledger cannot be written: {system_reason(error)}") from None
         self._unsynced += 1
@@ -210,23 +253,21 @@ class RunLedger:
 def read_ledger(path: Path) -> LedgerContent:
     """Read a ledger back, leaving damaged lines out and counting them.
 
-    :raises CacheError: if the file cannot be read at all.
+    :raises CorruptRecordError: if the file is no plain file, or larger than any ledger.
+    :raises CacheError: if it cannot be read at present.
     """
     header: dict[str, Any] | None = None
     totals: dict[str, Any] | None = None
     entries = []
     n_damaged = 0
-    for facts in _lines(path):
-        try:
-            if facts is None:
-                n_damaged += 1
-            elif "format" in facts:
-                header = {name: facts[name] for name in HEADER}
-            elif "totals" in facts:
-                totals = {name: int(facts["totals"][name]) for name in TOTALS}
-            else:
-                entries.append(LedgerEntry.from_dict(facts))
-        except (ValueError, KeyError, TypeError):  # proves itself, but is none of ours
+    for _, line in lines(path):
+        if isinstance(line, EntryLine):
+            entries.append(LedgerEntry.of_line(line))
+        elif isinstance(line, HeaderLine):
+            header = line.model_dump()
+        elif isinstance(line, TotalsLine):
+            totals = line.totals.model_dump()
+        else:
             n_damaged += 1
     return LedgerContent(header, entries, totals, n_damaged)
 
@@ -234,61 +275,70 @@ def read_ledger(path: Path) -> LedgerContent:
 def read_header(path: Path) -> dict[str, Any] | None:
     """The first line of a ledger, without reading those after it; None where it is damaged.
 
-    :raises CacheError: if the file cannot be read at all.
+    :raises CacheError: as :func:`read_ledger` does.
     """
-    for facts in _lines(path):
-        with suppress(KeyError):
-            return None if facts is None else {name: facts[name] for name in HEADER}
-        break
+    for _, line in lines(path):
+        return line.model_dump() if isinstance(line, HeaderLine) else None
     return None
 
 
 def read_members(path: Path) -> Iterator[tuple[str, Membership]]:
     """Whose a ledger says that clips are, line by line; damaged lines are left out.
 
-    :raises CacheError: if the file cannot be read at all.
+    :raises CacheError: as :func:`read_ledger` does.
     """
-    for facts in _lines(path):
-        if facts is not None and facts.get("clip") is not None:
-            with suppress(KeyError):
-                yield facts["clip"], Membership(facts["patient"], facts["exam"], facts["zone"])
+    for _, line in lines(path):
+        if isinstance(line, EntryLine) and line.clip is not None:
+            yield line.clip, _membership(line)
 
 
 def is_finished(path: Path) -> bool:
     """Whether a ledger ends in its totals, by a look at its end.
 
-    :raises CacheError: if the file cannot be read at all.
+    :raises CacheError: as :func:`read_ledger` does.
     """
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TOTALS_BYTES))
-            lines = file.read().splitlines()
-    except OSError as error:
-        raise CacheError(f"a run ledger cannot be read: {system_reason(error)}") from None
-    return bool(lines) and "totals" in (_facts_of(lines[-1]) or {})
+    with ledger_lines.opened(path) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TOTALS_BYTES))
+        ending = file.read(TOTALS_BYTES).splitlines()
+    return bool(ending) and isinstance(parsed(ending[-1]), TotalsLine)
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any] | None]:
-    """What each line says; None for a damaged one."""
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                # Split once more: a flipped bit can make another kind of line break in the middle of one.
-                for part in line.splitlines():
-                    yield _facts_of(part)
-    except OSError as error:
-        raise CacheError(f"a run ledger cannot be read: {system_reason(error)}") from None
+def without_damage(path: Path) -> bytes:
+    """A ledger's sound lines but its totals, which no longer say what the lines are: as that of a run that was killed.
+
+    :raises CacheError: as :func:`read_ledger` does.
+    """
+    return b"".join(text + b"\n" for text, line in lines(path) if isinstance(line, EntryLine | HeaderLine))
 
 
-def _facts_of(line: bytes) -> dict[str, Any] | None:
-    text, _, check = line.rpartition(b"\t")
-    if check != _check_of(text):
-        return None
-    try:
-        facts = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return facts if isinstance(facts, dict) else None
+def hold(descriptor: int) -> None:
+    """Say that a ledger is being written, as far as the file system can keep that: only repairing asks for it."""
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_held(path: Path, settled_s: float) -> bool:
+    """Whether a run may still be writing a ledger.
+
+    :param settled_s: where the file system cannot say, one that has not grown for so many seconds is not.
+    :raises CacheError: as :func:`read_ledger` does.
+    """
+    with ledger_lines.opened(path) as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except (ImportError, OSError):
+            return time.time() - os.fstat(file.fileno()).st_mtime <= settled_s
+        return False
+
+
+def _membership(line: EntryLine) -> Membership:
+    return Membership(line.patient, line.exam, line.zone, line.file_patient)
 
 
 def _later_than_all(runs: Path) -> datetime:
@@ -304,5 +354,16 @@ def _later_than_all(runs: Path) -> datetime:
         return now
 
 
-def _check_of(text: bytes) -> bytes:
-    return hashlib.sha256(text).hexdigest()[:CHECK_DIGITS].encode("ascii")
+def _if_valid(kind: TypeAdapter[str], text: str | None) -> str | None:
+    try:
+        return None if text is None else kind.validate_python(text, strict=True)
+    except ValidationError:
+        return None
+
+
+def _text(text: str) -> str:
+    return str(text)[:WRITTEN_TEXT].encode("utf-8", "replace").decode("utf-8")
+
+
+def _name(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in _text(text))

@@ -1,25 +1,30 @@
-"""Looking into a cache, checking it, setting damage aside, and tidying it."""
+"""Looking into a cache, checking it, and setting damage aside."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lusfx.cache.ledger import read_ledger
+from lusfx import durable
+from lusfx.cache.folder import Folder, directories_in, names_in, no_directory
+from lusfx.cache.keys import CLIP_KEY
+from lusfx.cache.ledger import is_finished, is_held, read_ledger, without_damage
 from lusfx.cache.packing import salvage
-from lusfx.cache.store import CLIP_SUFFIX, SPEC, Cache, Store
-from lusfx.config import FeatureSpec
-from lusfx.durable import TEMPORARY_PREFIX, make_directory
+from lusfx.cache.packs import PACKS
+from lusfx.cache.store import CLIP_SUFFIX, CLIPS, RUNS, SPEC, Cache, Store
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
 from lusfx.messages import short, system_reason
-from lusfx.patience import insist, remove, replace
+from lusfx.site_key import same_patient
 
 QUARANTINE = "quarantine"
-ABANDONED_S = 3600
-"""A temporary file this old was left by a run that was killed: writing one takes milliseconds, and a pack seconds."""
+SETTLED_S = 3600
+"""A ledger that has not grown for so long is of a run that was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +64,8 @@ class CacheInfo:
 def info(cache: Cache) -> CacheInfo:
     """Count what a cache holds, without reading any clip."""
     stores = [_store_info(store) for store in cache.stores()]
-    patients = {member.patient for member in cache.memberships().values()} - {None}
-    quarantined = list((cache.directory / QUARANTINE).glob("*"))
+    patients = {same_patient(member.patient) for member in cache.memberships().values() if member.patient is not None}
+    quarantined = names_in(cache.directory, QUARANTINE)
     return CacheInfo(stores, len(cache.ledgers()), len(patients), len(quarantined))
 
 
@@ -85,8 +90,9 @@ class Finding:
     """Something in a cache that is not as it was written.
 
     :param file: relative to the cache; holds keys only.
-    :param code: ``damaged-clip``, ``damaged-pack``, ``unreadable-clip``, ``unreadable-pack``, ``damaged-spec``,
-        ``damaged-ledger`` or ``unfinished-run``.
+    :param code: ``damaged-clip``, ``damaged-pack``, ``damaged-ledger``, ``damaged-spec``, ``unreadable-clip``,
+        ``unreadable-pack``, ``unreadable-ledger``, ``no-directory`` (a link, or anything else in a directory's place) or
+        ``unfinished-run``.
     """
 
     file: str
@@ -115,31 +121,59 @@ def verify(cache: Cache, progress: Callable[[int], None] | None = None) -> Verif
 
     :param progress: called with the number of clips checked so far.
     """
-    findings: list[Finding] = []
+    findings = list(_no_directories(cache))
+    linked = {finding.file for finding in findings}
     count = _Count(progress)
     for directory in cache.store_directories():
+        here = directory.name
+        if linked & {f"{here}/{CLIPS}", f"{here}/{PACKS}"}:
+            continue
         try:
             store = Store.open(directory)
         except CorruptRecordError as error:
-            if (directory / SPEC).exists() or any(directory.rglob(f"*{CLIP_SUFFIX}")):  # else it was only just begun
-                findings.append(Finding(f"{directory.name}/{SPEC}", "damaged-spec", str(error)))
+            # else it was only just begun
+            if os.path.lexists(directory / SPEC) or any(directory.rglob(f"*{CLIP_SUFFIX}")):
+                findings.append(Finding(f"{here}/{SPEC}", "damaged-spec", str(error)))
             continue
-        for path in [*sorted(store.files()), *store.packs.files()]:
-            check = _check_pack if path.parent == store.packs.directory else _check_clip
-            file = path.relative_to(cache.directory).as_posix()
-            what = "pack" if check is _check_pack else "clip"
-            try:
-                check(store, path, count)
-            except (FileNotFoundError, ClipNotCachedError):
-                continue  # removed meanwhile by another process
-            except CorruptRecordError as error:
-                findings.append(Finding(file, f"damaged-{what}", str(error)))
-            except CacheError as error:
-                findings.append(Finding(file, f"unreadable-{what}", str(error)))
-    ledgers = cache.ledgers()
-    return Verification(
-        count.n_clips, len(ledgers), findings + [f for path in ledgers for f in _ledger_findings(cache, path)]
-    )
+        for path in sorted(store.files()):
+            findings += _findings(cache, path, "clip", partial(_check_clip, store, path, count))
+        for path in store.packs.files():
+            findings += _findings(cache, path, "pack", partial(_check_pack, store, path, count))
+    ledgers = cache.ledgers() if RUNS not in linked else []
+    for path in ledgers:
+        findings += _findings(cache, path, "ledger", partial(_check_ledger, path))
+    return Verification(count.n_clips, len(ledgers), findings)
+
+
+def _no_directories(cache: Cache) -> Iterator[Finding]:
+    """What has the name of a directory of the cache, and is none."""
+    yield from _no_directories_in(cache, (), lambda name: name in (RUNS, QUARANTINE) or CLIP_KEY.fullmatch(name))
+    for directory in cache.store_directories():
+        here = (directory.name,)
+        yield from _no_directories_in(cache, here, lambda name: name in (CLIPS, PACKS))
+        if CLIPS in directories_in(cache.directory, *here):
+            yield from _no_directories_in(cache, (*here, CLIPS), lambda name: len(name) == 2)
+
+
+def _no_directories_in(cache: Cache, names: tuple[str, ...], wanted: Callable[[str], object]) -> Iterator[Finding]:
+    directories = set(directories_in(cache.directory, *names))
+    for name in names_in(cache.directory, *names):
+        if wanted(name) and name not in directories:
+            yield Finding("/".join((*names, name)), "no-directory", str(no_directory(*names, name)))
+
+
+def _findings(cache: Cache, path: Path, what: str, check: Callable[[], Finding | None]) -> Iterator[Finding]:
+    file = path.relative_to(cache.directory).as_posix()
+    try:
+        found = check()
+    except (FileNotFoundError, ClipNotCachedError):
+        return  # removed meanwhile by another process
+    except CorruptRecordError as error:
+        found = Finding(file, f"damaged-{what}", str(error))
+    except CacheError as error:
+        found = Finding(file, f"unreadable-{what}", str(error))
+    if found:
+        yield found
 
 
 @dataclass(slots=True)
@@ -166,12 +200,12 @@ def _check_clip(store: Store, path: Path, count: _Count) -> None:
     count.add(1)
 
 
-def _check_pack(store: Store, path: Path, count: _Count) -> None:
+def _check_pack(store: Store, path: Path, count: _Count, pack_id: str | None = None) -> None:
     """Check every byte of a pack, and every clip as its readers do.
 
     :raises CorruptRecordError: saying how many clips are damaged.
     """
-    pack = store.packs.open(path)
+    pack = store.packs.open(path, pack_id)
     n_damaged = 0
     for _, embeddings in pack.read_all(range(len(pack.keys))):
         count.add(1)
@@ -184,175 +218,127 @@ def _check_pack(store: Store, path: Path, count: _Count) -> None:
     pack.verify()
 
 
-def _ledger_findings(cache: Cache, path: Path) -> Iterator[Finding]:
+def _check_ledger(path: Path) -> Finding | None:
     content = read_ledger(path)
-    file = path.relative_to(cache.directory).as_posix()
     if content.n_damaged_lines:
-        yield Finding(file, "damaged-ledger", f"{content.n_damaged_lines} damaged lines")
-    elif not content.adds_up:
-        yield Finding(file, "damaged-ledger", "the entries are not those that its totals count")
-    elif content.totals is None:
-        yield Finding(file, "unfinished-run", "the run was killed, or is still at work; its entries are sound")
+        raise CorruptRecordError(f"{content.n_damaged_lines} damaged lines")
+    if not content.adds_up:
+        raise CorruptRecordError("the entries are not those that its totals count")
+    if content.totals is None:
+        detail = "the run was killed, or is still at work; its entries are sound"
+        return Finding(f"{RUNS}/{path.name}", "unfinished-run", detail)
+    return None
 
 
-def repair(cache: Cache) -> list[Finding]:
-    """Set damaged clips and packs aside in ``CACHE/quarantine``, so that the next extraction encodes them again. The sound
-    clips of a damaged pack are put into another one before.
+def repair(cache: Cache, left: Callable[[Finding], None] | None = None) -> list[Finding]:
+    """Set damaged clips, packs and ledgers aside in ``CACHE/quarantine``, so that the next extraction encodes them again. The
+    sound clips of a damaged pack are put into another one before, and the sound lines of a ledger stay where they are.
 
-    :returns: what was set aside.
+    Each file is looked at once more when its turn comes, and what was mended meanwhile is let be.
+
+    :param left: told of what is damaged and was left where it is, with the reason.
+    :returns: what was set aside, or put in place anew.
     """
-    damaged = [finding for finding in verify(cache).findings if finding.code in ("damaged-clip", "damaged-pack")]
-    for finding in damaged:
-        source = cache.directory / finding.file
+    done = []
+    for finding in verify(cache).findings:
+        mend = MENDING.get(finding.code)
+        if mend is None:
+            continue
         try:
-            if finding.code == "damaged-pack" and _mended(source):
-                continue
-            _set_aside(cache, source)
-        except FileNotFoundError:
+            if mend(cache, cache.directory / finding.file):
+                done.append(finding)
+        except (FileNotFoundError, ClipNotCachedError):
             continue  # set aside meanwhile by another process
+        except _LeftError as reason:
+            if left is not None:
+                left(Finding(finding.file, finding.code, str(reason)))
         except OSError as error:
             raise CacheError(f"the cache cannot be written: {system_reason(error)}") from None
-    return damaged
+    return done
 
 
-def _mended(path: Path) -> bool:
-    """Save the sound clips of a damaged pack; whether they are all, and the pack has been put in its place anew."""
+class _LeftError(Exception):
+    """Something is damaged, and stays where it is."""
+
+
+def _mend_clip(cache: Cache, path: Path) -> bool:
+    store = Store.open(path.parents[2])
+    nobody = _Count(None)
+    if _is_sound(partial(_check_clip, store, path, nobody)):
+        return False
+    return _set_aside(cache, path, lambda moved: _is_sound(partial(store.read_from, moved, path.stem)))
+
+
+def _mend_pack(cache: Cache, path: Path) -> bool:
+    """Save the sound clips of a damaged pack, and set it aside unless it has been put in its place anew."""
     store = Store.open(path.parents[1])
+    nobody = _Count(None)
+    if _is_sound(partial(_check_pack, store, path, nobody)):
+        return False
     try:
-        pack = store.packs.open(path)
+        if path in salvage(store, store.packs.open(path))[0]:
+            return True
     except CorruptRecordError:
-        return False  # nobody can say any more which clips it has
-    return path in salvage(store, pack)[0]
+        pass  # nobody can say any more which clips it has
+    return _set_aside(cache, path, lambda moved: _is_sound(partial(_check_pack, store, moved, nobody, path.stem)))
 
 
-def _set_aside(cache: Cache, path: Path) -> None:
-    quarantine = cache.directory / QUARANTINE
-    make_directory(quarantine)
-    fingerprint = path.relative_to(cache.directory).parts[0]
-    replace(path, quarantine / f"{short(fingerprint)}-{path.name}")
-
-
-@dataclass(frozen=True, slots=True)
-class Miss:
-    """A store that holds the clip under another feature spec.
-
-    :param differing: dotted field name -> (value there, value wanted).
-    """
-
-    fingerprint: str
-    differing: dict[str, tuple[Any, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a clip is a hit or a miss.
-
-    :param verdict: ``hit``, ``damaged``, ``other-fingerprint`` or ``never-encoded``.
-    """
-
-    clip: str
-    fingerprint: str
-    verdict: str
-    misses: list[Miss]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def explain(cache: Cache, key: str, spec: FeatureSpec) -> Explanation:
-    """Say why the cache does or does not hold a clip's embeddings of a feature spec, naming the fields that differ."""
-    misses = []
-    verdict = "never-encoded"
-    for store in cache.stores():
-        if key not in store:
-            continue
-        if store.fingerprint != spec.fingerprint:
-            misses.append(Miss(store.fingerprint, spec_difference(store.spec, spec)))
-            continue
-        try:
-            store.read(key)
-            verdict = "hit"
-        except CorruptRecordError:
-            verdict = "damaged"
-    if verdict == "never-encoded" and misses:
-        verdict = "other-fingerprint"
-    return Explanation(key, spec.fingerprint, verdict, misses)
-
-
-def spec_difference(one: FeatureSpec, other: FeatureSpec) -> dict[str, tuple[Any, Any]]:
-    """Dotted names of the fields in which two feature specs differ, with both values."""
-    left, right = dict(_flat(one.model_dump(mode="json"))), dict(_flat(other.model_dump(mode="json")))
-    return {
-        name: (left.get(name), right.get(name))
-        for name in sorted(left.keys() | right.keys())
-        if left.get(name) != right.get(name)
-    }
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, item in value.items():
-        if isinstance(item, dict):
-            yield from _flat(item, f"{prefix}{name}.")
-        else:
-            yield prefix + name, item
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """What tidying removed, or would remove."""
-
-    files: list[str]
-    n_bytes: int
-    dry_run: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"removed": self.files, "bytes": self.n_bytes, "dry_run": self.dry_run}
-
-
-def gc(cache: Cache, *, fingerprints: Sequence[str] = (), dry_run: bool = False) -> Removal:
-    """Remove temporary files of killed runs, what is in quarantine, the files of clips that are in a pack as well, and the
-    stores of fingerprints that are named.
-
-    :param fingerprints: beginnings of fingerprints whose embeddings are no longer wanted.
-    """
-    unwanted = sorted({cache.directory_of(beginning) for beginning in fingerprints})
-    doomed = [path for path in cache.directory.rglob(f"{TEMPORARY_PREFIX}*") if _abandoned(path)]
-    doomed += sorted((cache.directory / QUARANTINE).glob("*"))
-    for directory in cache.store_directories():
-        doomed += _packed_as_well(directory) if directory not in unwanted else []
-    for directory in unwanted:
-        doomed += sorted(path for path in directory.rglob("*") if not path.is_dir())
-    doomed = list(dict.fromkeys(doomed))
-    n_bytes = sum(_size_of(path) for path in doomed)
-    if not dry_run:
-        _remove(doomed, unwanted)
-    names = [path.relative_to(cache.directory).as_posix() for path in doomed]
-    return Removal(names, n_bytes, dry_run)
-
-
-def _packed_as_well(directory: Path) -> list[Path]:
-    """Files of loose clips that a pack holds sound: left by a packing that was killed."""
+def _mend_ledger(cache: Cache, path: Path) -> bool:
+    """Write a ledger anew without its damaged lines; the old one is kept in quarantine."""
+    if _is_sound(partial(_check_ledger, path)):
+        return False
     try:
-        store = Store.open(directory)
+        sound_lines = without_damage(path)
+        if not is_finished(path) and is_held(path, SETTLED_S):
+            raise _LeftError("a run is writing it. Repair it when the run has ended")
     except CorruptRecordError:
-        return []
-    loose = {path.stem: path for path in store.files()}
-    store.packs.refresh()
-    return sorted(loose[key] for key, _ in store.packs.read_all(loose))
+        return _set_aside(cache, path, lambda moved: _is_sound(partial(read_ledger, moved)))
+    with _opened(cache, QUARANTINE, make=True) as quarantine, _opened(cache, RUNS) as runs:
+        runs.keep(path.name, quarantine, _free_name(quarantine, path.name))
+    durable.write_whole(path, sound_lines)
+    return True
 
 
-def _remove(files: list[Path], directories: list[Path]) -> None:
-    """Remove files, a store's spec last, so that a killed removal leaves a store that can still be opened; then the
-    directories, and no other empty one: a run may be about to write into it.
-    """
+MENDING: dict[str, Callable[[Cache, Path], bool]] = {
+    "damaged-clip": _mend_clip,
+    "damaged-pack": _mend_pack,
+    "damaged-ledger": _mend_ledger,
+    "no-directory": lambda cache, path: _leave(),
+}
+"""By the code of a finding; whether the file was set aside, or put in place anew."""
+
+
+def _leave() -> bool:
+    raise _LeftError("it is a link or no directory. Look where it leads, and put a directory in its place")
+
+
+def _is_sound(check: Callable[[], object]) -> bool:
     try:
-        for path in sorted(files, key=lambda path: path.name == SPEC):
-            remove(path)
-        for top in directories:
-            for directory in [*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top]:
-                insist(directory.rmdir)
-    except OSError as error:
-        raise CacheError(f"the cache cannot be tidied: {system_reason(error)}") from None
+        check()
+    except CorruptRecordError:
+        return False
+    return True
+
+
+def _set_aside(cache: Cache, path: Path, is_sound: Callable[[Path], bool]) -> bool:
+    *names, name = path.relative_to(cache.directory).parts
+    prefix = f"{short(names[0])}-" if CLIP_KEY.fullmatch(names[0]) else ""
+    with _opened(cache, *names) as folder, _opened(cache, QUARANTINE, make=True) as quarantine:
+        return folder.set_aside(name, quarantine, _free_name(quarantine, prefix + name), is_sound)
+
+
+@contextmanager
+def _opened(cache: Cache, *names: str, make: bool = False) -> Iterator[Folder]:
+    try:
+        with Folder.open(cache.directory, *names, make=make) as folder:
+            yield folder
+    except NotADirectoryError:
+        raise no_directory(*names) from None
+
+
+def _free_name(folder: Folder, name: str) -> str:
+    """The name, or where it is taken one that begins with it."""
+    return f"{name}-{secrets.token_hex(4)}" if name in folder.names() else name
 
 
 def _size_of(path: Path) -> int:
@@ -360,10 +346,3 @@ def _size_of(path: Path) -> int:
         return path.lstat().st_size
     except OSError:
         return 0  # removed meanwhile by another process
-
-
-def _abandoned(path: Path) -> bool:
-    try:
-        return time.time() - path.stat().st_mtime > ABANDONED_S
-    except OSError:
-        return False

@@ -7,29 +7,47 @@ ledgers, it is made anew; where it cannot be written, all ledgers are read.
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lusfx import durable
 from lusfx.cache import sealed
 from lusfx.cache.ledger import Membership, is_finished, read_members
+from lusfx.cache.ledger_lines import Digest, Exam, Patient, Zone
 from lusfx.config import canonical_json
-from lusfx.errors import CorruptRecordError
+from lusfx.errors import CacheError
 
 FILE_NAME = "memberships.index"
 FORMAT = "lusfx-memberships"
-VERSION = 1
+VERSION = 2
+"""1 had no patient of the file itself."""
 WORTH_BYTES = 4 << 20
 """Of ledgers that the index lacks: to read fewer takes a fraction of a second."""
 SETTLED_S = 3600
 """A ledger that has not grown for so long is of a run that was killed."""
 
+MAX_BYTES = 1 << 31
+"""Of ten million clips."""
+
 Members = dict[str, Membership]
 Stamp = tuple[str, int]
 """Name of a ledger, and its size in bytes."""
+
+
+class _Index(BaseModel):
+    """What the index says. Its seal is no proof: anybody can make one."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: Literal["lusfx-memberships"]
+    version: Literal[2]
+    ledgers: list[Stamp]
+    members: dict[Digest, tuple[Patient | None, Exam | None, Zone | None, Patient | None]]
 
 
 def memberships(directory: Path, ledgers: Sequence[Path]) -> Members:
@@ -63,7 +81,7 @@ def _settled(ledgers: Sequence[Path]) -> list[Stamp]:
     stamps: list[Stamp] = []
     for path in ledgers:
         stamp = _stamps([path])  # before the look at its end: what a run adds after it is then read again
-        if not stamp or not (is_finished(path) or time.time() - path.stat().st_mtime > SETTLED_S):
+        if not stamp or not (is_finished(path) or time.time() - path.lstat().st_mtime > SETTLED_S):
             break
         stamps += stamp
     return stamps
@@ -71,20 +89,17 @@ def _settled(ledgers: Sequence[Path]) -> list[Stamp]:
 
 def _stamps(ledgers: Sequence[Path]) -> list[Stamp]:
     with contextlib.suppress(FileNotFoundError):
-        return [(path.name, path.stat().st_size) for path in ledgers]
+        return [(path.name, path.lstat().st_size) for path in ledgers]
     return []
 
 
 def _load(index: Path) -> tuple[list[Stamp], Members]:
     """The ledgers that the index has, and what they come to; none where it cannot be used."""
     try:
-        facts = json.loads(bytes(sealed.open_seal(index.read_bytes())))
-        if (facts["format"], facts["version"]) != (FORMAT, VERSION):
-            return [], {}
-        members = {clip: Membership(*member) for clip, member in facts["members"].items()}
-        return [(name, size) for name, size in facts["ledgers"]], members
-    except (OSError, CorruptRecordError, ValueError, KeyError, TypeError, AttributeError):
+        facts = _Index.model_validate_json(bytes(sealed.open_seal(sealed.read(index, MAX_BYTES))))
+    except (OSError, CacheError, ValidationError):
         return [], {}
+    return facts.ledgers, {clip: Membership(*member) for clip, member in facts.members.items()}
 
 
 def _save(index: Path, ledgers: Sequence[Stamp], members: Members) -> None:

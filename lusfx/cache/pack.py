@@ -7,12 +7,10 @@ of a signal; and with checking, faulting a map's pages in took longer than copyi
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,46 +18,22 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from lusfx.cache import record
 from lusfx.cache.pack_layout import CHECKSUM_BYTES, COLUMNS, KEY_DIGITS, SEAL_BYTES, TABLES, PackLayout
 from lusfx.cache.sealed import cannot_read
 from lusfx.errors import CacheError, CorruptRecordError
 from lusfx.messages import short
+from lusfx.plain_file import open_plain_file
 from lusfx.types import ClipEmbeddings
 
 RUN_BYTES = 1 << 20
 """Clips that lie side by side are read together up to so many bytes: few system calls, and the processor's cache holds them."""
 HASHED_AT_ONCE = 1 << 22
+MAX_BYTES = 1 << 34
+"""Of a pack: a hundred times what one is filled to, since a single clip may be longer. A file with holes may be of any size."""
 KEYS = re.compile(rb"[0-9a-f]*")
+DESCRIBES_NO_CLIPS = "the tables of a pack describe no clips"
 MEND = "Run: lusfx cache repair, then extract it again"
-
-
-class Provenance(Mapping[str, str | int | float | bool]):
-    """A clip's provenance, parsed when somebody asks for it: most readers of thousands of clips do not.
-
-    :param content: a JSON object whose checksum was checked.
-    """
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    @cached_property
-    def _facts(self) -> dict[str, str | int | float | bool]:
-        try:
-            facts = json.loads(self._content)
-        except (ValueError, RecursionError):
-            facts = None
-        if not isinstance(facts, dict):
-            raise CorruptRecordError("the provenance of a packed clip is none")
-        return facts
-
-    def __getitem__(self, name: str) -> str | int | float | bool:
-        return self._facts[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._facts)
-
-    def __len__(self) -> int:
-        return len(self._facts)
 
 
 class Pack:
@@ -78,9 +52,10 @@ class Pack:
         self._checksums = tables["checksum"].tobytes()
 
     @classmethod
-    def open(cls, path: Path, fingerprint: str, dim: int) -> Self:
+    def open(cls, path: Path, fingerprint: str, dim: int, pack_id: str | None = None) -> Self:
         """Look into a pack, and check its seal and the tables that say which clips it has.
 
+        :param pack_id: SHA-256 of its body, where that is not the file's name.
         :raises FileNotFoundError: if it is not there (any more).
         :raises CorruptRecordError: if it is not what was written, or of another fingerprint.
         :raises CacheError: if it cannot be read at present.
@@ -88,7 +63,7 @@ class Pack:
         with _File.open(path) as file:
             layout = PackLayout.of_seal(file.read(0, SEAL_BYTES).tobytes())
             found = layout.fingerprint.hex(), layout.dim, layout.body_sha256.hex()
-            if found != (fingerprint, dim, path.stem):
+            if found != (fingerprint, dim, pack_id or path.stem):
                 raise CorruptRecordError("a pack lies where another one belongs")
             return cls(path, layout, _checked_tables(file, layout))
 
@@ -176,18 +151,22 @@ class Pack:
             said = facts[
                 self._first_provenance[number] - facts_start : self._first_provenance[number + 1] - facts_start
             ]
-            embeddings, times_s, source_frame, status = [column[rows] for column in columns]
-            at = number * CHECKSUM_BYTES
-            if (
-                checksum_of(embeddings, times_s, source_frame, status, said)
-                == self._checksums[at : at + CHECKSUM_BYTES]
-            ):
-                clips.append((number, ClipEmbeddings(embeddings, times_s, source_frame, status, Provenance(said))))
-            else:
-                clips.append(
-                    (number, CorruptRecordError(f"clip {short(self.keys[number])} is damaged in its pack. {MEND}"))
-                )
+            clips.append((number, self._checked_clip(number, [column[rows] for column in columns], said)))
         return clips
+
+    def _checked_clip(self, number: int, columns: Sequence[NDArray[Any]], said: bytes) -> ClipEmbeddings | CacheError:
+        """A clip that has its checksum, and makes sense: anybody can make a checksum."""
+        damaged = f"clip {short(self.keys[number])} is damaged in its pack. {MEND}"
+        embeddings, times_s, source_frame, status = columns
+        at = number * CHECKSUM_BYTES
+        if checksum_of(*columns, said) != self._checksums[at : at + CHECKSUM_BYTES]:
+            return CorruptRecordError(damaged)
+        try:
+            clip = ClipEmbeddings(embeddings, times_s, source_frame, status, record.provenance_of(said))
+            record.check(clip, self.layout.dim)
+        except ValueError:
+            return CorruptRecordError(damaged)
+        return clip
 
     def _rows(self, file: _File, name: str, start: int, end: int) -> NDArray[Any]:
         width = self.layout.row_bytes(name)
@@ -219,12 +198,15 @@ def _checked_tables(file: _File, layout: PackLayout) -> dict[str, NDArray[Any]]:
     if found.digest() != layout.tables_sha256:
         raise CorruptRecordError("the tables of a pack are not those that were written")
     ends = {"first_frame": layout.n_frames, "first_provenance": layout.n_provenance}
-    sound = all(
-        starts[0] == 0 and starts[-1] == ends[name] and bool((starts[1:] > starts[:-1]).all())
-        for name, starts in ((name, tables[name]) for name in ends)
-    )
-    if not sound or KEYS.fullmatch(tables["clip_key"].tobytes()) is None:
-        raise CorruptRecordError("the tables of a pack describe no clips")
+    longest = {"first_frame": record.MAX_FRAMES, "first_provenance": record.MAX_PROVENANCE_BYTES}
+    for name, end in ends.items():
+        starts = tables[name]
+        lengths = starts[1:] - starts[:-1]
+        if starts[0] != 0 or starts[-1] != end or lengths.min() < 1 or lengths.max() > longest[name]:
+            raise CorruptRecordError(DESCRIBES_NO_CLIPS)
+    keys = tables["clip_key"]
+    if KEYS.fullmatch(keys.tobytes()) is None or not (keys[1:] > keys[:-1]).all():
+        raise CorruptRecordError(DESCRIBES_NO_CLIPS)
     return tables
 
 
@@ -237,26 +219,29 @@ class _File:
     def __init__(self, descriptor: int) -> None:
         self.size = os.fstat(descriptor).st_size
         self._descriptor = descriptor
+        if self.size > MAX_BYTES:
+            raise CorruptRecordError("a pack is longer than any that is written")
 
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[Self]:
         try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            file = open_plain_file(path, follow_links=False)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise cannot_read("a pack", error) from None
-        try:
-            yield cls(descriptor)
-        finally:
-            os.close(descriptor)
+        with file:
+            yield cls(file.fileno())
 
     def read(self, at: int, n_bytes: int) -> NDArray[np.uint8]:
         """Bytes from a place on, in memory of their own."""
         if at + n_bytes > self.size:
             raise CorruptRecordError(f"a pack ends too early. {MEND}")
-        content = np.empty(n_bytes, np.uint8)
+        try:
+            content = np.empty(n_bytes, np.uint8)
+        except MemoryError:
+            raise CacheError("a pack cannot be read: there is too little memory") from None
         rest = content.data
         while rest:
             try:

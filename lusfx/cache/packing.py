@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx import durable
+from lusfx.cache.folder import Folder, remove_file
 from lusfx.cache.pack import Pack, checksum_of
 from lusfx.cache.pack_layout import CHECKSUM_BYTES, KEY_DIGITS, SEAL_BYTES, whole_pack
 from lusfx.cache.packs import PACK_SUFFIX
 from lusfx.cache.store import Cache, Store
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
 from lusfx.messages import system_reason
-from lusfx.patience import remove
 from lusfx.types import ClipEmbeddings
 
 PACK_BYTES = 128 << 20
@@ -128,7 +128,7 @@ def write_pack(store: Store, clips: Sequence[tuple[str, ClipEmbeddings]]) -> tup
     except FileNotFoundError:
         pass  # others have merged it already, having read all of its clips
     except CorruptRecordError:
-        remove(path)
+        _remove_damaged(store, path)
         raise CacheError("the disk does not give back what was written to it: no clip was removed") from None
     return path, SEAL_BYTES + layout.body_bytes
 
@@ -185,7 +185,7 @@ class _Packer:
             yield len(bucket.clips)
         for pack in self._merging:
             if pack.path not in written:  # merging may end in the very pack that it began with
-                _remove(pack.path)
+                _remove(self._store, pack.path)
         self._result.packs += len(written)
         self._result.merged += len(self._merging)
 
@@ -223,7 +223,7 @@ class _Packer:
 
     def _forget_loose(self, key: str) -> None:
         if key in self._loose:
-            _remove(self._store.path_of(key))
+            _remove(self._store, self._store.path_of(key))
             self._result.clips += 1
 
 
@@ -261,8 +261,25 @@ def _sound(pack: Pack) -> bool:
     return True
 
 
-def _remove(path: Path) -> None:
+def _remove(store: Store, path: Path) -> None:
     try:
-        remove(path)
+        remove_file(store.directory.parent, path)
     except OSError as error:
         raise CacheError(f"the cache cannot be tidied: {system_reason(error)}") from None
+
+
+def _remove_damaged(store: Store, path: Path) -> None:
+    """Remove a pack that cannot be read back, unless another process has written it sound meanwhile, and relies on it."""
+
+    def is_sound(moved: Path) -> bool:
+        try:
+            store.packs.open(moved, path.stem).verify()
+        except CorruptRecordError:
+            return False
+        return True
+
+    cache, (*names, name) = store.directory.parent, path.relative_to(store.directory.parent).parts
+    damaged = f"{durable.TEMPORARY_PREFIX}{name}"
+    with suppress(FileNotFoundError), Folder.open(cache, *names) as folder:
+        if folder.set_aside(name, folder, damaged, is_sound):
+            folder.remove(damaged)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
+from lusfx.cache.folder import names_in
 from lusfx.cache.keys import CLIP_KEY
 from lusfx.cache.pack import Pack
 from lusfx.errors import CacheError, CorruptRecordError
-from lusfx.messages import system_reason
 from lusfx.types import ClipEmbeddings
 
 PACKS = "packs"
@@ -53,12 +52,13 @@ class Packs:
             found = again
         return found
 
-    def open(self, path: Path) -> Pack:
+    def open(self, path: Path, pack_id: str | None = None) -> Pack:
         """Look into one of the files.
 
+        :param pack_id: of the pack, where the file has another name.
         :raises FileNotFoundError, CorruptRecordError, CacheError: as :meth:`Pack.open` does.
         """
-        return Pack.open(path, self.fingerprint, self.dim)
+        return Pack.open(path, self.fingerprint, self.dim, pack_id)
 
     def refresh(self) -> None:
         """Look which packs there are now.
@@ -137,13 +137,9 @@ class Packs:
                 yield pack, pack.keys.index(key)
 
     def _listed(self) -> list[Path]:
-        try:
-            names = os.listdir(self.directory)  # noqa: PTH208 - names alone
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise CacheError(f"the cache cannot be read: {system_reason(error)}") from None
-        return [self.directory / name for name in sorted(names) if is_pack_name(name)]
+        store = self.directory.parent
+        names = names_in(store.parent, store.name, self.directory.name)
+        return [self.directory / name for name in names if is_pack_name(name)]
 
 
 def is_pack_name(name: str) -> bool:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import struct
 from pathlib import Path
 
 from lusfx import durable
 from lusfx.errors import CacheError, CorruptRecordError
 from lusfx.messages import system_reason
+from lusfx.plain_file import NotPlainError, open_plain_file
 
 SEAL_BYTES = 512
 MAGIC = b"\x89LUSFX-SEAL\r\n\x1a\n\x00"
@@ -45,10 +47,30 @@ def open_seal(content: bytes) -> memoryview:
     return body
 
 
-def cannot_read(what: str, error: OSError) -> CacheError:
-    """The error for a file of the cache that the system does not give. A bad block is damage; anything else may pass, and must
-    not make repair set a sound file aside.
+def read(path: Path, max_bytes: int) -> bytes:
+    """Read a sealed file whole. Its seal says how long it is, and is checked before memory is taken for the rest.
+
+    :raises CorruptRecordError: if it has another length, or more than ``max_bytes``: a file with holes may be of any.
+    :raises OSError: as :func:`lusfx.plain_file.open_plain_file` does; no link is followed.
     """
+    with open_plain_file(path, follow_links=False) as file:
+        head, size = file.read(SEAL_BYTES), os.fstat(file.fileno()).st_size
+        if len(head) < SEAL_BYTES or not head.startswith(MAGIC) or SEAL_BYTES + FACTS.unpack_from(head)[2] != size:
+            raise CorruptRecordError("a cache file does not have the length that was written")
+        if size > max_bytes:
+            raise CorruptRecordError("a cache file is longer than any that is written")
+        try:
+            return head + file.read(size - SEAL_BYTES)
+        except MemoryError:
+            raise CacheError("a cache file cannot be read: there is too little memory") from None
+
+
+def cannot_read(what: str, error: OSError) -> CacheError:
+    """The error for a file of the cache that the system does not give. A bad block is damage, and so is what is no plain file;
+    anything else may pass, and must not make repair set a sound file aside.
+    """
+    if isinstance(error, NotPlainError):
+        return CorruptRecordError(f"{what} cannot be read: {error.strerror}")
     kind = CorruptRecordError if error.errno == errno.EIO else CacheError
     return kind(f"{what} cannot be read: {system_reason(error)}")
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 import zlib
 from pathlib import Path
 from types import TracebackType
 
+from lusfx.cache.keys import CLIP_KEY
 from lusfx.durable import FILE_MODE
 from lusfx.plain_file import Stamp
 from lusfx.site_key import SiteKey
@@ -22,6 +24,9 @@ TABLE = (
     "CREATE TABLE IF NOT EXISTS clips (place TEXT PRIMARY KEY, stamp TEXT NOT NULL, clip TEXT NOT NULL,"
     " crc32 INTEGER NOT NULL) WITHOUT ROWID"
 )
+SCHEMA = [("table", "clips", TABLE.replace("IF NOT EXISTS ", ""))]
+JOURNALS = ("-journal", "-wal", "-shm")
+MAX_BYTES = 1 << 32
 SAVE_EVERY = 4096
 """So many new files a transaction: what a killed run has to hash again."""
 PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
@@ -73,18 +78,36 @@ class StatIndex:
             self._save()
 
     def _load(self) -> dict[str, tuple[str, str]]:
-        if not self._file.exists():
+        if not self._is_plain():
             return {}
         try:
             # Not read-only: what a killed run left half written has to be rolled back first.
             with contextlib.closing(sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=rw", uri=True)) as database:
+                # What is called so may be a view that never ends; what is not the table that was made is damage.
+                if database.execute("SELECT type, name, sql FROM sqlite_master").fetchall() != SCHEMA:
+                    raise sqlite3.DatabaseError("another schema")
                 rows = database.execute("SELECT place, stamp, clip, crc32 FROM clips").fetchall()
         except (sqlite3.Error, ValueError) as error:  # ValueError: text that is not UTF-8
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in PASSING:
                 self._discard()
             return {}
         # SQLite does not notice a flipped bit inside a value.
-        return {place: (stamp, clip) for place, stamp, clip, crc32 in rows if crc32 == _crc32(place, stamp, clip)}
+        return {
+            place: (stamp, clip)
+            for place, stamp, clip, crc32 in rows
+            if crc32 == _crc32(place, stamp, clip) and isinstance(clip, str) and CLIP_KEY.fullmatch(clip)
+        }
+
+    def _is_plain(self) -> bool:
+        """Whether the database is there, and no link, pipe or device; what is, is removed, and so is a journal that is."""
+        for file in (self._file, *(self._file.with_name(self._file.name + ending) for ending in JOURNALS)):
+            with contextlib.suppress(FileNotFoundError):
+                status = file.lstat()
+                if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+                    with contextlib.suppress(OSError):
+                        file.unlink()
+                    return False
+        return self._file.exists()
 
     def _discard(self) -> None:
         """Remove a damaged database, its journal first: SQLite would play that into the next one of this name."""
@@ -95,8 +118,11 @@ class StatIndex:
     def _save(self) -> None:
         """Write what is new, or forget about it: the index may lack anything."""
         with contextlib.suppress(sqlite3.Error, OSError):
-            if not self._file.exists():
-                os.close(os.open(self._file, os.O_WRONLY | os.O_CREAT, FILE_MODE))
+            if not self._is_plain():
+                with contextlib.suppress(FileExistsError):
+                    os.close(os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
+                if not self._is_plain():
+                    raise FileNotFoundError  # what lies there cannot be removed
             with contextlib.closing(sqlite3.connect(self._file, timeout=10)) as database, database:
                 database.execute(TABLE)
                 rows = [(place, *entry, _crc32(place, *entry)) for place, entry in self._new.items()]

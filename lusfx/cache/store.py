@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lusfx.cache import record, sealed
+from lusfx.cache.folder import directories_in, names_in, no_directory
 from lusfx.cache.keys import CLIP_KEY
 from lusfx.cache.ledger import LEDGER_SUFFIX, Membership, RunLedger, read_header
 from lusfx.cache.memberships import memberships
@@ -21,7 +22,8 @@ from lusfx.config import FeatureSpec, canonical_json
 from lusfx.durable import TEMPORARY_PREFIX
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
 from lusfx.messages import short, system_reason
-from lusfx.site_key import SiteKey
+from lusfx.plain_file import NotPlainError, read_plain_file
+from lusfx.site_key import SiteKey, SiteKeyError
 from lusfx.types import ClipEmbeddings
 
 FORMAT = "lusfx-cache"
@@ -34,6 +36,10 @@ SPEC = "spec.json"
 CLIPS = "clips"
 RUNS = "runs"
 CLIP_SUFFIX = ".h5"
+MAX_MARKER_BYTES = 4096
+MAX_SPEC_BYTES = 1 << 20
+MAX_NAME_LENGTH = 500
+"""Of what a feature spec calls a part of the encoder."""
 WRITE_SPEC_ANEW = "Run lusfx extract with the encoder that made it: that writes the spec anew"
 
 
@@ -54,16 +60,21 @@ class Store:
     def open(cls, directory: Path) -> Store:
         """Open an existing store and check that its spec is the one that its name is the digest of.
 
-        :raises CorruptRecordError: if it is not.
+        :raises CorruptRecordError: if it is not, or a directory of the store is a link.
         """
+        for name in ("", CLIPS, PACKS):
+            if (directory / name).is_symlink():
+                raise no_directory(directory.name, *([name] if name else []))
         try:
-            content = (directory / SPEC).read_bytes()
+            content = read_plain_file(directory / SPEC, MAX_SPEC_BYTES)
             spec = FeatureSpec.model_validate_json(content)
         except (OSError, ValidationError):
             raise CorruptRecordError(
                 f"the feature spec of {short(directory.name)} is missing or damaged. {WRITE_SPEC_ANEW}"
             ) from None
-        if spec.fingerprint != directory.name or spec.canonical_json().encode("ascii") != content:
+        names = (spec.encoder.architecture, spec.encoder.layer)
+        said = all(len(name) <= MAX_NAME_LENGTH and name.isprintable() for name in names)
+        if not said or spec.fingerprint != directory.name or spec.canonical_json().encode("ascii") != content:
             raise CorruptRecordError(
                 f"the feature spec of {short(directory.name)} is not the one it was made with. {WRITE_SPEC_ANEW}"
             )
@@ -76,7 +87,7 @@ class Store:
         return self.directory / CLIPS / key[:2] / (key + CLIP_SUFFIX)
 
     def __contains__(self, key: str) -> bool:
-        if self.path_of(key).is_file() or key in self.packs:
+        if self._has_file(key) or key in self.packs:
             return True
         self.packs.refresh()
         return key in self.packs
@@ -98,16 +109,24 @@ class Store:
         if packed is not None:
             return packed
         try:
-            return self.path_of(key).stat().st_size
+            return self.path_of(key).lstat().st_size
         except OSError:
             return 0
 
     def _entries(self) -> Iterator[tuple[Path, str]]:
-        for folder in _subdirectories(self.directory / CLIPS):
-            for name in _names(folder):
+        here = (self.directory.parent, self.directory.name, CLIPS)
+        for digits in directories_in(*here):
+            for name in names_in(*here, digits):
                 key = name.removesuffix(CLIP_SUFFIX)
-                if key != name and key.startswith(folder.name) and CLIP_KEY.fullmatch(key):
-                    yield folder, key
+                if key != name and key.startswith(digits) and CLIP_KEY.fullmatch(key):
+                    yield self.directory / CLIPS / digits, key
+
+    def _has_file(self, key: str) -> bool:
+        path = self.path_of(key)
+        try:
+            return stat.S_ISREG(path.lstat().st_mode) and not path.parent.is_symlink()
+        except OSError:
+            return False
 
     def write(self, key: str, embeddings: ClipEmbeddings) -> None:
         """Store a clip; durable on return. Writing one that is there replaces it with the same content.
@@ -179,25 +198,38 @@ class Store:
             raise ClipNotCachedError(f"clip {short(key)} has no file of its own")
         return embeddings
 
+    def read_from(self, path: Path, key: str) -> ClipEmbeddings:
+        """Read a clip from a file, whatever that is called.
+
+        :raises FileNotFoundError: if it is not there.
+        :raises CorruptRecordError, CacheError: as :meth:`read` does.
+        """
+        dim = self.spec.encoder.dim
+        try:
+            body = sealed.open_seal(sealed.read(path, sealed.SEAL_BYTES + record.max_bytes(dim)))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise sealed.cannot_read(f"clip {short(key)}", error) from None
+        except CorruptRecordError:
+            raise CorruptRecordError(
+                f"clip {short(key)} is damaged on disk. Run: lusfx cache repair, then extract it again"
+            ) from None
+        return record.decode(body, key, self.fingerprint, dim)
+
     def _read_from_new_packs(self, key: str) -> ClipEmbeddings | None:
         self.packs.refresh()
         return self.packs.read(key)
 
     def _read_file(self, key: str) -> ClipEmbeddings | None:
         """A loose clip; None if it has no file."""
+        path = self.path_of(key)
+        if path.parent.is_symlink():
+            return None
         try:
-            content = self.path_of(key).read_bytes()
+            return self.read_from(path, key)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise sealed.cannot_read(f"clip {short(key)}", error) from None
-        try:
-            body = sealed.open_seal(content)
-        except CorruptRecordError:
-            raise CorruptRecordError(
-                f"clip {short(key)} is damaged on disk. Run: lusfx cache repair, then extract it again"
-            ) from None
-        return record.decode(body, key, self.fingerprint, self.spec.encoder.dim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,23 +247,28 @@ class Cache:
         marker = directory / MARKER
         try:
             # Listed before the marker is looked for: another process that begins this cache writes the marker first.
-            present = _names(directory) if create else []
+            present = names_in(directory) if create else []
             if not marker.exists():
                 if not create:
                     raise CacheError("there is no cache in this directory. Run: lusfx extract SOURCES --cache DIR")
                 if not all(name.startswith(TEMPORARY_PREFIX) for name in present):
                     raise CacheError("the directory is neither empty nor a cache; name another one")
                 sealed.write_whole(marker, _marker(VERSION))
-            facts = json.loads(marker.read_bytes())
+            facts = json.loads(read_plain_file(marker, MAX_MARKER_BYTES))
+        except NotPlainError:
+            facts = None
         except OSError as error:
             raise CacheError(f"the cache cannot be opened: {system_reason(error)}") from None
         except (ValueError, RecursionError):
             facts = None
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise CacheError(f"the directory is not a cache: its {MARKER} is damaged or foreign")
-        if facts.get("version") not in (VERSION, PACKED_VERSION):
+        version = facts.get("version")
+        if type(version) is not int or not 0 <= version < 1 << 31:
+            raise CacheError(f"the directory is not a cache: its {MARKER} is damaged or foreign")
+        if version not in (VERSION, PACKED_VERSION):
             raise CacheError(
-                f"the cache has format version {facts.get('version')}, this lusfx reads {VERSION} and {PACKED_VERSION}. "
+                f"the cache has format version {version}, this lusfx reads {VERSION} and {PACKED_VERSION}. "
                 "Use the lusfx that wrote it, or name another directory"
             )
         return cls(directory)
@@ -239,7 +276,7 @@ class Cache:
     def allow_packs(self) -> None:
         """Raise the cache's format version, if it has no packs yet: older programs refuse it from then on."""
         marker = self.directory / MARKER
-        if marker.read_bytes() != _marker(PACKED_VERSION):
+        if read_plain_file(marker, MAX_MARKER_BYTES) != _marker(PACKED_VERSION):
             sealed.write_whole(marker, _marker(PACKED_VERSION))
 
     def stores(self) -> list[Store]:
@@ -248,7 +285,7 @@ class Cache:
 
     def store_directories(self) -> list[Path]:
         """Directories of all stores, damaged ones included, in order of fingerprint."""
-        return [path for path in _subdirectories(self.directory) if CLIP_KEY.fullmatch(path.name)]
+        return [self.directory / name for name in directories_in(self.directory) if CLIP_KEY.fullmatch(name)]
 
     def store(self, spec: FeatureSpec) -> Store:
         """The store of a feature spec; made if there is none. A damaged ``spec.json`` is written anew: its directory's
@@ -258,7 +295,7 @@ class Cache:
         try:
             return Store.open(directory)
         except CorruptRecordError:
-            sealed.write_whole(directory / SPEC, spec.canonical_json().encode("ascii"))
+            sealed.write_whole(directory / SPEC, spec.canonical_json().encode("ascii"), within=self.directory)
         return Store.open(directory)
 
     def find(self, beginning: str) -> Store:
@@ -286,9 +323,36 @@ class Cache:
         """The stat index of this cache, to be used as a context."""
         return StatIndex(self.directory / STAT_INDEX, site_key)
 
-    def start_run(self, fingerprint: str, encoder: str) -> RunLedger:
-        """Begin the ledger of a run, to be used as a context."""
-        return RunLedger.start(self.directory / RUNS, fingerprint, encoder)
+    def start_run(
+        self, fingerprint: str, encoder: str, site_key: SiteKey | None = None, *, other_site_key: bool = False
+    ) -> RunLedger:
+        """Begin the ledger of a run, to be used as a context.
+
+        :param site_key: that the run's pseudonyms are made with.
+        :param other_site_key: whether it may be another than that of earlier runs.
+        :raises SiteKeyError: if it is and may not.
+        """
+        if site_key is not None and not other_site_key:
+            self.require_site_key(site_key)
+        check = None if site_key is None else site_key.check
+        return RunLedger.start(self.directory / RUNS, fingerprint, encoder, check)
+
+    def require_site_key(self, site_key: SiteKey) -> None:
+        """Refuse a site key that no run was made with, where runs say theirs: patients would get other pseudonyms.
+
+        :raises SiteKeyError: with what to do.
+        """
+        known = self.site_keys()
+        if known and site_key.check not in known:
+            raise SiteKeyError(
+                "the cache was extracted with another site key, which gives patients other pseudonyms. Set LUSFX_SITE_KEY to "
+                "the key file that was used then. If that is not to be had, see 'Moving a cache' in docs/how-to-deploy.md"
+            )
+
+    def site_keys(self) -> set[str]:
+        """Checks of the site keys that the runs' pseudonyms are made with; runs of before do not say theirs."""
+        headers = (read_header(path) for path in self.ledgers())
+        return {header["site_key"] for header in headers if header is not None and header["site_key"] is not None}
 
     def encoder_name(self, fingerprint: str) -> str:
         """What the latest run called the encoder of a fingerprint; its architecture where no run is on record."""
@@ -300,7 +364,7 @@ class Cache:
 
     def ledgers(self) -> list[Path]:
         """Files of all runs, oldest first."""
-        return sorted((self.directory / RUNS).glob(f"*{LEDGER_SUFFIX}"))
+        return [self.directory / RUNS / name for name in names_in(self.directory, RUNS) if name.endswith(LEDGER_SUFFIX)]
 
     def memberships(self) -> dict[str, Membership]:
         """Which patient, exam and zone each clip belongs to, by what the latest run that knew it said."""
@@ -309,22 +373,3 @@ class Cache:
 
 def _marker(version: int) -> bytes:
     return canonical_json({"format": FORMAT, "version": version}).encode("ascii")
-
-
-def _subdirectories(directory: Path) -> list[Path]:
-    try:
-        with os.scandir(directory) as entries:
-            return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise CacheError(f"the cache cannot be read: {system_reason(error)}") from None
-
-
-def _names(directory: Path) -> list[str]:
-    try:
-        return os.listdir(directory)  # noqa: PTH208 - a Path of each of 10^5 names would take longer than the listing
-    except FileNotFoundError:
-        return []  # removed meanwhile
-    except OSError as error:
-        raise CacheError(f"the cache cannot be read: {system_reason(error)}") from None

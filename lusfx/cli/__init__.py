@@ -32,6 +32,7 @@ COMMANDS = {
     "pretrain": "Pretrain an encoder on clips without labels.",
     "fine-tune": "Train an encoder on a task end to end.",
     "study": "Compare encoders and ways of learning on labelled clips.",
+    "site-key": "Show which site key is in use, or make one.",
     "doctor": "Check this installation and this machine.",
 }
 """Every command with its help; ``train-task`` lives in ``lusfx/cli/train_task.py`` as ``command``, and so on."""

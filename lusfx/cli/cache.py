@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from lusfx.cli import terminal
 from lusfx.messages import short
 
 if TYPE_CHECKING:
+    from lusfx.cache import Finding
     from lusfx.config import Precision
 
 VERDICTS = {
@@ -69,7 +71,7 @@ def verify(cache: Path, as_json: bool) -> None:
         terminal.print_json(result.as_dict())
     else:
         for finding in result.findings:
-            click.echo(f"{finding.code}: {finding.file}: {finding.detail}")
+            click.echo(f"{finding.code}: {terminal.shown(finding.file)}: {finding.detail}")
         state = "sound" if result.sound else "DAMAGED. Run: lusfx cache repair"
         click.echo(f"{result.n_clips} clips and {result.n_runs} runs checked: {state}")
     sys.exit(0 if result.sound else 1)
@@ -79,20 +81,26 @@ def verify(cache: Path, as_json: bool) -> None:
 @terminal.cache_option
 @terminal.json_option
 def repair(cache: Path, as_json: bool) -> None:
-    """Set damaged clips and packs aside, so that the next extraction encodes them again. The sound clips of a damaged pack
-    are kept."""
+    """Set damaged files aside, so that the next extraction encodes their clips again.
+
+    The sound clips of a damaged pack and the sound lines of a ledger are kept.
+
+    Exit code: 0 all done, 1 error, 3 done but something that is damaged was left where it is.
+    """
     from dataclasses import asdict
 
     from lusfx.cache import Cache
     from lusfx.cache import repair as set_aside
 
-    findings = set_aside(Cache.open(cache))
+    left: list[Finding] = []
+    findings = set_aside(Cache.open(cache), left.append)
     if as_json:
         terminal.print_json([asdict(finding) for finding in findings])
-        return
-    for finding in findings:
-        click.echo(f"set aside: {finding.file}")
-    click.echo(f"{len(findings)} damaged files set aside; run lusfx extract again to encode their clips anew")
+    else:
+        for finding in findings:
+            click.echo(f"set aside: {terminal.shown(finding.file)}")
+        click.echo(f"{len(findings)} damaged files set aside; run lusfx extract again to encode their clips anew")
+    _name_left({finding.file: finding.detail for finding in left})
 
 
 @command.command()
@@ -152,13 +160,29 @@ def pack(cache: Path, fingerprints: tuple[str, ...], as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @terminal.json_option
 def gc(cache: Path, fingerprints: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
-    """Remove what killed runs left behind, what is in quarantine, and the features that are named."""
+    """Remove what killed runs left behind, what is in quarantine, and the features that are named.
+
+    Exit code: 0 all done, 1 error, 3 done but something else lies where files were to be removed, which was left.
+    """
     from lusfx.cache import Cache
     from lusfx.cache import gc as tidy
 
     removal = tidy(Cache.open(cache), fingerprints=fingerprints, dry_run=dry_run)
     if as_json:
         terminal.print_json(removal.as_dict())
-        return
-    verb = "would be removed" if dry_run else "removed"
-    click.echo(f"{len(removal.files)} files of {removal.n_bytes / 1e6:.1f} MB {verb}")
+    else:
+        verb = "would be removed" if dry_run else "removed"
+        left = f", {len(removal.left)} left" if removal.left else ""
+        click.echo(f"{len(removal.files)} files of {removal.n_bytes / 1e6:.1f} MB {verb}{left}")
+    _name_left(removal.left)
+
+
+def _name_left(left: Mapping[str, str]) -> None:
+    """Say on standard error what was left, and why, and end the command accordingly.
+
+    :param left: the reasons by the names, relative to the cache.
+    """
+    for name, reason in left.items():
+        click.echo(f"left: {terminal.shown(name)}: {reason}", err=True)
+    if left:
+        sys.exit(terminal.EXIT_SOME_FAILED)

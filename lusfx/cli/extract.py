@@ -46,6 +46,7 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 )
 @click.option("--profile", is_flag=True, help="Say where the time went.")
 @terminal.max_skipped_option
+@terminal.other_site_key_option
 @terminal.paths_option
 @terminal.json_option
 def command(
@@ -63,6 +64,7 @@ def command(
     shard: tuple[int, int] | None,
     profile: bool,
     max_skipped: float,
+    other_site_key: bool,
     show_paths: bool,
     as_json: bool,
 ) -> None:
@@ -91,6 +93,7 @@ def command(
             workers=workers,
             shard=shard,
             max_skipped=max_skipped,
+            other_site_key=other_site_key,
             progress=progress,
             stop=stop,
         )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @terminal.workers_option
 @terminal.runtime_option
 @terminal.max_skipped_option
+@terminal.other_site_key_option
 @terminal.paths_option
 @terminal.json_option
 def command(
@@ -48,6 +49,7 @@ def command(
     workers: int | None,
     runtime: Runtime,
     max_skipped: float,
+    other_site_key: bool,
     show_paths: bool,
     as_json: bool,
 ) -> None:
@@ -76,6 +78,7 @@ def command(
             workers=workers,
             runtime=runtime,
             max_skipped=max_skipped,
+            other_site_key=other_site_key,
             show_paths=show_paths,
             report=report,
             progress=progress,

@@ -98,7 +98,22 @@ runtime_option = click.option(
     show_default=True,
     help="What computes the encoder.",
 )
+other_site_key_option = click.option(
+    "--other-site-key",
+    is_flag=True,
+    help="Go on with a cache that was extracted with another site key; its patients are not recognised.",
+)
+trust_table_option = click.option(
+    "--trust-table",
+    is_flag=True,
+    help="Believe the label table's patients if the files say otherwise, or the cache has another site key.",
+)
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+
+
+def shown(name: str) -> str:
+    """A file's name of which nobody knows who gave it; what a terminal would obey or cannot write is made visible."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
 
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:

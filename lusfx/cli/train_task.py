@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Refuse if more than this share of the clips look like a clip of another patient; up to it, warn.",
 )
+@terminal.trust_table_option
 @terminal.seed_option
 @terminal.fingerprint_option
 @terminal.json_option
@@ -74,6 +75,7 @@ def command(
     folds: int,
     repeats: int | None,
     max_near_duplicates: float,
+    trust_table: bool,
     seed: int,
     fingerprint: str | None,
     as_json: bool,
@@ -103,6 +105,7 @@ def command(
         seed=seed,
         fingerprint=fingerprint,
         max_near_duplicates=max_near_duplicates,
+        trust_table=trust_table,
         progress=show,
     )
     if as_json:

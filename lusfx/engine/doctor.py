@@ -103,12 +103,12 @@ def _site_key() -> Check:
     if not file.exists():
         return Check("site key", "ok", "not made yet; the first extraction makes it")
     try:
-        SiteKey.load(file)
+        check = SiteKey.load(file).check
     except LusfxError as error:
         return Check("site key", "wrong", str(error))
     if os.name != "nt" and stat.S_IMODE(file.stat().st_mode) & 0o077:
         return Check("site key", "wrong", "others can read it. Run: chmod 600 on the file")
-    return Check("site key", "ok", "there, and readable by its owner only")
+    return Check("site key", "ok", f"{check}, readable by its owner only")
 
 
 def _plugins() -> Iterator[Check]:

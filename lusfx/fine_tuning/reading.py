@@ -16,7 +16,7 @@ from lusfx.config import PreprocessSpec, canonical_json
 from lusfx.contracts import Abstention, Task
 from lusfx.engine.samples.labels import (
     LabelledUnits,
-    decoded_label_row,
+    decoded_label_rows,
     labels_of,
     require_label_columns,
     stated_target,
@@ -86,6 +86,7 @@ class SampleReader:
     site_key: SiteKey
     progress: DecodingListener | None
     stop: threading.Event
+    trust_table: bool = False
 
     def read(self) -> FramedSamples | None:
         """Samples; None if the run was stopped meanwhile.
@@ -109,8 +110,8 @@ class SampleReader:
         outcomes = Counter((store.report or {}).get("outcomes", {}))
         if not store.clips:
             raise TrainingRefusedError(f"none of the {len(wanted)} labelled clips could be used: {_said(outcomes)}")
-        patient_of = {clip.key: clip.patient_key for clip in store.clips}
-        entries = [decoded_label_row(row, place_of.get(row.number), patient_of, self.site_key) for row in rows]
+        patient_of = {clip.key: clip.file_patient_key for clip in store.clips}
+        entries = decoded_label_rows(rows, place_of, patient_of, self.site_key, trust_table=self.trust_table)
         found = labels_of(task, entries)
         missing = Counter({name: count for name, count in outcomes.items() if name.startswith(("failed", "skipped"))})
         warnings = [f"{missing.total()} labelled clips could not be decoded: {_said(missing)}"] if missing else []
@@ -163,6 +164,7 @@ def _samples(found: LabelledUnits, store: FrameStore, outcomes: Counter[str]) ->
             for name, count in sorted(outcomes.items())
             if name.startswith(NOT_ASSESSABLE)
         },
+        pseudonyms=found.pseudonyms,
     )
 
 

@@ -66,6 +66,7 @@ def fine_tune(request: FineTuningRequest) -> TrainingResult:
     :param licence: of the new encoder; by default that of the encoder that it began as.
     :param work: directory for the decoded frames, which stay there for the next run; by default a temporary one beside
         ``out``, which is removed.
+    :param trust_table: believe the label table's patients where the files themselves say otherwise.
     :param threads: of the CPU; 0 for one or all, whichever a short trial finds faster.
     :param stop: set it to end the run early; then no task model is written.
     :param settings: see :class:`~lusfx.fine_tuning.settings.FineTuningSettings` for all others.
@@ -206,6 +207,7 @@ class _Run:
                 seed=seed,
                 fine_tuning=self._record(encoder, learner, final, framed),
                 fps=self.initial_weights.preprocess.fps,
+                site_keys=[self.site_key.check],
             )
             return save_model(result, encoder)
 
@@ -220,6 +222,7 @@ class _Run:
             site_key=self.site_key,
             progress=self._report_decoding,
             stop=self.stop,
+            trust_table=self.request.trust_table,
         )
 
     def _learner(self, device: torch.device) -> FineTuningLearner:

@@ -19,7 +19,7 @@ from lusfx.networks.clips_in_order import TAKEN, ClipInTurn, ClipsInOrder
 from lusfx.networks.frame_store import FrameStore
 from lusfx.networks.spread_frames import Images
 from lusfx.plugins import Registry
-from lusfx.site_key import SiteKey
+from lusfx.site_key import SiteKey, same_patient
 
 DecodingListener = Callable[[int, int], None]
 """Told how many sources are gone through, and of how many."""
@@ -131,12 +131,12 @@ def _keep(store: FrameStore, clip: ClipInTurn, bounds: FrameBounds, refusal: Exc
     code = refusal(decoded)
     if code is not None:
         return f"{NOT_ASSESSABLE}{code}"
-    store.add(clip.key, patient_key, frames, times_s)
+    store.add(clip.key, patient_key, frames, times_s, clip.ending.patient_key)
     return TAKEN
 
 
 def _report(store: FrameStore, found: int, not_clips: int, counts: Counter[str]) -> dict[str, Any]:
-    patients = {clip.patient_key for clip in store.clips}
+    patients = {clip.patient_key and same_patient(clip.patient_key) for clip in store.clips}
     return {
         "sources": found,
         "other_files": not_clips,

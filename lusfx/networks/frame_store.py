@@ -40,6 +40,7 @@ class StoredClip:
 
     :param key: clip key, the digest of the source's content.
     :param patient_key: pseudonym; None where nobody knows the patient.
+    :param file_patient_key: what the file itself says, where ``patient_key`` may be a manifest's.
     :param first: position of its first frame among all frames.
     :param times_s: seconds after the clip's first frame, one a stored frame; NaN where unknown.
     :param sha256: of the stored frames' bytes.
@@ -50,6 +51,7 @@ class StoredClip:
     first: int
     times_s: tuple[float, ...]
     sha256: str
+    file_patient_key: str | None = None
 
     @property
     def n_frames(self) -> int:
@@ -108,7 +110,14 @@ class FrameStore:
             raise NetworkError("no frame of the sources could be decoded, so that there is nothing to learn from")
         return np.memmap(self._frames_path, np.uint8, "r", shape=(self.n_frames, self.size, self.size))
 
-    def add(self, key: str, patient_key: str | None, frames: Images, times_s: NDArray[np.float64]) -> None:
+    def add(
+        self,
+        key: str,
+        patient_key: str | None,
+        frames: Images,
+        times_s: NDArray[np.float64],
+        file_patient_key: str | None = None,
+    ) -> None:
         """Append a clip; durable after :meth:`commit`, which follows by itself now and then.
 
         :param frames: ``(n, size, size)``, at least one.
@@ -118,7 +127,12 @@ class FrameStore:
             raise ValueError(f"frames must be (n, {self.size}, {self.size}) with a time each, not {frames.shape}")
         content = np.ascontiguousarray(frames, np.uint8).tobytes()
         clip = StoredClip(
-            key, patient_key, self.n_frames, tuple(map(float, times_s)), hashlib.sha256(content).hexdigest()
+            key,
+            patient_key,
+            self.n_frames,
+            tuple(map(float, times_s)),
+            hashlib.sha256(content).hexdigest(),
+            file_patient_key,
         )
         try:
             with self._open(self._frames_path) as stream:
@@ -206,7 +220,9 @@ class FrameStore:
             self.report = record["complete"]
             return True
         times_s = tuple(float("nan") if time_s is None else time_s for time_s in record["times_s"])
-        clip = StoredClip(record["key"], record["patient"], record["first"], times_s, record["sha256"])
+        clip = StoredClip(
+            record["key"], record["patient"], record["first"], times_s, record["sha256"], record.get("file_patient")
+        )
         if clip.first != self.n_frames or (check and self._digest_on_disk(clip) != clip.sha256):
             return False
         self.clips.append(clip)
@@ -246,6 +262,7 @@ def _as_dict(clip: StoredClip) -> dict[str, Any]:
         "first": clip.first,
         "times_s": times_s,
         "sha256": clip.sha256,
+        "file_patient": clip.file_patient_key,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lusfx.config import PreprocessSpec
 from lusfx.contracts import UNKNOWN, Task, TrainingSet
-from lusfx.engine.samples.labels import LabelledUnits, LabelRow, decoded_label_row, labels_of
+from lusfx.engine.samples.labels import LabelledUnits, LabelRow, decoded_label_rows, labels_of
 from lusfx.errors import TableError, TrainingRefusedError
 from lusfx.heads.linear import LogisticHeadSpec, LogisticSettings
 from lusfx.metrics import pairs, roc_auc, within_folds
@@ -146,7 +146,9 @@ def open_probe(
 
 
 def _label_rows(table: Path, store: FrameStore, site_key: SiteKey) -> list[LabelRow]:
-    patient_of: Mapping[str, str | None] = {clip.key: clip.patient_key for clip in store.clips}
+    patient_of = {clip.key: clip.file_patient_key for clip in store.clips}
     folder = table.resolve().parent
     rows = read_table(table, required=("path",))
-    return [decoded_label_row(row, folder / row["path"], patient_of, site_key) for row in rows]
+    places = {row.number: folder / row["path"] for row in rows}
+    # The probe watches and decides nothing, so a table that differs from the files need not stop it.
+    return decoded_label_rows(rows, places, patient_of, site_key, trust_table=True)

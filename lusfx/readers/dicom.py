@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from lusfx.contracts import Reader
 from lusfx.errors import UnreadableClipError
+from lusfx.identifiers import canonical
 from lusfx.readers.dicom_aspect import display_of
 from lusfx.readers.dicom_header import begins_as_dicom, read_header
 from lusfx.readers.dicom_pixels import DicomPixels
@@ -173,7 +174,7 @@ def _describe(dataset: Dataset, pixels: DicomPixels | None, site_key: SiteKey) -
         n_frames_declared=n_declared,
         time_source=times.source,
         region=None if region.box is None else display.box(region.box, height, width),
-        patient_key=site_key.patient(f"{issuer}\0{patient}" if issuer else patient) if patient else None,
+        patient_key=site_key.patient(patient, issuer) if canonical(patient) else None,
         exam_key=site_key.exam(study) if study else None,
     )
     return Description(info, times, display, height, width, times.notes | region.notes | aspect_notes)

@@ -186,6 +186,9 @@ class StudyConfig(Spec):
     repeats: int = Field(default=5, ge=1, le=100, description="Cross-validations with other folds.")
     resamples: int = Field(default=2000, ge=10, le=100_000, description="Patient-bootstrap resamples of an interval.")
     seed: int = Field(default=0, ge=0, lt=1 << 31, description="Seed of everything random.")
+    trust_table: bool = Field(
+        default=False, description="Believe the label tables' patients where the files themselves say otherwise."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -15,7 +15,6 @@ from lusfx.cache import Cache, read_ledger
 from lusfx.cache.store import MARKER
 from lusfx.contracts import Device
 from lusfx.engine.extraction.extract import extract_with
-from lusfx.engine.samples.labels import read_labels
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey
 from lusfx.studies.config import checked_config, read_config
@@ -158,7 +157,7 @@ def _encoding(material: Material, encoder: StudyEncoder, site_key: SiteKey) -> E
     refused = _refused(frozen.cache, fingerprint)
     lacking = set()
     for path in tables:
-        for row in read_labels(path, frozen.cache, store, site_key):
+        for row in frozen.rows(path, store):
             clip = (path.resolve().parent / row.row["path"]) if row.row["path"] else None
             if not row.cached and clip is not None and site_key.source(os.path.normpath(clip)) not in refused:
                 lacking.add(Path(os.path.normpath(clip)))

@@ -83,11 +83,13 @@ class FrozenFeatures:
     """The features of the study's encoders. Those of one are in memory at a time.
 
     :param plans: of every question and way that takes features.
+    :param trust_table: believe the tables' patients where the cache's ledgers say otherwise.
     """
 
     cache: Cache
     site_key: SiteKey
     plans: Sequence[HeadPlan]
+    trust_table: bool = False
     _loaded: tuple[str, dict[tuple[str, str], Tables]] | None = field(default=None, init=False)
 
     @property
@@ -107,7 +109,21 @@ class FrozenFeatures:
         places = [path for path in self.tables if "path" in read_table(path)[0].cells]
         if not places:
             return None
-        return extract_with(encoder, places, self.cache, registry, self.site_key, fps=fps, progress=progress, stop=stop)
+        return extract_with(
+            encoder,
+            places,
+            self.cache,
+            registry,
+            self.site_key,
+            fps=fps,
+            other_site_key=self.trust_table,
+            progress=progress,
+            stop=stop,
+        )
+
+    def rows(self, table: Path, store: Store) -> list[LabelRow]:
+        """A label table's rows with their clips and patients."""
+        return read_labels(table, self.cache, store, self.site_key, trust_table=self.trust_table)
 
     def store(self, encoder: Encoder, fps: float | None) -> Store:
         """Where an encoder's features of so many frames a second are; None for all."""
@@ -151,7 +167,7 @@ class FrozenFeatures:
         return self._loaded[1]
 
     def _read(self, store: Store) -> dict[tuple[str, str], Tables]:
-        rows = {path: read_labels(path, self.cache, store, self.site_key) for path in self.tables}
+        rows = {path: self.rows(path, store) for path in self.tables}
         labelled: dict[tuple[str, Path], LabelledUnits] = {}
         for plan in self.plans:
             for path in plan.question.tables.values():

@@ -85,8 +85,8 @@ class Material:
             ]
             for plan in tuning:
                 plan.check()
-        frozen = None if cache is None else FrozenFeatures(cache, site_key, heads)
-        framed = Framed(out / FRAMES, registry, site_key, progress, stop)
+        frozen = None if cache is None else FrozenFeatures(cache, site_key, heads, config.trust_table)
+        framed = Framed(out / FRAMES, registry, site_key, progress, stop, config.trust_table)
         return cls(config, registry, questions, encoders, heads, tuning, frozen, framed)
 
     @property

@@ -94,6 +94,7 @@ class Framed:
     site_key: SiteKey
     progress: DecodingListener
     stop: threading.Event
+    trust_table: bool = False
     _found: dict[tuple[str, str], Tables] = field(default_factory=dict, init=False)
 
     def samples(self, plan: TuningPlan) -> Tables:
@@ -123,6 +124,7 @@ class Framed:
             site_key=self.site_key,
             progress=self.progress,
             stop=self.stop,
+            trust_table=self.trust_table,
         )
         framed = reader.read()
         if framed is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,13 @@ class AskedUnits:
     :param keys: ``(n,)`` names of the units.
     :param groups: ``(n,)`` patient keys.
     :param targets: ``(n,)`` 0 or 1.
+    :param pseudonyms: all that are known of each patient, by patient key; they decide no answer, and are not kept.
     """
 
     keys: NDArray[np.str_]
     groups: NDArray[np.str_]
     targets: NDArray[np.int64]
+    pseudonyms: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -41,7 +44,13 @@ class AskedUnits:
 
     def take(self, rows: NDArray[np.intp]) -> AskedUnits:
         """The named units, in the order given."""
-        return AskedUnits(self.keys[rows], self.groups[rows], self.targets[rows])
+        return AskedUnits(self.keys[rows], self.groups[rows], self.targets[rows], self.pseudonyms)
+
+    @property
+    def patients(self) -> NDArray[np.str_]:
+        """All by which any of the patients is known."""
+        groups = np.unique(self.groups).tolist()
+        return np.array(sorted({*groups, *chain.from_iterable(self.pseudonyms.get(group, ()) for group in groups)}))
 
     def as_dict(self) -> dict[str, list[object]]:
         """For the file that keeps them."""
@@ -55,7 +64,7 @@ class AskedUnits:
 def asked_units(samples: Samples[U], outcome: int) -> AskedUnits:
     """Those of the samples that answer an outcome."""
     rows = samples.known(outcome)
-    return AskedUnits(samples.keys[rows], samples.groups[rows], samples.targets[rows, outcome])
+    return AskedUnits(samples.keys[rows], samples.groups[rows], samples.targets[rows, outcome], samples.pseudonyms)
 
 
 def shared_units(found: Sequence[AskedUnits]) -> AskedUnits:
@@ -90,7 +99,7 @@ def check_apart(training: AskedUnits, tests: Mapping[str, AskedUnits], question:
                 f"'{question}', test set '{name}': {len(without)} units have no patient ({some_keys(without)}). Give the "
                 "label table a column patient_id"
             )
-        for noun, seen, here in (("patients", training.groups, units.groups), ("units", training.keys, units.keys)):
+        for noun, seen, here in (("patients", training.patients, units.patients), ("units", training.keys, units.keys)):
             shared = np.intersect1d(seen, here)
             if len(shared):
                 raise LeakError(

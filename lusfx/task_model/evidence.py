@@ -30,6 +30,8 @@ class _Outcome(_Part):
 class _Evidence(_Part):
     patients: list[str]
     clips: list[str]
+    pseudonyms: list[str] = []  # of the patients, all that are known; models of before have those of ``patients`` alone
+    site_keys: list[str] = []  # checks of the keys that these are made with; models of before do not say
     outcomes: dict[str, _Outcome]
 
 

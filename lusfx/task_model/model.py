@@ -112,9 +112,9 @@ class TaskModel:
         limit = self.card.novelty.limit
         distances = self.novelty.distance(units.centres).tolist()
         return [
-            NotAssessable("unfamiliar", f"far from the training set: distance {distance:.2f}, limit {limit:.2f}")
-            if distance > limit
-            else None
+            None
+            if distance <= limit  # not where it is NaN
+            else NotAssessable("unfamiliar", f"far from the training set: distance {distance:.2f}, limit {limit:.2f}")
             for distance in distances
         ]
 

@@ -26,7 +26,7 @@ CANARY = "DOE^JANE-19470101"
 """Names the folder and the file that are read; it must come back in no message."""
 N_CUTS = 24
 CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-PSEUDONYM = re.compile(r"[pe]-[0-9a-f]{20}")
+PSEUDONYM = re.compile(r"[pe]-[0-9a-f]{20}(\.[0-9a-f]{20})?")
 DESCRIPTORS = Path("/proc/self/fd")
 """Where Linux lists what this process has open."""
 

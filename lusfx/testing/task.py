@@ -299,6 +299,7 @@ class TaskConformance(Conformance):
                 np.arange(n, dtype=np.float64) * FRAME_TIME_S,
                 np.arange(n, dtype=np.int64),
                 np.zeros(n, np.uint8),
+                {"beam_confidence": 1.0},
             )
             for n in sorted({max(n, fewest) for n in LENGTHS})
         ]

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
 import stat
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lusfx.cache import Cache, LedgerEntry, Membership, RunLedger, read_ledger, verify
+from lusfx.cache import (
+    Cache,
+    Finding,
+    LedgerEntry,
+    Membership,
+    RunLedger,
+    info,
+    read_ledger,
+    repair,
+    verify,
+)
 from lusfx.errors import CacheError
 
 
@@ -143,3 +156,137 @@ def test_a_ledger_that_cannot_be_begun_leaves_no_file_open(tmp_path: Path, monke
         RunLedger.start(tmp_path, "ab" * 32, "test")
     monkeypatch.undo()
     assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+# ---- lines that prove themselves ----------------------------------------------------------------------------------------
+
+
+def sealed_line(facts: object) -> bytes:
+    """A line with the check that anybody can make."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
+    return text + b"\t" + hashlib.sha256(text).hexdigest()[:16].encode() + b"\n"
+
+
+WRONG: list[dict[str, object]] = [
+    *({"clip": value} for value in (["a"], {"a": 1}, 1, True, "", "0A" * 32, "0a" * 31, "0a" * 32 + "\n", "\ud800")),
+    *({name: value} for name in ("patient", "exam") for value in (
+        ["p-1"], {}, 1, True, 1e999, "", "DOE^JOHN", "q-1", "p-", "p-1\n", "e-=1+1", "p-\u00e9", "p-\ud800", "p-" + "1" * 10_000
+    )),
+    *({"zone": value} for value in (
+        ["L1"], 1, True, "", "=cmd|'/c calc'!A1", "L1\n", "\x1b[31m", "L" * 17, "Z" * 10_000_000, "L\u00e9", "\ud800"
+    )),
+    *({"source": value} for value in (None, 1, ["s-0"], "", "p-1", "s-\x00")),
+    *({"outcome": value} for value in (None, "", "vanished", 1)),
+    *({"code": value} for value in (1, ["x"], "x" * 10_000, "\x1b[31m")),
+    *({"detail": value} for value in (1, {}, "x" * 10_000, "\udfff")),
+    *({"notes": value} for value in (None, "x", {"a": 1}, [1], [None], ["x"] * 1000, ["\ud800"])),
+    *({"n_frames": value} for value in (None, -1, 1.5, "3", True, 10**30, math.nan, math.inf)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: f"{wrong!r:.40}".encode("ascii", "replace").decode())
+def test_a_line_is_not_believed_for_its_check(cache: Cache, wrong: dict[str, object]) -> None:
+    with cache.start_run("ab" * 32, "test") as ledger:
+        ledger.record(entry(1, zone="L1"))
+        ledger.finish(not_reached=0)
+    expected = {f"{1:064x}": Membership("p-1", None, "L1")}
+    original = ledger.path.read_bytes()
+    facts = entry(2, patient="p-2").as_dict()
+    ledger.path.write_bytes(original + sealed_line(facts | wrong))
+    assert cache.memberships() == expected
+    assert info(cache).n_patients == 1
+    assert [(found.code, found.file) for found in verify(cache).findings] == [
+        ("damaged-ledger", f"runs/{ledger.path.name}")
+    ]
+    assert [found.code for found in repair(cache)] == ["damaged-ledger"]
+    assert verify(cache).sound
+    assert cache.memberships() == expected
+    (kept,) = (cache.directory / "quarantine").iterdir()
+    assert kept.read_bytes().startswith(original)
+    # The same line without the wrong value is sound.
+    ledger.path.write_bytes(sealed_line(facts))
+    assert cache.memberships() == {f"{2:064x}": Membership("p-2")}
+
+
+@pytest.mark.parametrize("wrong", [
+    {"fingerprint": "x"}, {"encoder": 1}, {"encoder": "\x1b]0;x"}, {"encoder": "x" * 10_000}, {"version": 2}, {"run": None},
+    {"lusfx": []},
+])  # fmt: skip
+def test_a_header_is_not_believed_for_its_check(cache: Cache, wrong: dict[str, object]) -> None:
+    with cache.start_run("ab" * 32, "test") as ledger:
+        pass
+    header = read_ledger(ledger.path).header
+    assert header is not None
+    ledger.path.write_bytes(sealed_line(header | wrong))
+    assert read_ledger(ledger.path).header is None
+    assert [found.code for found in repair(cache)] == ["damaged-ledger"]
+    assert verify(cache).sound
+
+
+@pytest.mark.parametrize("value", [-1, "1", 1.0, True, None, 10**30])
+def test_totals_are_not_believed_for_their_check(ledger_file: Path, value: object) -> None:
+    totals = read_ledger(ledger_file).totals
+    assert totals is not None
+    lines = ledger_file.read_bytes().splitlines(keepends=True)
+    ledger_file.write_bytes(b"".join(lines[:-1]) + sealed_line({"totals": totals | {"failed": value}}))
+    content = read_ledger(ledger_file)
+    assert content.totals is None
+    assert content.n_damaged_lines == 1
+
+
+def test_a_line_without_an_end_costs_itself_and_no_memory(ledger_file: Path) -> None:
+    original = ledger_file.read_bytes()
+    with ledger_file.open("ab") as file:
+        file.truncate(len(original) + (64 << 20))
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + sealed_line(entry(7).as_dict()))
+    tracemalloc.start()
+    try:
+        content = read_ledger(ledger_file)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert content.n_damaged_lines == 1
+    assert len(content.entries) == 7
+    assert peak_bytes < 16 << 20
+
+
+def test_what_is_written_is_what_readers_take(tmp_path: Path) -> None:
+    """A plugin's reader may say anything. A name in the place of a pseudonym must not get in, and no line be lost for it."""
+    loud = LedgerEntry(
+        "s-1", "failed", None, Membership("DOE^JOHN", "1.2.840", "left = lung"), "x\n" * 5000, "\ud800" * 5000,
+        ["n" * 5000] * 500,
+    )  # fmt: skip
+    with RunLedger.start(tmp_path, "ab" * 32, "name\x1b\ud800") as ledger:
+        ledger.record(loud)
+        ledger.finish(not_reached=0)
+    content = read_ledger(ledger.path)
+    assert content.n_damaged_lines == 0
+    assert content.adds_up
+    assert content.header is not None
+    assert content.entries[0].membership == Membership()
+    assert b"DOE" not in ledger.path.read_bytes()
+
+
+def test_a_ledger_that_a_run_is_writing_is_left_alone(cache: Cache) -> None:
+    left: list[Finding] = []
+    with cache.start_run("ab" * 32, "test") as ledger:
+        ledger.record(entry(1))
+        os.write(ledger._descriptor, b"torn\n")
+        inode = ledger.path.stat().st_ino
+        assert repair(cache, left.append) == []
+        assert [found.code for found in left] == ["damaged-ledger"]
+        assert ledger.path.stat().st_ino == inode
+        ledger.record(entry(2))
+    assert [found.code for found in repair(cache)] == ["damaged-ledger"]
+    assert len(read_ledger(ledger.path).entries) == 2
+
+
+def test_a_ledger_whose_totals_are_not_its_lines_is_repaired(cache: Cache) -> None:
+    with cache.start_run("ab" * 32, "test") as ledger:
+        ledger.record(entry(1))
+        ledger.finish(not_reached=0)
+    lines = ledger.path.read_bytes().splitlines(keepends=True)
+    ledger.path.write_bytes(lines[0] + lines[2])
+    assert len(repair(cache)) == 1
+    assert verify(cache).sound

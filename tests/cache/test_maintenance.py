@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from lusfx.cache import Cache, Store, explain, gc, info, maintenance, repair, spec_difference, verify
+from lusfx.cache import Cache, Store, explain, gc, info, maintenance, pack, repair, spec_difference, verify
+from lusfx.cache.folder import Folder
 from lusfx.config import FeatureSpec
 from lusfx.errors import CacheError
 from lusfx.types import ClipEmbeddings
@@ -273,3 +276,104 @@ def test_a_clip_removed_during_verify_is_no_damage(cache: Cache, store: Store, m
     result = verify(cache)
     assert result.sound
     assert result.n_clips == 1
+
+
+# ---- between the look and the deed ---------------------------------------------------------------------------------------
+
+
+def mended_after_verify(monkeypatch: pytest.MonkeyPatch, mend: Callable[[], None]) -> None:
+    """What was found damaged is mended before it is its turn."""
+    real = maintenance.verify
+
+    def look(cache: Cache) -> maintenance.Verification:
+        result = real(cache)
+        assert not result.sound
+        mend()
+        return result
+
+    monkeypatch.setattr(maintenance, "verify", look)
+
+
+def test_a_clip_that_was_mended_since_is_let_be(cache: Cache, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write(KEY, clip())
+    damage(store, KEY)
+    mended_after_verify(monkeypatch, lambda: store.write(KEY, clip()))
+    assert repair(cache) == []
+    assert store.read(KEY).n_frames == 2
+    assert info(cache).n_quarantined == 0
+
+
+def test_a_clip_that_is_mended_at_the_last_moment_is_let_be(
+    cache: Cache, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the second look and the move: what is moved is judged once more, and put back."""
+    store.write(KEY, clip())
+    damage(store, KEY)
+    real = Folder.set_aside
+
+    def late(*arguments: Any) -> bool:
+        store.write(KEY, clip())
+        return real(*arguments)
+
+    monkeypatch.setattr(Folder, "set_aside", late)
+    assert repair(cache) == []
+    assert store.read(KEY).n_frames == 2
+    assert info(cache).n_quarantined == 0
+    assert not list(cache.directory.rglob(".tmp-*"))
+
+
+def test_a_pack_that_was_mended_since_is_let_be(cache: Cache, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write(KEY, clip())
+    pack(cache)
+    (path,) = store.packs.files()
+    content = path.read_bytes()
+    path.write_bytes(b"x" + content[1:])
+    mended_after_verify(monkeypatch, lambda: path.write_bytes(content) and None)
+    assert repair(cache) == []
+    assert store.read(KEY).n_frames == 2
+
+
+def test_a_ledger_that_was_mended_since_is_let_be(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    with cache.start_run("ab" * 32, "test") as ledger:
+        ledger.finish(not_reached=0)
+    content = ledger.path.read_bytes()
+    ledger.path.write_bytes(b"x" + content)
+    mended_after_verify(monkeypatch, lambda: ledger.path.write_bytes(content) and None)
+    assert repair(cache) == []
+    assert ledger.path.read_bytes() == content
+
+
+def test_an_earlier_file_in_quarantine_is_kept(cache: Cache, store: Store) -> None:
+    for _ in range(2):
+        store.write(KEY, clip())
+        damage(store, KEY)
+        assert len(repair(cache)) == 1
+    assert info(cache).n_quarantined == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="making links needs a privilege on Windows")
+def test_what_is_no_plain_file_counts_as_missing_and_is_set_aside(cache: Cache, store: Store, tmp_path: Path) -> None:
+    """A link to a sound clip as well: within a cache none is followed."""
+    store.write(KEY, clip())
+    elsewhere = tmp_path / "elsewhere.h5"
+    store.path_of(KEY).rename(elsewhere)
+    store.path_of(KEY).symlink_to(elsewhere)
+    assert KEY not in store
+    assert [finding.code for finding in repair(cache)] == ["damaged-clip"]
+    store.path_of(KEY).mkdir()
+    assert [finding.code for finding in repair(cache)] == ["damaged-clip"]
+    assert verify(cache).sound
+    assert elsewhere.exists()
+    assert list(gc(cache).left.values()) == ["a directory"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="making links needs a privilege on Windows")
+def test_nothing_is_set_aside_through_a_link(cache: Cache, store: Store, tmp_path: Path) -> None:
+    store.write(KEY, clip())
+    damage(store, KEY)
+    (tmp_path / "victim").mkdir()
+    (cache.directory / "quarantine").symlink_to(tmp_path / "victim")
+    with pytest.raises(CacheError, match="quarantine is a link"):
+        repair(cache)
+    assert list((tmp_path / "victim").iterdir()) == []
+    assert store.path_of(KEY).exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lusfx.cache import Cache, LedgerEntry, Membership, RunLedger
+from lusfx.cache import Cache, LedgerEntry, Membership, RunLedger, sealed
 from lusfx.cache import memberships as index_module
 from lusfx.cache.memberships import FILE_NAME, memberships
 
@@ -46,8 +47,7 @@ def without_index(cache: Cache) -> dict[str, Membership]:
     return memberships(cache.directory / "nowhere", cache.ledgers())
 
 
-names = st.one_of(st.none(), st.sampled_from(["a", "b"]))
-members = st.builds(Membership, names, names, names)
+members = st.builds(Membership, *(st.sampled_from([None, f"{kind}-a", f"{kind}-b"]) for kind in ("p", "e", "L")))
 runs = st.lists(
     st.tuples(st.dictionaries(st.integers(0, 3).map(clip), members, max_size=3), st.booleans(), st.booleans()),
     max_size=6,
@@ -137,3 +137,17 @@ def test_where_it_cannot_be_written_all_ledgers_are_read(cache: Cache, monkeypat
     monkeypatch.setattr(index_module.durable, "write_whole", read_only)
     assert cache.memberships() == {clip(1): Membership("p-1")}
     assert not (cache.directory / FILE_NAME).exists()
+
+
+@pytest.mark.parametrize("member", [
+    ["p-9"], ["p-9", None, None, None], "p-9", {"patient": "p-9"}, [["p-9"], None, None], [1, None, None], [True, None, None],
+    ["DOE", None, None], [None, "p-9", None], [None, None, "=1+1"], [None, None, "L" * 17], ["p-\ud800", None, None],
+])  # fmt: skip
+def test_an_index_is_not_believed_for_its_seal(cache: Cache, member: object) -> None:
+    path = write_run(cache, {clip(1): Membership("p-1")})
+    facts = {
+        "format": "lusfx-memberships", "version": 1, "ledgers": [[path.name, path.stat().st_size]], "members": {clip(1): member}
+    }  # fmt: skip
+    body = json.dumps(facts).encode()
+    (cache.directory / "memberships.index").write_bytes(sealed.seal(body) + body)
+    assert cache.memberships() == {clip(1): Membership("p-1")}

@@ -41,7 +41,11 @@ def make_clip(number: int, n_frames: int = 3, large: bool = False) -> ClipEmbedd
         status[number % n_frames] = FrameStatus.UNREADABLE
         embeddings[number % n_frames] = np.nan
     return ClipEmbeddings(
-        embeddings, generator.random(n_frames), np.arange(n_frames) * 2, status, {"reader": "video", "number": number}
+        embeddings,
+        np.sort(generator.random(n_frames)),
+        np.arange(n_frames) * 2,
+        status,
+        {"reader": "video", "number": number},
     )
 
 

@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -228,3 +229,57 @@ def test_only_the_owner_can_read_the_index(file: Path, clip: Path, site_key: Sit
     finally:
         os.umask(before)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+# ---- an index from elsewhere ---------------------------------------------------------------------------------------------
+
+
+def rows_of(file: Path) -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        return database.execute("SELECT place, stamp, clip, crc32 FROM clips").fetchall()
+
+
+@pytest.mark.parametrize("clip_key", [1, 1.5, b"ab" * 32, "", "AB" * 32, "x" * 1000])
+def test_a_row_is_not_believed_for_its_check(file: Path, clip: Path, site_key: SiteKey, clip_key: object) -> None:
+    record(file, clip, site_key)
+    ((place, stamp, _, _),) = rows_of(file)
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        checked = zlib.crc32(f"{place}\t{stamp}\t{clip_key}".encode())
+        database.execute("UPDATE clips SET clip = ?, crc32 = ?", (clip_key, checked))
+    with StatIndex(file, site_key) as index:
+        assert index.lookup(clip) is None
+
+
+@pytest.mark.parametrize("schema", [
+    "CREATE VIEW clips AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+    "SELECT i AS place, i AS stamp, i AS clip, i AS crc32 FROM n",
+    "CREATE TABLE clips (place, stamp, clip, crc32); CREATE TRIGGER t AFTER INSERT ON clips BEGIN DELETE FROM clips; END",
+    "CREATE TABLE other (x)",
+])  # fmt: skip
+def test_another_schema_is_no_index(file: Path, clip: Path, site_key: SiteKey, schema: str) -> None:
+    """What is called as the table may be a view that never ends."""
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.executescript(schema)
+    record(file, clip, site_key)
+    with StatIndex(file, site_key) as index:
+        assert index.lookup(clip) == KEY
+
+
+@pytest.mark.skipif(os.name == "nt", reason="making links needs a privilege on Windows")
+@pytest.mark.parametrize("ending", ["", "-journal", "-wal", "-shm"])
+@pytest.mark.parametrize("kind", ["pipe", "link", "dangling link"])
+def test_an_index_that_is_no_plain_file_is_made_anew(
+    tmp_path: Path, file: Path, clip: Path, site_key: SiteKey, ending: str, kind: str
+) -> None:
+    victim = tmp_path / "victim"
+    if kind == "link":
+        record(victim, clip, site_key)
+    before = victim.read_bytes() if victim.exists() else None
+    record(file, clip, site_key)
+    place = file.with_name(file.name + ending)
+    place.unlink(missing_ok=True)
+    os.mkfifo(place) if kind == "pipe" else place.symlink_to(victim)
+    record(file, clip, site_key)
+    with StatIndex(file, site_key) as index:
+        assert index.lookup(clip) == KEY
+    assert (victim.read_bytes() if victim.exists() else None) == before

@@ -45,6 +45,7 @@ def clips(draw: st.DrawFn) -> ClipEmbeddings:
     status = draw(hnp.arrays(np.uint8, n_frames, elements=st.sampled_from(list(FrameStatus)), fill=st.just(0)))
     embeddings = np.where(status[:, None] == FrameStatus.OK, embeddings, np.float32(np.nan))
     times = draw(hnp.arrays(np.float64, n_frames, elements=st.floats(0, 1e6) | st.just(np.nan), fill=st.just(0.0)))
+    times[~np.isnan(times)] = np.sort(times[~np.isnan(times)])
     provenance = draw(st.dictionaries(st.text(max_size=9), st.text(max_size=9) | st.integers(-9, 9) | st.booleans()))
     return ClipEmbeddings(embeddings, times, np.arange(n_frames, dtype=np.int64), status, provenance)
 

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import h5py
 import numpy as np
@@ -198,14 +199,11 @@ def test_a_passing_trouble_is_no_damage(
 ) -> None:
     """A network disk that is gone for a minute must not make repair set sound clips aside."""
     store.write(KEY, embeddings)
-    real = Path.read_bytes
 
-    def read_bytes(path: Path) -> bytes:
-        if path.suffix == ".h5":
-            raise OSError(code, os.strerror(code), str(path))
-        return real(path)
+    def refuse(path: Path, *, follow_links: bool) -> NoReturn:
+        raise OSError(code, os.strerror(code), str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(sealed, "open_plain_file", refuse)
     with pytest.raises(CacheError, match="cannot be read") as caught:
         store.read(KEY)
     assert not isinstance(caught.value, CorruptRecordError | ClipNotCachedError)
@@ -220,10 +218,10 @@ def test_a_bad_block_is_damage(
 ) -> None:
     store.write(KEY, embeddings)
 
-    def read_bytes(path: Path) -> bytes:
+    def refuse(path: Path, *, follow_links: bool) -> NoReturn:
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(sealed, "open_plain_file", refuse)
     with pytest.raises(CorruptRecordError, match="Input/output error"):
         store.read(KEY)
 
@@ -234,10 +232,10 @@ def test_a_read_only_cache_is_read_and_refuses_writing_clearly(
     store.write(KEY, embeddings)
     real = os.open
 
-    def read_only(path: str, flags: int, *rest: int) -> int:
+    def read_only(path: str, flags: int, *rest: int, **places: int) -> int:
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-        return real(path, flags, *rest)
+        return real(path, flags, *rest, **places)
 
     monkeypatch.setattr(os, "open", read_only)
     again = Cache.open(cache.directory, create=True).store(store.spec)

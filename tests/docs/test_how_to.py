@@ -15,7 +15,7 @@ import pytest
 import lusfx
 from lusfx.cache import Cache
 from lusfx.plugins import build_registry
-from lusfx.site_key import SECRET_BYTES, SiteKey
+from lusfx.site_key import SECRET_BYTES, SiteKey, SiteKeyError
 from lusfx.synth import write_archive
 
 pytestmark = pytest.mark.slow
@@ -72,7 +72,9 @@ def test_a_cache_that_moves_without_its_key_is_used_and_loses_the_link(moved: Pa
     names = [f"synthetic-{number:04}" for number in (1, 2, 3)]
     assert patients(cache) == {old.patient(name) for name in names}
 
-    result = lusfx.extract([moved / "exams" / "clips"], cache, site_key=new)
+    with pytest.raises(SiteKeyError, match="Moving a cache"):
+        lusfx.extract([moved / "exams" / "clips"], cache, site_key=new)
+    result = lusfx.extract([moved / "exams" / "clips"], cache, site_key=new, other_site_key=True)
     assert (result.counts["cached"], result.counts["encoded"]) == (3, 0)
     assert patients(cache) == {old.patient(name) for name in names}
 

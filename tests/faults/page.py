@@ -183,6 +183,15 @@ def _unwritable(row: Mapping[str, Any]) -> str:
     )
 
 
+def _hostile_caches(row: Mapping[str, Any]) -> str:
+    return (
+        f"{row['trials']} caches that have a pipe, a link (to a device, a file, a directory, nowhere, itself), a file of 40 GB "
+        f"of holes or a directory in one of {row['places']} places, each given to 12 commands: in {row['problems']} a command "
+        "hung, crashed or took all memory, anything outside was changed, or a file was not mended by `cache repair` and an "
+        "extraction"
+    )
+
+
 ROWS = {
     "models run no code": ("Models run no code", _models, "test_models.py"),
     "one bad file never stops a run": ("One bad file never stops a run", _bad_files, "test_bad_files.py"),
@@ -198,6 +207,7 @@ ROWS = {
     "full disks": ("(at many sizes)", _full_disks, "test_disk.py"),
     "caches that cannot be written": ("A cache that cannot be written is left alone", _unwritable, "test_disk.py"),
     "no silent corruption": ("No silent corruption", _corruption, "test_corruption.py"),
+    "hostile caches": ("A cache from a stranger leads nowhere else", _hostile_caches, "test_hostile_caches.py"),
     "old files stay readable": ("What an earlier version wrote stays readable", _old_files, "test_old_files.py"),
     "nothing acknowledged is lost": ("Nothing acknowledged is lost", _lost, "test_ended_runs.py"),
     "what a killed run has to do again": ("(little is done again)", _again, "test_ended_runs.py"),

@@ -198,9 +198,8 @@ def test_a_copy_that_was_trimmed_and_encoded_again_is_warned_of(trained: Trained
     part = clip.embeddings[clip.n_frames // 2 :].astype(np.float32)
     part += np.random.default_rng(0).normal(scale=0.1, size=part.shape).astype(np.float32)
     n_frames, key = len(part), "77" * 32
-    store.write(
-        key, ClipEmbeddings(part, np.arange(n_frames) / 25, np.arange(n_frames), np.zeros(n_frames, np.uint8), {})
-    )
+    times_s, status = np.arange(n_frames) / 25, np.zeros(n_frames, np.uint8)
+    store.write(key, ClipEmbeddings(part, times_s, np.arange(n_frames), status, clip.provenance))
     evaluated = [
         evaluate(trained.model, trained.table(rows), trained.seen.cache, task=Lines(), site_key=trained.seen.site_key)
         for rows in (trained.others, changed(trained.others, 3, clip=key))

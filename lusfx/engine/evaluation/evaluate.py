@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,18 +14,18 @@ from lusfx.contracts import Task
 from lusfx.engine.evaluation.report import evaluation_page
 from lusfx.engine.evaluation.result import EvaluationResult, OutcomeEvaluation
 from lusfx.engine.samples.features import FeatureMaker, features_of_clips
-from lusfx.engine.samples.labels import LabelledUnits, LabelRow, labels_of, read_labels, spellings
+from lusfx.engine.samples.labels import LabelledUnits, LabelRow, labels_of, read_labels, site_keys_of
 from lusfx.engine.samples.near_duplicates import NearDuplicate, near_duplicates
 from lusfx.engine.samples.samples import Samples, make_samples
 from lusfx.engine.samples.stores import store_for
 from lusfx.engine.training.task_figures import task_figures
 from lusfx.errors import LeakError, TableError, UsageError
+from lusfx.identifiers import common_spellings
 from lusfx.messages import first_few, short
 from lusfx.metrics import Interval, performance, summary
 from lusfx.plugins import load_registry
 from lusfx.report import write_page
-from lusfx.site_key import SiteKey
-from lusfx.splits import some_keys
+from lusfx.site_key import SiteKey, spellings
 from lusfx.task_model import OutcomeCard, TaskModel, UnitFeatures, load_task_model
 
 
@@ -37,6 +37,7 @@ def evaluate(
     task: Task | None = None,
     seed: int = 0,
     report: Path | None = None,
+    trust_table: bool = False,
     site_key: SiteKey | None = None,
 ) -> EvaluationResult:
     """Judge a task model on a label table's cached units. A gate is not asked: every labelled unit counts.
@@ -44,6 +45,8 @@ def evaluate(
     :param model: task model directory.
     :param task: the task that the model answers, where no plugin provides it; it says how labels are read.
     :param report: where to write an HTML report, if anywhere.
+    :param trust_table: believe the label table's patients where the cache's ledgers say otherwise, or were made with another
+        site key.
     :raises LeakError: if a patient or a clip was in training: the figures would be too good. Of clips that only look like
         training clips the result warns.
     :raises TableError: if units have no patient, so that no interval could be given, or none can be assessed.
@@ -51,8 +54,8 @@ def evaluate(
     loaded, task = _load_model(Path(model), task)
     opened = Cache.open(Path(cache))
     store = store_for(opened, loaded)
-    site_key = site_key or SiteKey.load()
-    rows = read_labels(Path(labels), opened, store, site_key)
+    site_key = site_key or SiteKey.load(make=False)
+    rows = read_labels(Path(labels), opened, store, site_key, trust_table=trust_table)
     labelled = _units_of_patients(task, rows)
     _check_unseen(loaded, labelled, _patients_spelt_otherwise(labelled, rows, site_key))
     keys = sorted({key for clips in labelled.clips for key in clips})
@@ -71,6 +74,7 @@ def evaluate(
         n_not_cached=len(labelled.rows_not_cached),
         warnings=[
             *_warnings(loaded, task, outcomes),
+            *_not_compared(loaded, site_keys_of(opened, site_key, rows)),
             *_looks_seen(near_duplicates(store, loaded.evidence["clips"], keys)),
             *samples.warnings(),
             *labelled.warnings(),
@@ -156,29 +160,46 @@ def _outcome(
     )
 
 
-def _patients_spelt_otherwise(labelled: LabelledUnits, rows: Sequence[LabelRow], site_key: SiteKey) -> NDArray[np.str_]:
-    """Keys that the labelled patients would have if the table spelt them otherwise, as the table of the training may."""
+def _patients_spelt_otherwise(labelled: LabelledUnits, rows: Sequence[LabelRow], site_key: SiteKey) -> set[str]:
+    """Keys that the labelled patients would have if the table spelt them otherwise, as the table of the training may: models of
+    before the canonical form know each patient in one spelling.
+    """
     labelled_patients = set(labelled.groups.tolist())
     written = {entry.row["patient_id"] for entry in rows if entry.patient_key in labelled_patients} - {""}
-    return np.array(sorted({site_key.patient(way) for identifier in written for way in spellings(identifier)}), np.str_)
+    ways = {way for identifier in written for way in common_spellings(identifier)}
+    return {spellings(site_key.patient(way))[0] for way in ways}
 
 
-def _check_unseen(model: TaskModel, labelled: LabelledUnits, spelt_otherwise: NDArray[np.str_]) -> None:
+def _check_unseen(model: TaskModel, labelled: LabelledUnits, spelt_otherwise: Set[str]) -> None:
     """Refuse to judge a model on what it was trained on.
 
     :raises LeakError: naming the first few.
     """
-    for noun, seen, here in (
-        ("patients", model.evidence["patients"], labelled.groups),
-        ("patients, spelt otherwise,", model.evidence["patients"], spelt_otherwise),
-        ("clips", model.evidence["clips"], [key for clips in labelled.clips for key in clips]),
+    seen = {*model.evidence["patients"], *model.evidence.get("pseudonyms", ())}
+    groups = np.unique(labelled.groups).tolist()
+    clips = {key for clips in labelled.clips for key in clips}
+    for noun, shared in (
+        ("patients", [group for group in groups if not seen.isdisjoint({group, *labelled.pseudonyms.get(group, ())})]),
+        ("patients, spelt otherwise,", sorted(seen.intersection(spelt_otherwise))),
+        ("clips", sorted(clips.intersection(model.evidence["clips"]))),
     ):
-        shared = np.intersect1d(np.array(seen), np.array(here))
-        if len(shared):
+        if shared:
+            named = first_few([short(key) for key in shared])
             raise LeakError(
-                f"{len(shared)} {noun} of the label table were in this model's training ({some_keys(shared)}): its "
-                "figures on them would be too good. Its cross-validated figures are in its report"
+                f"{len(shared)} {noun} of the label table were in this model's training ({named}): its figures on them would "
+                "be too good. Its cross-validated figures are in its report"
             )
+
+
+def _not_compared(model: TaskModel, site_keys: Sequence[str]) -> list[str]:
+    """What to say where pseudonyms are of other site keys: at another hospital that is as it should be."""
+    known = model.evidence.get("site_keys", [])
+    if not known or set(known) == set(site_keys):
+        return []
+    return [
+        "the model's patients and these have pseudonyms of different site keys, so nobody knows whether a patient was in its "
+        "training. If the model was trained at this site, set LUSFX_SITE_KEY to the key file that was used then"
+    ]
 
 
 def _looks_seen(found: Sequence[NearDuplicate]) -> list[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lusfx.engine.extraction.decoding.clip import Ending, Portion
 from lusfx.engine.extraction.decoding.jobs import Job
-from lusfx.types import ClipEmbeddings, FrameStatus
+from lusfx.types import ClipEmbeddings, FrameStatus, plausible_times
 
 
 @dataclass(slots=True, eq=False)
@@ -66,7 +66,7 @@ class ClipInHand:
         embeddings[status == FrameStatus.OK] = np.concatenate(self.rows)
         return ClipEmbeddings(
             embeddings,
-            np.concatenate([portion.times_s for portion in self.portions]),
+            plausible_times(np.concatenate([portion.times_s for portion in self.portions])),
             np.concatenate([portion.source_frame for portion in self.portions]),
             status,
             dict(self.ending.provenance) | {"runtime": runtime},

@@ -170,6 +170,7 @@ def extract(
     workers: int | None = None,
     shard: tuple[int, int] | None = None,
     max_skipped: float = MAX_SKIPPED,
+    other_site_key: bool = False,
     site_key: SiteKey | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
@@ -191,6 +192,7 @@ def extract(
     :param shard: ``(i, n)`` takes the i-th of n parts of the sources, from 1; the parts are told by the sources' paths.
     :param max_skipped: share of the pictures, 0 to 1, that may be skipped by code or left out because no reader claims them;
         of more the result says so (``too_many_skipped``), and the command ends with exit code 3.
+    :param other_site_key: go on with a cache of another site key, whose patients the new pseudonyms do not match.
     :param site_key: makes pseudonyms; by default the site's own key file.
     :param progress: called after each settled source, on the caller's thread.
     :param stop: set it to end the run early; the clip in hand is dropped and the result says so.
@@ -210,6 +212,7 @@ def extract(
         workers=workers,
         shard=None if shard is None else Shard(*shard),
         max_skipped=max_skipped,
+        other_site_key=other_site_key,
         progress=progress,
         stop=stop,
     )
@@ -227,6 +230,7 @@ def extract_with(
     workers: int | None = None,
     shard: Shard | None = None,
     max_skipped: float = MAX_SKIPPED,
+    other_site_key: bool = False,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> ExtractResult:
@@ -241,7 +245,10 @@ def extract_with(
     n_workers, limits, batch_s = workers_for(registry, workers), Limits.of_environment(), batch_s_of_environment()
     spec = encoder.feature_spec.sampled(fps)
     store = cache.store(spec)
-    with cache.stat_index(site_key) as index, cache.start_run(spec.fingerprint, encoder.name) as ledger:
+    with (
+        cache.stat_index(site_key) as index,
+        cache.start_run(spec.fingerprint, encoder.name, site_key, other_site_key=other_site_key) as ledger,
+    ):
         keys = store.keys()
         # What was encoded under another fingerprint only has to be opened, so somebody must tell what it is.
         found = discover(places, registry, site_key, known=lambda path: index.lookup(path) in keys)
@@ -289,7 +296,7 @@ def _settlements(sources: list[Source], index: StatIndex, keys: set[str], pipeli
     for source in sources:
         key = index.lookup(source.path)
         if key is not None and key in keys:
-            yield Settlement(source, "cached", key, None, source.patient_key, source.exam_key)
+            yield Settlement(source, "cached", key, None, source.patient_key, exam_key=source.exam_key)
         else:
             rest.append(source)
     if rest:
@@ -317,7 +324,9 @@ def _record(
             source=source_key,
             status=settlement.status,
             clip=settlement.key,
-            membership=Membership(settlement.patient_key, settlement.exam_key, source.zone),
+            membership=Membership(
+                settlement.patient_key, settlement.exam_key, source.zone, settlement.file_patient_key
+            ),
             code=settlement.code,
             detail=settlement.detail,
             notes=settlement.notes,

@@ -25,6 +25,8 @@ class Settlement:
 
     :param status: ``encoded``, ``cached``, ``failed`` or ``skipped``.
     :param stamp: of the file whose content was hashed.
+    :param patient_key: as the manifest says, or else the file.
+    :param file_patient_key: as the file says.
     """
 
     source: Source
@@ -32,6 +34,7 @@ class Settlement:
     key: str | None = None
     stamp: Stamp | None = None
     patient_key: str | None = None
+    file_patient_key: str | None = None
     exam_key: str | None = None
     code: str | None = None
     detail: str | None = None
@@ -80,7 +83,7 @@ class Intake:
         except ClipError as error:
             return refused(source, Refusal("failed", error.code, error.detail))
         if self.is_cached(key):
-            return Settlement(source, "cached", key, stamp, source.patient_key, source.exam_key)
+            return Settlement(source, "cached", key, stamp, source.patient_key, exam_key=source.exam_key)
         return Job(source, key, stamp)
 
 
@@ -92,6 +95,7 @@ def refused(source: Source, refusal: Refusal, key: str | None = None) -> Settlem
         key,
         None,
         source.patient_key or refusal.patient_key,
+        refusal.patient_key,
         source.exam_key or refusal.exam_key,
         refusal.code,
         refusal.detail,

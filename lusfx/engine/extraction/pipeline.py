@@ -294,6 +294,7 @@ def _encoded(clip: ClipInHand) -> Settlement:
         clip.job.key,
         clip.job.stamp,
         source.patient_key or ending.patient_key,
+        ending.patient_key,
         source.exam_key or ending.exam_key,
         notes=ending.notes,
         n_frames=sum(len(portion.status) for portion in clip.portions),
@@ -312,4 +313,4 @@ def _copy(job: Job, of: Settlement) -> Settlement:
     """A source whose content another source of this run has; what became of that becomes of it."""
     if of.code is not None:
         return refused(job.source, Refusal(of.status, of.code, of.detail or ""), job.key)
-    return Settlement(job.source, "cached", job.key, job.stamp, job.source.patient_key, job.source.exam_key)
+    return Settlement(job.source, "cached", job.key, job.stamp, job.source.patient_key, exam_key=job.source.exam_key)

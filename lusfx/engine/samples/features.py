@@ -23,6 +23,10 @@ UNKNOWN_TIMES = NotAssessable("frame-times-unknown", "frame times are not known,
 CHANGE_UNKNOWN = NotAssessable(
     "frame-times-unknown", "frame times are not known, and the task asks for change a second"
 )
+CONFIDENCE_UNKNOWN = NotAssessable(
+    "beam-confidence-unknown",
+    "the clip's record does not say how probably its beam is right, and the task asks for that",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +174,22 @@ class FeatureMaker:
         abstain = self.card.abstain
         if len(frames) < abstain.min_frames:
             return NotAssessable("too-few-frames", f"{len(frames)} readable frames, fewer than {abstain.min_frames}")
-        confidence = frames.provenance.get("beam_confidence")
         least = abstain.min_beam_confidence
-        if least > 0 and isinstance(confidence, (int, float)) and confidence < least:
-            return NotAssessable("low-beam-confidence", f"beam confidence {confidence:.2f}, below {least:.2f}")
+        if least > 0:
+            confidence = _probability(frames.provenance.get("beam_confidence"))
+            if confidence is None:
+                return CONFIDENCE_UNKNOWN
+            if confidence < least:
+                return NotAssessable("low-beam-confidence", f"beam confidence {confidence:.2f}, below {least:.2f}")
         pools = self.card.aggregate is None and self.card.unit != "frame"
         return CHANGE_UNKNOWN if pools and needs_times(self.card.pooling) and frames.change is None else None
+
+
+def _probability(value: object) -> float | None:
+    """A number from 0 to 1; None for anything else, which is no reason to answer."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= 1 else None
 
 
 def _those(form: type[F], units: Sequence[Sequence[ClipFeatures]]) -> list[list[F]]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
@@ -12,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.cache import Cache, StatIndex, Store, clip_key
+from lusfx.cache import Cache, Membership, Store, clip_key
 from lusfx.contracts import UNKNOWN, Target, Task, Unit
+from lusfx.engine.samples.patient_statements import PatientStatements, patients_of
 from lusfx.errors import PluginError, TableError, TrainingRefusedError, UnreadableClipError
+from lusfx.identifiers import canonical
 from lusfx.messages import first_few, short
 from lusfx.site_key import SiteKey
 from lusfx.tables import Row, read_table
@@ -31,6 +32,7 @@ class LabelRow:
     :param key: clip key; None where the file is missing.
     :param patient_key: from the table's ``patient_id``, or else from the run ledgers (DICOM); None where nobody knows.
     :param exam_key: from the table's ``exam_id``, or else from the run ledgers; None where nobody knows.
+    :param pseudonyms: all that are known of the patient.
     """
 
     row: Row
@@ -38,23 +40,27 @@ class LabelRow:
     patient_key: str | None
     exam_key: str | None
     cached: bool
+    pseudonyms: frozenset[str] = frozenset()
 
 
-def decoded_label_row(
-    row: Row, place: Path | None, patient_of: Mapping[str, str | None], site_key: SiteKey
-) -> LabelRow:
-    """A row with its clip among decoded ones, where no cache is.
+def decoded_label_rows(
+    rows: Sequence[Row],
+    places: Mapping[int, Path],
+    patient_of: Mapping[str, str | None],
+    site_key: SiteKey,
+    *,
+    trust_table: bool = False,
+) -> list[LabelRow]:
+    """Rows with their clips among decoded ones, where no cache is.
 
-    :param place: the file that the row names; None if it is not to be looked at.
+    :param places: the files that rows name, by the rows' numbers; those of other rows are not looked at.
     :param patient_of: patient keys that the files themselves gave, by the keys of the clips that were decoded.
+    :param trust_table: as :func:`read_labels` takes it.
+    :raises TrainingRefusedError: as :func:`read_labels` does.
     """
-    key = None
-    if place is not None:
-        with contextlib.suppress(UnreadableClipError):
-            key = clip_key(place)
-    patient = site_key.patient(row["patient_id"]) if row["patient_id"] else patient_of.get(key or "")
-    exam = site_key.exam(row["exam_id"]) if row["exam_id"] else None
-    return LabelRow(row=row, key=key, patient_key=patient, exam_key=exam, cached=key in patient_of)
+    keys = [_content_key(places.get(row.number)) for row in rows]
+    members = {key: Membership(file_patient=patient) for key, patient in patient_of.items()}
+    return _label_rows(rows, keys, members, patient_of.keys(), site_key, trust_table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class LabelledUnits:
     :param targets: ``(n, n_outcomes)`` 0, 1 or UNKNOWN.
     :param classes: ``(n,)`` number of the class; UNKNOWN of a multi-label task.
     :param groups: patient keys; blank where unknown.
+    :param pseudonyms: all that are known of each patient, by patient key.
     :param n_not_known: cached units of which no label is known.
     :param rows_not_cached: numbers of the rows whose clip the cache lacks.
     """
@@ -81,6 +88,7 @@ class LabelledUnits:
     groups: NDArray[np.str_]
     n_not_known: int
     rows_not_cached: tuple[int, ...]
+    pseudonyms: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -95,37 +103,82 @@ class LabelledUnits:
         ]
 
 
-def read_labels(table: Path, cache: Cache, store: Store, site_key: SiteKey) -> list[LabelRow]:
+def read_labels(
+    table: Path, cache: Cache, store: Store, site_key: SiteKey, *, trust_table: bool = False
+) -> list[LabelRow]:
     """Find the clip, the patient and the exam of each row, by content.
 
     A row names its clip by ``clip`` (a clip key) or by ``path`` relative to the table.
 
+    :param trust_table: believe the table's patients where the ledgers say otherwise, or were made with another site key.
     :raises TableError: if the table has neither column.
+    :raises TrainingRefusedError: if the table and the ledgers differ on who is one patient.
+    :raises SiteKeyError: if the ledgers were made with another site key, so that nobody can be compared.
     """
     rows = read_table(table)
     columns = rows[0].cells
     if "path" not in columns and "clip" not in columns:
         raise TableError("a label table names its clips in a column 'path' or 'clip'; this one has neither")
-    held = store.keys()
-    members = cache.memberships()
-    labelled = []
+    if not trust_table and any(_states_patient(row) for row in rows):
+        cache.require_site_key(site_key)
+    folder = table.resolve().parent
     with cache.stat_index(site_key) as index:
-        for row in rows:
-            key = row["clip"] or _key_of(table.resolve().parent / row["path"], index)
-            member = members.get(key) if key is not None else None
-            patient = site_key.patient(row["patient_id"]) if row["patient_id"] else member and member.patient
-            exam = site_key.exam(row["exam_id"]) if row["exam_id"] else member and member.exam
-            labelled.append(
-                LabelRow(row=row, key=key, patient_key=patient or None, exam_key=exam or None, cached=key in held)
-            )
-    return labelled
+        keys = [row["clip"] or index.lookup(folder / row["path"]) or _content_key(folder / row["path"]) for row in rows]
+    return _label_rows(rows, keys, cache.memberships(), store.keys(), site_key, trust_table)
 
 
-def _key_of(path: Path, index: StatIndex) -> str | None:
-    try:
-        return index.lookup(path) or clip_key(path)
-    except UnreadableClipError:
-        return None
+def site_keys_of(cache: Cache, site_key: SiteKey, rows: Sequence[LabelRow]) -> list[str]:
+    """Checks of the site keys that the rows' pseudonyms are made with: the ledgers' keys, and the one in use for patients that
+    the table names.
+    """
+    in_use = {site_key.check} if any(_states_patient(entry.row) for entry in rows) else set()
+    return sorted(cache.site_keys() | in_use)
+
+
+def _content_key(path: Path | None) -> str | None:
+    if path is not None:
+        with contextlib.suppress(UnreadableClipError):
+            return clip_key(path)
+    return None
+
+
+def _label_rows(
+    rows: Sequence[Row],
+    keys: Sequence[str | None],
+    members: Mapping[str, Membership],
+    held: Container[str | None],
+    site_key: SiteKey,
+    trust_table: bool,
+) -> list[LabelRow]:
+    """Rows with their clips, and whose these are by all that is said of it."""
+    _check_spelling(rows)
+    known = [members.get(key or "", Membership()) for key in keys]
+    statements = [
+        PatientStatements(
+            row.number,
+            table=site_key.patient(row["patient_id"]) if _states_patient(row) else None,
+            run=member.patient,
+            file=member.file_patient,
+        )
+        for row, member in zip(rows, known, strict=True)
+    ]
+    return [
+        LabelRow(
+            row=row,
+            key=key,
+            patient_key=None if patient is None else patient.key,
+            exam_key=site_key.exam(row["exam_id"]) if row["exam_id"] else member.exam,
+            cached=key in held,
+            pseudonyms=frozenset() if patient is None else patient.pseudonyms,
+        )
+        for row, key, member, patient in zip(
+            rows, keys, known, patients_of(statements, trust_table=trust_table), strict=True
+        )
+    ]
+
+
+def _states_patient(row: Row) -> bool:
+    return canonical(row["patient_id"]) != ""
 
 
 @dataclass(slots=True)
@@ -148,7 +201,6 @@ def labels_of(task: Task, rows: list[LabelRow]) -> LabelledUnits:
         an exam task have no exam.
     """
     require_label_columns(task, rows[0].row)
-    _check_spelling(rows)
     unit: Unit = "clip" if task.unit == "frame" and FRAME_COLUMN not in rows[0].row.cells else task.unit
     found: dict[str, _Unit] = {}
     patient_of: dict[str, tuple[str, int]] = {}
@@ -179,6 +231,7 @@ def labels_of(task: Task, rows: list[LabelRow]) -> LabelledUnits:
         groups=np.array([entry.patient for entry in known.values()]),
         n_not_known=len(found) - len(known),
         rows_not_cached=tuple(not_cached),
+        pseudonyms={entry.patient_key: entry.pseudonyms for entry in rows if entry.patient_key is not None},
     )
 
 
@@ -213,27 +266,16 @@ def stated_target(task: Task, row: Row) -> Target:
     return None if all(value == UNKNOWN for value in outcomes) else target
 
 
-def spellings(identifier: str) -> set[str]:
-    """The ways in which people write one identifier: capitals or not, spaces or not, letters and digits of full width."""
-    plain = unicodedata.normalize("NFKC", identifier)
-    return {
-        way(text)
-        for text in (identifier, plain, "".join(plain.split()), " ".join(plain.split()))
-        for way in (str, str.lower, str.upper, str.title, str.capitalize)
-    }
-
-
-def _check_spelling(rows: Sequence[LabelRow]) -> None:
-    """Refuse a table that writes a patient in two ways, who would stand on both sides of a split."""
+def _check_spelling(rows: Sequence[Row]) -> None:
+    """Refuse a table that writes a patient in two ways: it was put together from several, or somebody was careless."""
     known: dict[str, tuple[str, int]] = {}
-    for entry in rows:
-        written, number = entry.row["patient_id"], entry.row.number
-        folded = "".join(unicodedata.normalize("NFKC", written).split()).casefold()
-        first, first_number = known.setdefault(folded, (written, number))
+    for row in rows:
+        written = row["patient_id"]
+        first, first_number = known.setdefault(canonical(written), (written, row.number))
         if first != written:
             raise TableError(
-                f"rows {first_number} and {number} name patients that differ in capitals or spaces only. Write a patient in "
-                "one way; if they are two people, name them more differently"
+                f"rows {first_number} and {row.number} name patients that differ in capitals, spaces, invisible characters or "
+                "how a number is written only. Write a patient in one way; if they are two people, name them more differently"
             )
 
 

@@ -4,19 +4,20 @@ Frames are compared by the cosine of their embeddings, after each dimension has 
 clips. A clip is like a training clip where the median of its frames has a frame there that is as close as
 :data:`SIMILARITY`. Measured with ``lung-lite0`` on public clips: ``docs/reliability.md`` has the figures.
 
-Within one training all clips are compared by their mean embeddings first, which takes a second for some thousands, and only
-those that are alike there by their frames. There a pair must also be much closer than either is to any third patient's clip.
+Clips are compared by their mean embeddings first (``alike_clips.py``), and only those that are alike there by their frames.
+Within one training a pair must also be much closer than either is to any third patient's clip.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.cache import Store
+from lusfx.engine.samples.alike_clips import AlikeClips, Directions
 from lusfx.engine.samples.readable_frames import ReadableFrames
 from lusfx.spacing import evenly_spaced
 
@@ -37,9 +38,14 @@ CERTAIN_SIMILARITY = 0.98
 """From which on no third patient is asked: several may have a copy."""
 FEWEST_DIMENSIONS = 32
 """In fewer, made-up directions are alike by chance."""
+MOST_CANDIDATES = 4
+"""Training clips that one clip is compared with frame by frame."""
 CLIPS_OF_SCALE = 256
 """Whose frames give mean and deviation, where a training has more."""
-ROWS_AT_A_TIME = 512
+
+
+Scale = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Mean and deviation of each dimension."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +68,26 @@ def near_duplicates(store: Store, seen: Sequence[str], keys: Sequence[str]) -> l
     :param keys: clip keys, all of them in the store.
     :returns: those that are found, each with the training clip that it is most like.
     """
-    held = sorted(set(seen) & store.keys())
-    if not held or not keys:
+    held, centres = _centres(store, sorted(set(seen) & store.keys()))
+    asked, asked_centres = _centres(store, keys)
+    if not held or not asked:
         return []
-    mean, deviation = _scale(store, held)
-    asked = [(key, rows[_spread(len(rows))]) for key, rows in _frames(store, keys)]
-    if not asked:
-        return []
-    queries = _directions(np.concatenate([rows for _, rows in asked]), mean, deviation)
-    closest, closest_to = np.full(len(asked), -1.0), np.zeros(len(asked), np.intp)
-    names: list[str] = []
-    for name, rows in _frames(store, held):
-        of_clip = _likeness(queries, _directions(rows, mean, deviation))
-        closest_to[of_clip > closest] = len(names)
-        closest = np.maximum(closest, of_clip)
-        names.append(name)
-    return [
-        NearDuplicate(asked[clip][0], names[closest_to[clip]], float(closest[clip]))
-        for clip in np.flatnonzero(closest >= SIMILARITY).tolist()
-    ]
+    scale = _scale(store, [held[row] for row in evenly_spaced(len(held), CLIPS_OF_SCALE)])
+    alike = AlikeClips(_directions(centres, *scale))
+    found = []
+    for rows, among, cosines in alike.compare(_directions(asked_centres, *scale)):
+        for row, cosine in zip(rows.tolist(), cosines, strict=True):
+            candidates = np.argsort(-cosine)[:MOST_CANDIDATES]
+            if len(held) > MOST_CANDIDATES:  # of so few clips a mean says little
+                candidates = candidates[cosine[candidates] >= CANDIDATE_SIMILARITY]
+            pairs = [
+                NearDuplicate(asked[row], name, _likenesses(store, asked[row], name, scale)[0])
+                for name in (held[among[candidate]] for candidate in candidates.tolist())
+            ]
+            found += [
+                pair for pair in sorted(pairs, key=lambda pair: -pair.similarity)[:1] if pair.similarity >= SIMILARITY
+            ]
+    return sorted(found, key=lambda pair: pair.key)
 
 
 def near_duplicates_within(
@@ -98,50 +105,67 @@ def near_duplicates_within(
     _, patient = np.unique([patients[key] for key in keys], return_inverse=True)
     rows = np.stack([centres[key] for key in keys])
     directions = _directions(rows, rows.mean(axis=0), rows.std(axis=0) + SMALLEST_DEVIATION)
-    pairs = _candidates(directions, patient)
-    if not pairs:
-        return []
+    closest, nearby = _closest_of_others(directions, patient)
     scale = _scale(store, [keys[row] for row in evenly_spaced(len(keys), CLIPS_OF_SCALE)])
+    pairs = {(min(row, other), max(row, other)) for row, other in enumerate(closest.tolist()) if other >= 0}
     found = []
-    for pair in pairs:
-        first, second = pair
-        similarity = _likeness_of(store, keys[first], keys[second], scale)
+    for first, second in sorted(pairs):
+        similarity = max(_likenesses(store, keys[first], keys[second], scale))
         if similarity < SIMILARITY:
             continue
         # What a third patient's clip is like, too, is how clips look there.
-        third = [(row, _closest(directions, row, ~np.isin(patient, patient[list(pair)]))) for row in pair]
-        usual = max([-1.0, *(_likeness_of(store, keys[row], keys[other], scale) for row, other in third if other >= 0)])
-        if similarity >= CERTAIN_SIMILARITY or 1 - similarity <= DISTANCE_RATIO * (1 - usual):
+        others = [(first, second), (second, first)]
+        usual = [
+            max(_likenesses(store, keys[row], keys[clip], scale)) for row, clip in _thirds(others, patient, nearby)
+        ]
+        if similarity >= CERTAIN_SIMILARITY or 1 - similarity <= DISTANCE_RATIO * (1 - max([-1.0, *usual])):
             found.append(NearDuplicate(keys[first], keys[second], similarity))
     return found
 
 
-def _candidates(directions: NDArray[np.float32], patient: NDArray[np.intp]) -> list[tuple[int, int]]:
-    """Rows of clips whose mean embeddings are alike and whose patients are not, each pair once."""
-    pairs = set()
-    for start in range(0, len(directions), ROWS_AT_A_TIME):
-        similarity = directions[start : start + ROWS_AT_A_TIME] @ directions.T
-        similarity[patient[start : start + ROWS_AT_A_TIME, None] == patient] = -1
-        closest = similarity.argmax(axis=1)
-        for row in np.flatnonzero(similarity.max(axis=1) >= CANDIDATE_SIMILARITY).tolist():
-            if len(np.unique(patient[similarity[row] >= SIMILARITY])) <= MOST_PATIENTS:
-                pairs.add((min(start + row, int(closest[row])), max(start + row, int(closest[row]))))
-    return sorted(pairs)
+def _closest_of_others(directions: Directions, patient: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Of each clip the clip of another patient that is most like it, and the closest clips of the two closest patients.
+
+    :returns: ``(n,)`` rows, -1 where none is alike or the clip is like those of many; ``(n, 2)`` rows, -1 where there is none.
+    """
+    closest, nearby = np.full(len(directions), -1), np.full((len(directions), 2), -1)
+    for rows, among, cosines in AlikeClips(directions).compare(directions):
+        whose = patient[among]
+        cosines[whose == patient[rows, None]] = -np.inf
+        for row, cosine in zip(rows.tolist(), cosines, strict=True):
+            best = int(cosine.argmax())
+            of_many = len(np.unique(whose[cosine >= SIMILARITY])) > MOST_PATIENTS
+            if cosine[best] >= CANDIDATE_SIMILARITY and not of_many:
+                closest[row] = among[best]
+            for position in range(2):
+                best = int(cosine.argmax())
+                if np.isfinite(cosine[best]):
+                    nearby[row, position] = among[best]
+                cosine[whose == whose[best]] = -np.inf
+    return closest, nearby
 
 
-def _closest(directions: NDArray[np.float32], row: int, among: NDArray[np.bool_]) -> int:
-    """The row among some that is most like another; -1 of none."""
-    return int(np.where(among, directions @ directions[row], -np.inf).argmax()) if among.any() else -1
+def _thirds(
+    pairs: Iterable[tuple[int, int]], patient: NDArray[np.intp], nearby: NDArray[np.intp]
+) -> Iterator[tuple[int, int]]:
+    """Each first clip of some pairs with the closest clip that is neither its own patient's nor the other's."""
+    for row, other in pairs:
+        yield from [(row, clip) for clip in nearby[row].tolist() if clip >= 0 and patient[clip] != patient[other]][:1]
 
 
-def _likeness_of(
-    store: Store, first: str, second: str, scale: tuple[NDArray[np.float64], NDArray[np.float64]]
-) -> float:
-    """How much two clips are alike, either of which may be a part of the other; -1 where one cannot be read."""
-    frames = [_directions(rows, *scale) for _, rows in _frames(store, [first, second])]
+def _centres(store: Store, keys: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:
+    """Clips that have readable frames, and the mean embedding of each, ``(n, dim)``."""
+    found = [(key, rows.mean(axis=0, dtype=np.float32)) for key, rows in _frames(store, keys)]
+    return [key for key, _ in found], np.array([centre for _, centre in found], np.float32)
+
+
+def _likenesses(store: Store, first: str, second: str, scale: Scale) -> tuple[float, float]:
+    """How much the first is like a part of the second, and the second like a part of the first; -1 where one is unreadable."""
+    frames = {key: _directions(rows, *scale) for key, rows in _frames(store, [first, second])}
     if len(frames) < 2:
-        return -1.0
-    return max(float(_likeness(some[_spread(len(some))], whole)[0]) for some, whole in (frames, frames[::-1]))
+        return -1.0, -1.0
+    parts = [frames[key][_spread(len(frames[key]))] for key in (first, second)]
+    return float(_likeness(parts[0], frames[second])[0]), float(_likeness(parts[1], frames[first])[0])
 
 
 def _likeness(queries: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -163,7 +187,7 @@ def _frames(store: Store, keys: Sequence[str]) -> Iterator[tuple[str, NDArray[np
             yield key, frames.rows
 
 
-def _scale(store: Store, keys: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _scale(store: Store, keys: Sequence[str]) -> Scale:
     """Mean and deviation of each dimension over all frames of some clips."""
     n_frames, total, squares = 0, 0.0, 0.0
     for _, rows in _frames(store, keys):

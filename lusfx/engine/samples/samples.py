@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -50,6 +50,7 @@ class Samples(Generic[U]):
     :param classes: number of the class; UNKNOWN of a multi-label task.
     :param weights: how much each unit counts in training: the frames of a clip share the weight of one.
     :param clips: keys of all clips that the units are made from.
+    :param pseudonyms: all that are known of each patient, by patient key.
     :param reasons: codes of why labelled units are missing here, with their number.
     :param weak_labels: whether frames have the labels of their clips.
     """
@@ -63,6 +64,7 @@ class Samples(Generic[U]):
     clips: Sequence[str]
     reasons: Mapping[str, int]
     weak_labels: bool = False
+    pseudonyms: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -91,6 +93,7 @@ class Samples(Generic[U]):
             clips=self.clips,
             reasons=self.reasons,
             weak_labels=self.weak_labels,
+            pseudonyms=self.pseudonyms,
         )
 
     def known(self, outcome: int) -> NDArray[np.intp]:
@@ -100,6 +103,12 @@ class Samples(Generic[U]):
     @property
     def n_patients(self) -> int:
         return len(np.unique(self.groups))
+
+    @property
+    def known_pseudonyms(self) -> frozenset[str]:
+        """All by which any of the patients may be known elsewhere."""
+        groups = np.unique(self.groups).tolist()
+        return frozenset(groups).union(*(self.pseudonyms.get(group, frozenset()) for group in groups)) - {""}
 
     def warnings(self) -> list[str]:
         """What whoever reads a result must know of what is missing."""
@@ -143,6 +152,7 @@ def make_samples(
         units=units,
         clips=sorted({key for number in kept for key in labelled.clips[number]}),
         reasons=reasons,
+        pseudonyms=labelled.pseudonyms,
     )
 
 
@@ -183,4 +193,5 @@ def _frame_samples(
         clips=sorted({labelled.clips[number][0] for number in kept}),
         reasons=reasons,
         weak_labels=weak,
+        pseudonyms=labelled.pseudonyms,
     )

@@ -42,6 +42,7 @@ def score(
     batch_size: int = BATCH_SIZE,
     workers: int | None = None,
     max_skipped: float = MAX_SKIPPED,
+    other_site_key: bool = False,
     show_paths: bool = False,
     report: Path | None = None,
     site_key: SiteKey | None = None,
@@ -63,6 +64,7 @@ def score(
         encoded, are those that the models were trained on.
     :param workers: decoding processes, as :func:`lusfx.extract` takes them.
     :param max_skipped: share of the pictures that may be skipped or left out, as :func:`lusfx.extract` takes it.
+    :param other_site_key: as :func:`lusfx.extract` takes it.
     :param show_paths: add a column ``path``; a path can name a patient.
     :param report: where to write an HTML report, if anywhere; it has no pictures and names no file.
     :raises FingerprintMismatchError: if the encoder's features are not those that a model was trained on.
@@ -93,6 +95,7 @@ def score(
             batch_size=batch_size,
             workers=workers,
             max_skipped=max_skipped,
+            other_site_key=other_site_key,
             progress=progress,
             stop=stop,
         )

@@ -10,6 +10,7 @@ from lusfx.cache import Membership, Store
 from lusfx.engine.extraction.extract import Trouble
 from lusfx.engine.scoring.answers import Answer, Answers, Panel
 from lusfx.engine.scoring.exam_summary import ZoneClip, exam_rows
+from lusfx.site_key import spellings
 from lusfx.tables import Cell, ColumnType
 from lusfx.task_model import TaskModel
 from lusfx.types import ClipEmbeddings, NotAssessable
@@ -120,7 +121,7 @@ class ScoreTable:
         self, exam: str, places: Sequence[Place], given: Mapping[str, Answers], damaged: set[str]
     ) -> Iterator[dict[str, Cell]]:
         """Rows of the tasks that are asked of exams; the summaries of those that are asked of clips are kept."""
-        patient = places[0].member.patient
+        patient = _written(places[0].member.patient)
         each = {place.key or f"#{number}": place for number, place in enumerate(places)}  # one content counts once
         for model in self.panel.models:
             answers = given[model.digest]
@@ -181,7 +182,7 @@ class ScoreTable:
         row = self._constant[model.digest] | {
             "exam": member.exam,
             "clip": place.key,
-            "patient": member.patient,
+            "patient": _written(member.patient),
             "zone": member.zone,
         }
         if place.path is not None:
@@ -197,6 +198,11 @@ class ScoreTable:
             "model_digest": model.digest,
             "fingerprint": self.store.fingerprint,
         }
+
+
+def _written(patient: str | None) -> str | None:
+    """The pseudonym of the identifier as it is written, by which tables of earlier versions name the patient."""
+    return patient and spellings(patient)[0]
 
 
 def _why_absent(place: Place, damaged: set[str]) -> dict[str, Cell]:

@@ -108,6 +108,7 @@ class TrainingResult:
     :param novelty: what measures the distance from the training set, and the limit of it; None where all is answered.
     :param fine_tuning: how the model's own encoder was made; None where it has none.
     :param copied: clips that look like a clip of another patient.
+    :param site_keys: checks of the site keys that the patients' pseudonyms are made with.
     :param precision: what the encoder computed in.
     :param fps: how many frames of each second were encoded; None for all.
     """
@@ -127,6 +128,7 @@ class TrainingResult:
     warnings: Sequence[str]
     seed: int
     copied: CopiedClips = NONE_COPIED
+    site_keys: Sequence[str] = ()
     fine_tuning: NetworkRecord | None = None
     precision: Precision = "float32"
     fps: float | None = None
@@ -219,6 +221,8 @@ class TrainingResult:
         return {
             "clips": list(samples.clips),
             "patients": np.unique(samples.groups).tolist(),
+            "pseudonyms": sorted(samples.known_pseudonyms),
+            "site_keys": list(self.site_keys),
             "not_assessable": dict(samples.reasons),
             "figures": {name: interval.as_dict() for name, interval in self.figures.items()},
             "outcomes": {outcome.name: _outcome_evidence(outcome, samples) for outcome in self.outcomes},

@@ -13,7 +13,7 @@ from lusfx.calibration import CalibrationMethod
 from lusfx.config import FeatureSpec
 from lusfx.contracts import Aggregation, HeadSettings, HeadSpec, Pooling, Task, check_task
 from lusfx.engine.samples.features import FeatureMaker, features_of_clips
-from lusfx.engine.samples.labels import LabelledUnits, labels_of, read_labels
+from lusfx.engine.samples.labels import LabelledUnits, labels_of, read_labels, site_keys_of
 from lusfx.engine.samples.pooling import resolve_pooling
 from lusfx.engine.samples.samples import Samples, make_samples
 from lusfx.engine.samples.stores import choose_store
@@ -87,6 +87,7 @@ def train_task(
     seed: int = 0,
     fingerprint: str | None = None,
     max_near_duplicates: float = MAX_SHARE,
+    trust_table: bool = False,
     site_key: SiteKey | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[TrainingResult]:
@@ -108,6 +109,8 @@ def train_task(
     :param fingerprint: which features, where the cache holds several.
     :param max_near_duplicates: share of a training's clips, 0 to 1, that may look like a clip of another patient. Up to it
         the result warns; above it there is no training.
+    :param trust_table: believe the label table's patients where the cache's ledgers say otherwise, or were made with another
+        site key.
     :param progress: called with a sentence now and then.
     :raises TrainingRefusedError: where no result could be trusted.
     """
@@ -128,7 +131,8 @@ def train_task(
         plans.append(make_plan(registry, task, place, head, settings or {}, pooling, search))
     opened = Cache.open(Path(cache))
     store = choose_store(opened, fingerprint)
-    rows = read_labels(Path(labels), opened, store, site_key or SiteKey.load())
+    site_key = site_key or SiteKey.load(make=False)
+    rows = read_labels(Path(labels), opened, store, site_key, trust_table=trust_table)
     labelled = [labels_of(plan.task, rows) for plan in plans]
     keys = sorted({key for units in labelled for clips in units.clips for key in clips})
     features = features_of_clips(store, keys, {plan.card.name: plan.maker for plan in plans})
@@ -138,6 +142,7 @@ def train_task(
         n_folds=n_folds,
         n_repeats=n_repeats,
         seed=seed,
+        site_keys=site_keys_of(opened, site_key, rows),
         progress=progress or (lambda text: None),
     )
     clips = PatientsOfClips(store, labelled, features.values())
@@ -202,6 +207,7 @@ class Trainer:
     n_folds: int
     n_repeats: int | None
     seed: int
+    site_keys: Sequence[str]
     progress: Callable[[str], None]
 
     def train(
@@ -243,6 +249,7 @@ class Trainer:
             n_not_known=labelled.n_not_known,
             n_not_cached=len(labelled.rows_not_cached),
             copied=copied,
+            site_keys=self.site_keys,
             warnings=[*warnings, *copied.warnings(), *samples.warnings(), *labelled.warnings(), *notes],
             seed=self.seed,
         )

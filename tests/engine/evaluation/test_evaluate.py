@@ -119,10 +119,13 @@ def judge(
         small: SmallCache | None = None,
         given: Task | None = None,
         report: Path | None = None,
+        trust_table: bool = False,
     ) -> EvaluationResult:
         result, small = trained(task), small or small_cache_of(task, **OTHERS)
         labels = small.labels if rows is None else write_labels(rows)
-        return evaluate(result.out, labels, small.cache, task=given, report=report, site_key=small.site_key)
+        return evaluate(
+            result.out, labels, small.cache, task=given, report=report, trust_table=trust_table, site_key=small.site_key
+        )
 
     return run
 
@@ -205,8 +208,10 @@ def test_clips_of_the_training_set_are_refused_under_another_patient_s_name_too(
     same = make_small_cache(tmp_path / "same", Plain(), n_patients=18)
     rows = [row | {"patient_id": f"new-{row['patient_id']}"} for row in label_rows(same)]
     monkeypatch.setattr(Store, "read", read_nothing)
-    with pytest.raises(LeakError, match=r"54 clips of the label table were .*, \.\.\.\)"):
+    with pytest.raises(LeakError, match=r"18 patients of the label table were .*, \.\.\.\)"):
         judge(Plain(), rows, same)
+    with pytest.raises(LeakError, match=r"54 clips of the label table were .*, \.\.\.\)"):
+        judge(Plain(), rows, same, trust_table=True)
 
 
 def test_one_clip_of_an_exam_is_enough_of_a_leak(
@@ -221,7 +226,7 @@ def test_one_clip_of_an_exam_is_enough_of_a_leak(
         same.store.write(key, clip)
     rows.append(rows[0] | {"clip": known})
     with pytest.raises(LeakError, match=rf"1 clips of the label table were .*{known[:12]}"):
-        judge(OfExam(), rows, same)
+        judge(OfExam(), rows, same, trust_table=True)
 
 
 # ---- what is missing --------------------------------------------------------------------------------------------------

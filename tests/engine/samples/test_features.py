@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,7 +138,7 @@ def waves(times_s: np.ndarray, unreadable: tuple[int, ...] = ()) -> ClipEmbeddin
     status = np.full(len(times_s), FrameStatus.OK, np.uint8)
     for frame in unreadable:
         status[frame], embeddings[frame] = FrameStatus.UNREADABLE, np.nan
-    return ClipEmbeddings(embeddings, times_s, np.arange(len(times_s)), status, {})
+    return ClipEmbeddings(embeddings, times_s, np.arange(len(times_s)), status, {"beam_confidence": 1.0})
 
 
 def change_of(clip: ClipEmbeddings) -> np.ndarray:
@@ -186,6 +189,7 @@ def test_long_clips_do_not_lose_precision_in_float16(pooling: Pooling) -> None:
         np.arange(n) * FRAME_TIME_S,
         np.arange(n),
         np.zeros(n, np.uint8),
+        {"beam_confidence": 1.0},
     )
     features = pooled_of(Effusion(), clip, pooling)
     assert features.vector == pytest.approx(np.array([4.25, 0.25])[: len(features.vector)], rel=1e-4)
@@ -270,7 +274,7 @@ def test_an_aggregation_gets_every_readable_frame_with_its_duration() -> None:
 
 
 def without_times(clip: ClipEmbeddings) -> ClipEmbeddings:
-    return ClipEmbeddings(clip.embeddings, np.full(clip.n_frames, np.nan), clip.source_frame, clip.status)
+    return replace(clip, times_s=np.full(clip.n_frames, np.nan))
 
 
 def test_an_aggregation_in_seconds_does_not_answer_without_times() -> None:
@@ -319,13 +323,23 @@ def test_a_clip_without_a_readable_frame_has_a_reason() -> None:
     assert reason_of(maker_of(Effusion()).of_clip(a_clip(3, (0, 1, 2)))) == "too-few-frames"
 
 
-def test_a_clip_without_a_beam_confidence_is_not_held_to_one() -> None:
+@pytest.mark.parametrize("facts", [{}, *({"beam_confidence": value} for value in (
+    None, "1", "", True, math.nan, math.inf, -math.inf, -1, 1.5, 10**400, [1.0])
+)])  # fmt: skip
+def test_a_clip_whose_beam_has_no_probability_does_not_pass_where_one_is_asked_for(facts: dict[str, Any]) -> None:
     class Careful(Effusion):
         """Abstains."""
 
-        abstain = Abstention(min_beam_confidence=0.7)
+        abstain = Abstention(min_beam_confidence=0.01)
 
-    assert reason_of(maker_of(Careful()).of_clip(without_times(a_clip()))) is None
+    class Careless(Effusion):
+        """Takes all."""
+
+        abstain = Abstention(min_beam_confidence=0)
+
+    clip = replace(a_clip(), provenance=facts)
+    assert reason_of(maker_of(Careful()).of_clip(clip)) == "beam-confidence-unknown"
+    assert reason_of(maker_of(Careless()).of_clip(clip)) is None
 
 
 # ---- units of several clips -------------------------------------------------------------------------------------------

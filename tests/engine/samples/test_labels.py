@@ -13,7 +13,7 @@ from lusfx.config import FeatureSpec
 from lusfx.contracts import UNKNOWN, Target, Task
 from lusfx.engine.samples.labels import LabelledUnits, LabelRow, labels_of, read_labels
 from lusfx.errors import PluginError, TableError, TrainingRefusedError
-from lusfx.site_key import SiteKey
+from lusfx.site_key import SiteKey, same_patient
 from lusfx.tables import Row
 from lusfx.testing.small_cache import SmallCache
 from lusfx.types import ClipEmbeddings
@@ -356,7 +356,7 @@ def test_a_clip_is_found_by_its_content_whatever_its_name(
     rows = read_labels(table, Cache.open(tmp_path / "cache"), store, site_key)
     assert [row.key for row in rows] == [key, key, clip_key(tmp_path / "two.mp4"), None]
     assert [row.cached for row in rows] == [True, True, False, False]
-    assert {row.patient_key for row in rows} == {site_key.patient("Jane")}
+    assert {row.patient_key for row in rows} == {same_patient(site_key.patient("Jane"))}
     assert {row.exam_key for row in rows} == {site_key.exam("7")}
 
 
@@ -379,13 +379,13 @@ def test_patients_and_exams_come_from_the_ledgers_where_the_table_does_not_say(
     table = write_labels(
         [
             {"clip": key_of("a")} | cells,
-            {"clip": key_of("a")} | cells | {"patient_id": "Jane"},
+            {"clip": key_of("b")} | cells | {"patient_id": "Jane"},
             {"clip": key_of("b")} | cells,
         ]
     )
     rows = read_labels(table, cache, store, site_key)
-    assert [row.patient_key for row in rows] == ["p-ledger", site_key.patient("Jane"), None]
-    assert [row.exam_key for row in rows] == ["e-ledger", "e-ledger", None]
+    assert [row.patient_key for row in rows] == ["p-ledger", same_patient(site_key.patient("Jane")), None]
+    assert [row.exam_key for row in rows] == ["e-ledger", None, None]
 
 
 def test_a_small_cache_s_table_is_read_whole(small_cache_of: Callable[..., SmallCache]) -> None:

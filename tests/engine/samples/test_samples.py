@@ -56,7 +56,7 @@ def a_clip(first: float, n_frames: int = 10, unreadable: Sequence[int] = (), tim
     status[list(unreadable)] = FrameStatus.UNREADABLE
     embeddings[list(unreadable)] = np.nan
     times_s = np.arange(n_frames) * 0.1 if timed else np.full(n_frames, np.nan)
-    return ClipEmbeddings(embeddings, times_s, np.arange(n_frames), status)
+    return ClipEmbeddings(embeddings, times_s, np.arange(n_frames), status, {"beam_confidence": 1.0})
 
 
 def labelled_of(

@@ -106,7 +106,7 @@ def make_clip(*frames: Sequence[float], unreadable: Sequence[int] = (), **stated
     status[list(unreadable)] = FrameStatus.UNREADABLE
     embeddings[status != FrameStatus.OK] = np.nan
     times_s = stated.pop("times_s", np.arange(len(frames)) * 0.1)
-    return ClipEmbeddings(embeddings, times_s, 2 * np.arange(len(frames)), status, stated)
+    return ClipEmbeddings(embeddings, times_s, 2 * np.arange(len(frames)), status, {"beam_confidence": 1.0} | stated)
 
 
 def ask(

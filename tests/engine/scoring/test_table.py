@@ -134,7 +134,8 @@ def clip(store: Store, name: str, exam: str | None = None, zone: str | None = No
     embeddings = np.zeros((2, store.spec.encoder.dim), np.float16)
     embeddings[:, : len(values)] = values
     frames = np.arange(2, dtype=np.int64)
-    store.write(key_of(name), ClipEmbeddings(embeddings, frames * 0.1, frames, np.zeros(2, np.uint8)))
+    stored = ClipEmbeddings(embeddings, frames * 0.1, frames, np.zeros(2, np.uint8), {"beam_confidence": 1.0})
+    store.write(key_of(name), stored)
     return Place(key_of(name), Membership(exam and f"patient of {exam}", exam, zone))
 
 

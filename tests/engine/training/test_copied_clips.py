@@ -54,6 +54,7 @@ def give_copies(made: SmallCache, n: int) -> list[str]:
             clip.times_s[2:] - clip.times_s[2],
             clip.source_frame[2:],
             clip.status[2:],
+            clip.provenance,
         )
         made.store.write(key, copy)
         patients.append(f"made-up-copy-{number}")

@@ -118,16 +118,22 @@ def test_units_without_a_patient_are_refused(
 def test_the_same_content_of_two_patients_is_refused(train: Train, rows: Rows) -> None:
     """It would stand on both sides of a split."""
     rows.append(rows[0] | {"patient_id": "someone else"})
-    with pytest.raises(TrainingRefusedError, match="rows 1 and 37 have the same content and different patients"):
+    with pytest.raises(
+        TrainingRefusedError, match=r"rows 1 and 37 are of one patient .* and of two by the label table"
+    ):
         train(rows)
+    with pytest.raises(TrainingRefusedError, match="rows 1 and 37 have the same content and different patients"):
+        train(rows, trust_table=True)
 
 
 def test_an_exam_of_two_patients_is_refused(train: Train, rows: Rows) -> None:
     for row in rows:
         row["effusion"] = str(int(row["patient_id"][-1]) % 2)
     rows[1]["patient_id"] = "someone else"
-    with pytest.raises(TrainingRefusedError, match="rows 1 and 2 are of the same exam and have different patients"):
+    with pytest.raises(TrainingRefusedError, match=r"rows 1 and 2 are of one patient .* and of two by the label table"):
         train(rows, OfExam())
+    with pytest.raises(TrainingRefusedError, match="rows 1 and 2 are of the same exam and have different patients"):
+        train(rows, OfExam(), trust_table=True)
 
 
 def test_one_answer_alone_is_refused(train: Train, rows: Rows) -> None:

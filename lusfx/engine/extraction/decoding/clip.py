@@ -247,7 +247,7 @@ class _WatchedClip:
         return self._clip.notes
 
     def frames(self) -> Iterator[Frame]:
-        frames = self._clip.frames()
+        frames, before = self._clip.frames(), -1
         for number in count(1):
             started = time.perf_counter()
             frame = next(frames, None)
@@ -257,6 +257,9 @@ class _WatchedClip:
             self._alive()
             if number > self._max_frames:
                 raise UnreadableClipError("too-long", f"the clip has more than {self._max_frames} frames")
+            if frame.index <= before:
+                raise ValueError("a reader gives the positions of frames out of their order")
+            before = frame.index
             yield frame
 
 

@@ -117,6 +117,8 @@ def _portion(n: int, body: memoryview, size: int) -> Portion:
     times_s = np.frombuffer(body, np.float64, n, n * 8)
     status = np.frombuffer(body, np.uint8, n, n * 16)
     n_readable = int((status == FrameStatus.OK).sum())
+    if source_frame[0] < 0 or (source_frame[1:] <= source_frame[:-1]).any():
+        raise WireError("a portion has frames out of their order")
     pixels = np.frombuffer(body, np.uint8, offset=n * 17)
     if len(pixels) != n_readable * size * size or (status > FrameStatus.UNREADABLE).any():
         raise WireError("a portion has other images than it says")

@@ -26,7 +26,7 @@ from lusfx.plugins import Registry, build_registry
 SIZE = 16
 SPEC = PreprocessSpec(size=SIZE, beam="off")
 PLUGIN = f'''
-import ctypes, os, signal, sys, time
+import ctypes, itertools, os, signal, sys, time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,9 +57,9 @@ class ScriptClip:
                 yield Frame(index, index / 10, None, FrameStatus.UNREADABLE)
                 continue
             if word == "forever":
-                while True:
+                for number in itertools.count(index):
                     time.sleep(0.02)
-                    yield Frame(index, index / 10, np.full((SIZE, SIZE), 7, np.uint8))
+                    yield Frame(number, number / 10, np.full((SIZE, SIZE), 7, np.uint8))
             if not word.isdecimal():
                 self.misbehave(*word.split(":"))
                 continue
