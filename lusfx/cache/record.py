@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.cache import half_precision
 from lusfx.errors import CacheError, CorruptRecordError
 from lusfx.messages import short
 from lusfx.types import ClipEmbeddings, Fact, FrameStatus
@@ -120,12 +121,9 @@ def max_bytes(dim: int) -> int:
 
 
 def as_stored(embeddings: NDArray[Any], status: NDArray[np.uint8], stored_dtype: str) -> NDArray[Any]:
-    """Narrow to float16 where that was asked for and every readable value fits; else float32."""
-    if stored_dtype == "float16":
-        largest = np.finfo(np.float16).max
-        readable = embeddings[status == FrameStatus.OK]
-        if bool((np.abs(readable) <= largest).all()):
-            return embeddings.astype("<f2")
+    """Narrow to float16 where that was asked for and keeps what the readable rows say; else float32."""
+    if stored_dtype == "float16" and half_precision.keeps(embeddings[status == FrameStatus.OK]):
+        return embeddings.astype("<f2")
     return embeddings.astype("<f4")
 
 

@@ -10,19 +10,16 @@ import contextlib
 import os
 import sqlite3
 import stat
-import time
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from lusfx.cache.keys import CLIP_KEY
 from lusfx.durable import FILE_MODE
+from lusfx.plain_file import Stamp
 from lusfx.site_key import SiteKey
 
 FILE_NAME = "stat-index.sqlite"
-RACY_NS = 2_000_000_000
-"""A file changed this shortly before it was hashed may change again within the same tick of its clock (as git knows)."""
 TABLE = (
     "CREATE TABLE IF NOT EXISTS clips (place TEXT PRIMARY KEY, stamp TEXT NOT NULL, clip TEXT NOT NULL,"
     " crc32 INTEGER NOT NULL) WITHOUT ROWID"
@@ -34,36 +31,6 @@ SAVE_EVERY = 4096
 """So many new files a transaction: what a killed run has to hash again."""
 PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 """Another process is writing, or this one may not: no sign of damage."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """A file's size, modification and change times and number, taken *before* its content is hashed.
-
-    :param is_racy: whether it had changed so shortly before that another change might leave the same times.
-    """
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-    is_racy: bool = False
-
-    @classmethod
-    def of(cls, path: Path) -> Stamp | None:
-        """None where there is no such regular file."""
-        try:
-            status = path.stat()
-        except (OSError, ValueError):
-            return None
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        # Judged now and not when it is recorded: seconds may pass in between, and a change in them would go unseen.
-        is_racy = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < RACY_NS
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, is_racy)
-
-    def as_text(self) -> str:
-        return f"{self.size}:{self.mtime_ns}:{self.ctime_ns}:{self.inode}"
 
 
 class StatIndex:
@@ -90,7 +57,7 @@ class StatIndex:
     def record(self, path: Path, stamp: Stamp | None, key: str) -> None:
         """Remember a file's key.
 
-        :param stamp: taken before the content was hashed; None, or too fresh to be trusted, and nothing is remembered.
+        :param stamp: of the file that was hashed, taken before; None, or too fresh to be trusted, and nothing is remembered.
         """
         if stamp is None or stamp.is_racy:
             return

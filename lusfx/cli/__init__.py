@@ -6,11 +6,11 @@ Nothing but click is imported until a command is run, so that ``lusfx --help`` a
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import NoReturn
 
 import click
 
+from lusfx.cli.ending import end
 from lusfx.cli.output import own_descriptor, say, with_own_output
 from lusfx.errors import LusfxError, RunInterruptedError
 from lusfx.version import __version__
@@ -72,10 +72,12 @@ def main() -> None:
 def _run() -> NoReturn:
     try:
         # Not click's own way of ending, in which Ctrl-C before a command listens to it has exit code 1.
-        sys.exit(group.main(prog_name="lusfx", standalone_mode=False))
+        end(group.main(prog_name="lusfx", standalone_mode=False))
+    except SystemExit as ended:
+        end(ended.code)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        end(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail(RunInterruptedError("interrupted"))
     except LusfxError as error:
@@ -84,4 +86,4 @@ def _run() -> NoReturn:
 
 def _fail(error: LusfxError) -> NoReturn:
     say(f"Error: {error}", err=True)
-    sys.exit(error.exit_code)
+    end(error.exit_code)

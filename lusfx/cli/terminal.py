@@ -16,6 +16,7 @@ import click
 
 from lusfx.cli import output
 from lusfx.cli.bar import Stand, bar
+from lusfx.cli.ending import end_at_once
 from lusfx.errors import RunInterruptedError
 from lusfx.messages import one_line
 
@@ -138,12 +139,12 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
-    """Set the event on the first Ctrl-C or SIGTERM; a second one ends the program at once."""
+    """Set the event on the first Ctrl-C or SIGTERM; a second one ends the program at once, whatever its threads do."""
     stop = threading.Event()
 
     def ask_to_stop(signum: int, frame: FrameType | None) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            end_at_once(EXIT_INTERRUPTED, "Error: interrupted")
         stop.set()
 
     before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}

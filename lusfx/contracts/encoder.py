@@ -36,7 +36,8 @@ class Encoder(ABC):
         """Encode a batch.
 
         :param images: ``(n, size, size)`` grey.
-        :returns: ``(n, dim)``; row *i* depends on image *i* alone.
+        :returns: ``(n, dim)`` float32; row *i* depends on image *i* alone. A row that is not finite costs its clip
+            (``not-finite``); any other type or shape, or an exception, ends the run.
         """
 
     def warm_up(self) -> None:  # noqa: B027 - most encoders have nothing to do here

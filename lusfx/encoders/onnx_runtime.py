@@ -6,7 +6,7 @@ source of weights for every runtime.
 
 from __future__ import annotations
 
-import tempfile
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from lusfx.encoders.batch import Compute
 from lusfx.encoders.card import GRAPH, WEIGHTS, EncoderCard, parse_weights, read_file
 from lusfx.errors import EncoderError
-from lusfx.messages import system_reason
 
 FATAL = 4
 INPUT_TYPE = "tensor(uint8)"
@@ -48,12 +47,9 @@ def load_onnx(directory: Path, card: EncoderCard, threads: int) -> Compute:
         options.add_external_initializers(list(values), list(values.values()))
     try:
         # A graph may name files that hold its values, and ONNX Runtime looks for them in the working directory. Here all
-        # values come from the checked weights, so it is given a directory that holds nothing.
-        with tempfile.TemporaryDirectory(prefix="lusfx-") as nothing:
-            options.add_session_config_entry(NAMED_FILES, nothing)
-            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except OSError as error:
-        raise EncoderError(f"encoder {card.name}: no temporary directory ({system_reason(error)})") from None
+        # values come from the checked weights, so it is told to look beneath a device, where nothing is or can be put.
+        options.add_session_config_entry(NAMED_FILES, os.devnull)
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises its own classes, derived from Exception alone
         raise EncoderError(f"encoder {card.name}: the graph cannot be loaded ({type(error).__name__})") from None
     inputs, outputs = session.get_inputs(), session.get_outputs()

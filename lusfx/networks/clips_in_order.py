@@ -9,7 +9,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from lusfx.cache import clip_key
+from lusfx.cache import stamped_clip_key
 from lusfx.config import PreprocessSpec
 from lusfx.engine.extraction.decoding.clip import Ending, Event, Portion, Refusal
 from lusfx.engine.extraction.decoding.decoders import make_decoders, workers_for
@@ -103,7 +103,7 @@ class ClipsInOrder:
         try:
             if source.reader is None:
                 raise UnreadableClipError(source.problem or "unknown-format", "no reader claims this kind of file")
-            clip.key = clip_key(source.path)
+            clip.key, stamp = stamped_clip_key(source.path)
         except ClipError as error:
             clip.counted_as = f"failed: {error.code}"
             return
@@ -112,7 +112,7 @@ class ClipsInOrder:
         elif clip.key in self._held:
             clip.counted_as = TAKEN
         else:
-            job = Job(source, clip.key, None)
+            job = Job(source, clip.key, stamp)
             self._in_hand[job] = clip
             self._jobs.put(job, self._stop.is_set)
         self._seen.add(clip.key)

@@ -7,6 +7,8 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -27,8 +29,9 @@ def open_source(path: Path) -> Iterator[IO[bytes]]:
     :raises UnreadableClipError: if it cannot be opened (``cannot-open``), is a pipe, a device or a directory
         (``not-a-file``), or is empty (``empty-file``).
     """
+    file = _handed.get()
     try:
-        stream = open_plain_file(path, follow_links=True)
+        stream = file.take() if file is not None and file.path == path else open_plain_file(path, follow_links=True)
     except NotPlainError as error:
         raise UnreadableClipError("not-a-file", f"the file cannot be read: {error.strerror}") from None
     except OSError as error:
@@ -37,6 +40,39 @@ def open_source(path: Path) -> Iterator[IO[bytes]]:
         if os.fstat(stream.fileno()).st_size == 0:
             raise UnreadableClipError("empty-file", "the file is empty")
         yield stream
+
+
+@dataclass(slots=True)
+class HandedFile:
+    """An open file in the place of a path.
+
+    :param taken: whether it was read in the place of the path.
+    """
+
+    path: Path
+    stream: IO[bytes]
+    taken: bool = False
+
+    def take(self) -> IO[bytes]:
+        """The file from its beginning. Those who have it share one position: none may read on when another one has begun."""
+        self.taken = True
+        stream = os.fdopen(os.dup(self.stream.fileno()), "rb")
+        stream.seek(0)
+        return stream
+
+
+_handed: ContextVar[HandedFile | None] = ContextVar("_handed", default=None)
+
+
+@contextmanager
+def handed(path: Path, stream: IO[bytes]) -> Iterator[HandedFile]:
+    """Let :func:`open_source` give whoever opens this path this open file, wherever the path leads by now."""
+    file = HandedFile(path, stream)
+    token = _handed.set(file)
+    try:
+        yield file
+    finally:
+        _handed.reset(token)
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lusfx.cache import Stamp, StatIndex
-from lusfx.cache import stat_index as module
+from lusfx import plain_file
+from lusfx.cache import Stamp, StatIndex, stat_index
 from lusfx.site_key import SiteKey
 
 KEY = "ab" * 32
@@ -31,7 +31,7 @@ def clip(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(module, "RACY_NS", 0)
+    monkeypatch.setattr(plain_file, "RACY_NS", 0)
     return tmp_path / "index.sqlite"
 
 
@@ -101,7 +101,7 @@ def test_another_site_key_knows_nothing(file: Path, clip: Path, site_key: SiteKe
 
 def test_where_it_cannot_be_written_nothing_happens(tmp_path: Path, clip: Path, site_key: SiteKey) -> None:
     with StatIndex(tmp_path / "missing" / "index.sqlite", site_key) as index:
-        index.record(clip, Stamp(1, 0, 0, 0), KEY)
+        index.record(clip, Stamp(1, 0, 0, 0, 0), KEY)
     assert not (tmp_path / "missing").exists()
 
 
@@ -109,10 +109,10 @@ def test_a_stamp_is_judged_when_it_is_taken(tmp_path: Path, clip: Path, site_key
     """Hashing and encoding may take minutes: by then the file looks old, and may have changed right after it was read."""
     now = clip.stat().st_ctime_ns
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.time, "time_ns", lambda: now + module.RACY_NS // 2)
+        patch.setattr(plain_file.time, "time_ns", lambda: now + plain_file.RACY_NS // 2)
         stamp = Stamp.of(clip)
     with pytest.MonkeyPatch.context() as patch, StatIndex(tmp_path / "index.sqlite", site_key) as index:
-        patch.setattr(module.time, "time_ns", lambda: now + 100 * module.RACY_NS)
+        patch.setattr(plain_file.time, "time_ns", lambda: now + 100 * plain_file.RACY_NS)
         index.record(clip, stamp, KEY)
         assert index.lookup(clip) is None
 
@@ -120,7 +120,7 @@ def test_a_stamp_is_judged_when_it_is_taken(tmp_path: Path, clip: Path, site_key
 def test_an_old_file_is_trusted_with_the_real_margin(tmp_path: Path, clip: Path, site_key: SiteKey) -> None:
     now = clip.stat().st_ctime_ns
     with pytest.MonkeyPatch.context() as patch, StatIndex(tmp_path / "index.sqlite", site_key) as index:
-        patch.setattr(module.time, "time_ns", lambda: now + 2 * module.RACY_NS)
+        patch.setattr(plain_file.time, "time_ns", lambda: now + 2 * plain_file.RACY_NS)
         index.record(clip, Stamp.of(clip), KEY)
         assert index.lookup(clip) == KEY
 
@@ -170,7 +170,7 @@ def test_an_index_that_another_process_is_writing_is_left_alone(
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as writer:
         writer.execute("BEGIN EXCLUSIVE")
         monkeypatch.setattr(
-            module.sqlite3, "connect", lambda name, uri=False, timeout=0: real(name, uri=uri, timeout=0)
+            stat_index.sqlite3, "connect", lambda name, uri=False, timeout=0: real(name, uri=uri, timeout=0)
         )
         with StatIndex(file, site_key) as index:
             assert index.lookup(clip) is None
@@ -182,7 +182,7 @@ def test_an_index_that_another_process_is_writing_is_left_alone(
 def test_what_is_new_is_written_while_the_run_goes_on(
     file: Path, clip: Path, site_key: SiteKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SAVE_EVERY", 2)
+    monkeypatch.setattr(stat_index, "SAVE_EVERY", 2)
     places = [clip.with_name(str(number)) for number in range(5)]
     index = StatIndex(file, site_key)  # never left: the run is killed
     for place in places:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lusfx.cache import Cache, Store, sealed
+from lusfx.cache.half_precision import keeps
 from lusfx.config import FeatureSpec
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
 from lusfx.types import ClipEmbeddings, FrameStatus
@@ -56,12 +57,9 @@ def test_what_is_written_is_read_back(store: Store, clip: ClipEmbeddings) -> Non
     store.write(KEY, clip)
     read = store.read(KEY)
     readable = clip.embeddings[clip.status == FrameStatus.OK]
-    if (np.abs(readable) <= np.finfo(np.float16).max).all():
-        assert read.embeddings.dtype == np.float16
-        np.testing.assert_array_equal(read.embeddings, clip.embeddings.astype(np.float16))
-    else:
-        assert read.embeddings.dtype == np.float32
-        np.testing.assert_array_equal(read.embeddings, clip.embeddings)
+    dtype = np.float16 if keeps(readable) else np.float32
+    assert read.embeddings.dtype == dtype
+    np.testing.assert_array_equal(read.embeddings, clip.embeddings.astype(dtype))
     np.testing.assert_array_equal(read.times_s, clip.times_s)
     np.testing.assert_array_equal(read.source_frame, clip.source_frame)
     np.testing.assert_array_equal(read.status, clip.status)

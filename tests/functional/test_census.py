@@ -14,7 +14,8 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
 
-from lusfx.cache import Cache, stat_index
+from lusfx import plain_file
+from lusfx.cache import Cache
 from lusfx.engine.extraction.extract import extract
 from lusfx.errors import UsageError
 from lusfx.site_key import SiteKey
@@ -119,7 +120,7 @@ def test_a_clip_without_an_ending_is_encoded_under_every_fingerprint(
     tmp_path: Path, site_key: SiteKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is known from a run with another encoder has a reader all the same."""
-    monkeypatch.setattr(stat_index, "RACY_NS", 0)
+    monkeypatch.setattr(plain_file, "RACY_NS", 0)
     clip = tmp_path / "archive" / "IM0001"
     clip.parent.mkdir()
     clip.write_bytes(dicom_still())

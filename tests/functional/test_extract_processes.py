@@ -171,7 +171,9 @@ def test_options_that_make_no_sense_are_usage_errors(lusfx_here: Lusfx, exams: P
     assert lusfx_here("extract", "exams", "--cache", "cache", *words).code == 2
 
 
-@pytest.mark.parametrize("name", ["LUSFX_WORKERS", "LUSFX_DECODER_MEMORY_MB", "LUSFX_DECODER_TIMEOUT_S"])
+@pytest.mark.parametrize(
+    "name", ["LUSFX_WORKERS", "LUSFX_DECODER_MEMORY_MB", "LUSFX_DECODER_TIMEOUT_S", "LUSFX_ENCODER_TIMEOUT_S"]
+)
 def test_an_environment_that_makes_no_sense_is_a_usage_error(
     lusfx_here: Lusfx, exams: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

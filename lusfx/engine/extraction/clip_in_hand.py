@@ -17,7 +17,8 @@ from lusfx.types import ClipEmbeddings, FrameStatus, plausible_times
 class ClipInHand:
     """A clip that is being decoded and encoded.
 
-    :param rows: embeddings of the readable frames, in order, as slices of the batches they were encoded in.
+    :param rows: embeddings of the readable frames, in order, those of a batch together.
+    :param n_not_finite: frames whose embedding has a value that is no number.
     :param ending: what the decoder said at its end; None before.
     """
 
@@ -26,6 +27,7 @@ class ClipInHand:
     rows: list[NDArray[np.float32]] = field(default_factory=list)
     n_readable: int = 0
     n_encoded: int = 0
+    n_not_finite: int = 0
     ending: Ending | None = None
     failed: bool = False
 
@@ -41,6 +43,20 @@ class ClipInHand:
         self.n_readable += len(portion.images)
         empty = np.empty((0, 0, 0), np.uint8)
         self.portions.append(Portion(portion.source_frame.copy(), portion.times_s.copy(), portion.status.copy(), empty))
+
+    def add_rows(self, rows: NDArray[np.float32]) -> None:
+        """Keep embeddings of the next readable frames.
+
+        Copies: a slice would keep the whole batch alive with it, its other clips' rows included.
+        """
+        self.rows.append(rows.copy())
+        self.n_encoded += len(rows)
+        self.n_not_finite += int((~np.isfinite(rows).all(axis=1)).sum())
+
+    @property
+    def not_finite(self) -> str:
+        """What a person reads of a clip that has such frames."""
+        return f"the encoder gives no finite values for {self.n_not_finite} of its {self.n_encoded} frames"
 
     def embeddings(self, dim: int, runtime: str) -> ClipEmbeddings:
         """Put the readable frames' vectors at their rows; the others stay NaN, with their status beside them."""

@@ -17,6 +17,7 @@ from lusfx.encoders import DEFAULT_ENCODER
 from lusfx.engine.extraction.census import MAX_SKIPPED, Census, PictureShare, census_as_dict
 from lusfx.engine.extraction.decoding.decoders import workers_for
 from lusfx.engine.extraction.decoding.limits import Limits
+from lusfx.engine.extraction.encoding import batch_s_of_environment
 from lusfx.engine.extraction.intake import Settlement
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.extraction.pipeline import Pipeline
@@ -241,7 +242,7 @@ def extract_with(
         raise UsageError("the share of pictures that may be skipped is from 0 to 1")
     started = time.monotonic()
     stop = stop or threading.Event()
-    n_workers, limits = workers_for(registry, workers), Limits.of_environment()
+    n_workers, limits, batch_s = workers_for(registry, workers), Limits.of_environment(), batch_s_of_environment()
     spec = encoder.feature_spec.sampled(fps)
     store = cache.store(spec)
     with (
@@ -262,6 +263,7 @@ def extract_with(
             batch_size,
             workers=n_workers,
             limits=limits,
+            batch_s=batch_s,
         )
         result = ExtractResult(
             fingerprint=spec.fingerprint,

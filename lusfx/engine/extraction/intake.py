@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lusfx.cache import Stamp, clip_key
+from lusfx.cache import Stamp, stamped_clip_key
 from lusfx.engine.extraction.decoding.clip import Refusal
 from lusfx.engine.extraction.decoding.jobs import Job, Jobs
 from lusfx.engine.extraction.profile import Profile
@@ -24,7 +24,7 @@ class Settlement:
     """What became of one source.
 
     :param status: ``encoded``, ``cached``, ``failed`` or ``skipped``.
-    :param stamp: size and times of the file before its content was hashed.
+    :param stamp: of the file whose content was hashed.
     :param patient_key: as the manifest says, or else the file.
     :param file_patient_key: as the file says.
     """
@@ -78,9 +78,8 @@ class Intake:
         try:
             if source.reader is None:
                 return refused(source, refusal_of_unclaimed(source))
-            stamp = Stamp.of(source.path)  # before the content is read: a change in between must show
             with self.profile.stage("hashing"):
-                key = clip_key(source.path)
+                key, stamp = stamped_clip_key(source.path)
         except ClipError as error:
             return refused(source, Refusal("failed", error.code, error.detail))
         if self.is_cached(key):
@@ -101,12 +100,6 @@ def refused(source: Source, refusal: Refusal, key: str | None = None) -> Settlem
         refusal.code,
         refusal.detail,
     )
-
-
-def is_unchanged(job: Job) -> bool:
-    """Whether a file is still the one that was hashed: else its frames would be stored under another content's key."""
-    now = Stamp.of(job.source.path)
-    return now is not None and job.stamp is not None and now.as_text() == job.stamp.as_text()
 
 
 def refusal_of_unclaimed(source: Source) -> Refusal:

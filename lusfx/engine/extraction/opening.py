@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from lusfx.config import EncoderIdentity, PreprocessSpec
 from lusfx.contracts import Encoder, EncoderRequest
 from lusfx.encoders import open_directory
-from lusfx.errors import UsageError
+from lusfx.encoders.batch import named_failure
+from lusfx.errors import EncoderError, UsageError
 from lusfx.plugins import Registry
 
 
@@ -15,8 +17,17 @@ def open_encoder(request: EncoderRequest, registry: Registry) -> Encoder:
     """Open an encoder directory, or the encoder that a plugin registered under the name.
 
     :raises UsageError: if it is neither, or does not compute in the precision that was asked for.
+    :raises EncoderError: if a plugin's encoder cannot be opened, whatever it raises, or is none.
     """
     encoder = _open(request, registry)
+    for attribute, kind in (
+        ("name", str),
+        ("runtime", str),
+        ("identity", EncoderIdentity),
+        ("preprocess", PreprocessSpec),
+    ):
+        if not isinstance(getattr(encoder, attribute, None), kind):
+            raise EncoderError(f"what was opened for the encoder is none: it has no '{attribute}' ({kind.__name__})")
     if encoder.precision != request.precision:
         raise UsageError(f"the encoder {encoder.name} computes in {encoder.precision} only")
     return encoder
@@ -39,4 +50,5 @@ def _open(request: EncoderRequest, registry: Registry) -> Encoder:
         raise
     if request.weights is None:
         request = replace(request, weights=registry.resolve_weights(request.name))
-    return spec.open(request)
+    with named_failure(spec.name, "while it was opened"):
+        return spec.open(request)

@@ -20,11 +20,12 @@ from lusfx.engine.extraction.decoding.clip import Ending, Event, Portion, Refusa
 from lusfx.engine.extraction.decoding.decoders import Decoders, make_decoders
 from lusfx.engine.extraction.decoding.jobs import Job, Jobs
 from lusfx.engine.extraction.decoding.limits import Limits
-from lusfx.engine.extraction.encoding import Encoded, EncodingStreams
-from lusfx.engine.extraction.intake import Intake, Settlement, is_unchanged, refused
+from lusfx.engine.extraction.encoding import BATCH_S, Encoded, EncodingStreams
+from lusfx.engine.extraction.intake import Intake, Settlement, refused
 from lusfx.engine.extraction.profile import Profile
 from lusfx.engine.extraction.sources import Source
-from lusfx.engine.extraction.stoppable_queue import StoppableQueue
+from lusfx.engine.extraction.stoppable_queue import POLL_S, StoppableQueue
+from lusfx.errors import CacheError, LusfxError
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipEmbeddings
 
@@ -32,6 +33,8 @@ MESSAGES_AHEAD = 32
 """Portions of frames that wait for the encoder: those of a clip or two, since a clip's come together when its beam is found."""
 CLIPS_TO_WRITE = 4
 JOBS_AHEAD = 4
+WRITTEN_S = 30.0
+"""How long a run that ends early waits for the clips that were handed over to be written: a disk may never answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Pipeline:
     :param stop: set by anyone to end the run; the clips in hand are dropped.
     :param workers: decoding processes; 0 decodes in a thread of this one.
     :param limits: of each decoding process.
+    :param batch_s: seconds that the encoder may take for a batch, or for being loaded.
     """
 
     def __init__(
@@ -79,25 +83,26 @@ class Pipeline:
         batch_size: int,
         workers: int = 0,
         limits: Limits | None = None,
+        batch_s: float = BATCH_S,
     ) -> None:
         self.spec = spec
         self.site_key = site_key
         self.workers = workers
         self.limits = limits or Limits()
         self.encoder = encoder
-        self.streams = EncodingStreams(encoder, batch_size, self._tell_of_batch)
+        self._quit = threading.Event()
+        self.streams = EncodingStreams(encoder, batch_size, self._tell_of_batch, self._stopping, batch_s)
         self.write = write
         self.stop = stop
         self.batch_size = batch_size
         self.profile = Profile(streams=encoder.streams)
-        self._quit = threading.Event()
         self._messages: StoppableQueue[Message] = StoppableQueue(MESSAGES_AHEAD)
         self._to_write: StoppableQueue[ClipInHand] = StoppableQueue(CLIPS_TO_WRITE)
         self._settlements: queue.SimpleQueue[Settlement | BaseException] = queue.SimpleQueue()
         self._jobs = Jobs(JOBS_AHEAD + workers, copy=self._send)
         self._intake = Intake(self._jobs, is_cached, self._send, self.profile, self._stopping)
         self._copies: dict[str, list[Job]] = {}
-        self._encoded: set[str] = set()
+        self._settled_clips: dict[str, Settlement] = {}
 
     def run(self, sources: list[Source]) -> Iterator[Settlement]:
         """Yield one settlement a source, in the order in which they are settled; fewer if stopped.
@@ -115,20 +120,32 @@ class Pipeline:
         }
         for thread in threads.values():
             thread.start()
+        in_order = False
         try:
             self.streams.warm_up()  # while the first decoder starts
             while (message := self._next_message()) is not None:
                 yield from self._settled(self._handle(message))
             if not self._stopping():
                 self._take(self.streams.rest())
+            in_order = not self._stopping()
         finally:
             self._quit.set()  # on any end but the normal one the decoders are still at work, and must not go on unseen
             self.streams.close()
             self._to_write.close()
-            threads["write"].join()  # what was handed over is written
+            self._wait_for_writing(threads["write"], in_order)
             for thread in threads.values():
                 thread.join(timeout=2)
         yield from self._settled([])
+        if threads["write"].is_alive():
+            raise CacheError("the disk of the cache does not answer; the clips in hand were not written")
+
+    def _wait_for_writing(self, writing: threading.Thread, in_order: bool) -> None:
+        """What was handed over is written: all of it at the end of the work, what can be soon where that is cut short."""
+        patience_s = WRITTEN_S
+        while writing.is_alive() and patience_s > 0:
+            writing.join(POLL_S)
+            if self.stop.is_set() or not in_order:
+                patience_s -= POLL_S
 
     def _decoders(self, n_sources: int) -> Decoders:
         return make_decoders(self.spec.preprocess, self.site_key, min(self.workers, n_sources), self.limits)
@@ -138,7 +155,7 @@ class Pipeline:
 
     def _next_message(self) -> Message | None:
         with self.profile.stage("waiting") if self.streams.hungry else contextlib.nullcontext():
-            return self._messages.get(self._stopping)
+            return self._messages.get(self.streams.stopping)
 
     def _hungry(self) -> bool:
         """Whether the encoder has too little to do."""
@@ -152,15 +169,14 @@ class Pipeline:
         if isinstance(message, Settlement):
             return [message]
         if isinstance(message, Job):
-            if message.key in self._encoded:
-                return [_copy(message)]
+            if message.key in self._settled_clips:
+                return [_copy(message, self._settled_clips[message.key])]
             self._copies.setdefault(message.key, []).append(message)
         elif isinstance(message, Batch):
             self._take(self.streams.begin(message))
         elif isinstance(message, _Ended):
             message.clip.ending = message.ending
-            if message.clip.complete:
-                self._hand_over(message.clip)
+            self._hand_over(message.clip)
         return []
 
     def _take(self, batches: Iterable[Encoded]) -> None:
@@ -168,41 +184,47 @@ class Pipeline:
         for encoded in batches:
             self.profile.seconds["encoding"] += encoded.seconds
             for clip, share in encoded.batch.shares():
-                # A slice would keep the whole batch alive with it, its other clips' rows included.
-                clip.rows.append(encoded.embeddings[share].copy())
-                clip.n_encoded += share.stop - share.start
-                if clip.complete:
-                    self._hand_over(clip)
+                clip.add_rows(encoded.embeddings[share])
+                self._hand_over(clip)
 
     def _hand_over(self, clip: ClipInHand) -> None:
-        """Have a complete clip written, once the writing thread has room for it; a run that is stopping drops it."""
-        self._to_write.put(clip, self._stopping)
+        """If a clip is complete, have it written, once the writing thread has room for it; a run that is stopping drops it."""
+        if not clip.complete:
+            return
+        if clip.n_not_finite:
+            self._settlements.put(_not_encoded(clip, "not-finite", clip.not_finite))
+        else:
+            self._to_write.put(clip, self._stopping)
 
     def _settled(self, settlements: list[Settlement]) -> Iterator[Settlement]:
-        """These settlements and those of other threads; with a clip that was encoded go its copies."""
+        """These settlements, and those of clips that were decoded to their end; with each of those go its copies."""
         yield from settlements
         while not self._settlements.empty():
             settlement = self._settlements.get()
             if isinstance(settlement, BaseException):
                 raise settlement
             yield settlement
-            if settlement.status == "encoded" and settlement.key is not None:
-                self._encoded.add(settlement.key)
-                yield from map(_copy, self._copies.pop(settlement.key, []))
+            assert settlement.key is not None
+            self._settled_clips[settlement.key] = settlement
+            for copy in self._copies.pop(settlement.key, []):
+                yield _copy(copy, settlement)
 
     # The writing thread
 
     def _write(self) -> None:
-        dim, runtime = self.encoder.identity.dim, self.encoder.runtime
-        while (clip := self._to_write.get()) is not None:
-            try:
-                with self.profile.stage("writing"):
-                    self.write(clip.job.key, clip.embeddings(dim, runtime))
-            except BaseException as error:
-                self._settlements.put(error)
-                self._quit.set()
-                return
-            self._settlements.put(_encoded(clip))
+        with self._ending_the_run():
+            while (clip := self._to_write.get()) is not None:
+                self._settlements.put(self._written(clip))
+
+    def _written(self, clip: ClipInHand) -> Settlement:
+        try:
+            with self.profile.stage("writing"):
+                self.write(clip.job.key, clip.embeddings(self.encoder.identity.dim, self.encoder.runtime))
+        except LusfxError:
+            raise
+        except Exception as error:  # what a plugin's reader or encoder says of this clip does not belong into a record
+            return _not_encoded(clip, "not-storable", f"its embeddings cannot be stored ({type(error).__name__})")
+        return _encoded(clip)
 
     # The encoder's threads
 
@@ -238,9 +260,6 @@ class Pipeline:
         assert isinstance(event, Ending | Refusal)  # no picture was asked for
         del in_hand[job]
         self.profile.add_clip(event.seconds)
-        if isinstance(event, Ending) and not is_unchanged(job):
-            detail = "the file was changed while it was read; run again"
-            event = Refusal("failed", "changed-while-read", detail, event.patient_key, event.exam_key)
         if isinstance(event, Refusal):
             clip.failed = True
             self._send(refused(job.source, event, job.key))
@@ -248,7 +267,7 @@ class Pipeline:
             self._send(_Ended(clip, event))
         self._jobs.ended(job, decoded=not clip.failed)
 
-    # What the hashing and the decoding thread share
+    # What these threads share
 
     @contextmanager
     def _ending_the_run(self) -> Iterator[None]:
@@ -282,6 +301,16 @@ def _encoded(clip: ClipInHand) -> Settlement:
     )
 
 
-def _copy(job: Job) -> Settlement:
-    """A source whose content another source of this run has, which is encoded."""
+def _not_encoded(clip: ClipInHand, code: str, detail: str) -> Settlement:
+    """A clip that was decoded, and whose embeddings are none."""
+    ending = clip.ending
+    assert ending is not None
+    refusal = Refusal("failed", code, detail, ending.patient_key, ending.exam_key)
+    return refused(clip.job.source, refusal, clip.job.key)
+
+
+def _copy(job: Job, of: Settlement) -> Settlement:
+    """A source whose content another source of this run has; what became of that becomes of it."""
+    if of.code is not None:
+        return refused(job.source, Refusal(of.status, of.code, of.detail or ""), job.key)
     return Settlement(job.source, "cached", job.key, job.stamp, job.source.patient_key, exam_key=job.source.exam_key)

@@ -19,6 +19,7 @@ from lusfx.encoders import BUNDLED, DEFAULT_ENCODER
 from lusfx.encoders.directory import DirectoryEncoder
 from lusfx.encoders.torch_runtime import load_torch
 from lusfx.engine.extraction.decoding.limits import MAX_FRAMES, Limits
+from lusfx.engine.extraction.encoding import BATCH_S
 from lusfx.engine.extraction.intake import Settlement
 from lusfx.engine.extraction.pipeline import Pipeline
 from lusfx.engine.extraction.sources import Source
@@ -101,6 +102,7 @@ def run(
         batch_size=options.get("batch_size", 4),
         workers=options.get("workers", 0),
         limits=Limits(max_frames=options.get("max_frames", MAX_FRAMES)),
+        batch_s=options.get("batch_s", BATCH_S),
     )
     return list(pipeline.run(sources))
 
@@ -264,7 +266,7 @@ def test_too_little_memory_for_one_frame_ends_the_run(make_sources: object) -> N
 
 
 def test_another_failure_of_the_encoder_is_not_taken_for_want_of_memory(make_sources: object) -> None:
-    with pytest.raises(RuntimeError, match="shape"):
+    with pytest.raises(EncoderError, match="RuntimeError"):
         run(make_sources("1 2 3"), SmallMemory(0, RuntimeError("shape")), {})
 
 

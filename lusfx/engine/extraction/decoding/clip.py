@@ -11,19 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, islice
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.config import PreprocessSpec
-from lusfx.contracts import Reader
 from lusfx.engine.extraction.decoding.limits import MAX_FRAMES
+from lusfx.engine.extraction.decoding.source_file import SourceFile
 from lusfx.errors import ClipError, SkippedClipError, UnreadableClipError
 from lusfx.preprocess import BeamShape, inspection_picture, prepare
-from lusfx.preprocess.held_frames import Reopen
 from lusfx.preprocess.prepare import PreparedClip, PreparedFrame
-from lusfx.site_key import SiteKey
 from lusfx.types import Clip, ClipInfo, Frame, Note
 
 PORTION_FRAMES = 8
@@ -121,42 +118,44 @@ Event = Portion | Ending | Picture | Refusal
 
 
 def decode(
-    reader: Reader, path: Path, site_key: SiteKey, spec: PreprocessSpec, max_frames: int, alive: Callable[[], None]
+    file: SourceFile, spec: PreprocessSpec, max_frames: int, alive: Callable[[], None]
 ) -> Iterator[Portion | Ending | Refusal]:
     """Decode a clip and prepare its frames. Whatever the reader raises becomes a :class:`Refusal`.
 
     :param max_frames: a clip of more is refused.
     :param alive: called after each decoded frame: a decoder that goes on is not stuck.
     """
-    decoding = _Decoding(spec, alive, lambda: reader.open(path, site_key), max_frames)
+    decoding = _Decoding(file, spec, alive, max_frames)
     try:
         yield from decoding.run()
-    except Exception as error:
+    except (GeneratorExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit, say
         yield decoding.refusal(error)
 
 
-def draw(
-    reader: Reader, path: Path, site_key: SiteKey, spec: PreprocessSpec, frame: int, alive: Callable[[], None]
-) -> Iterator[Picture | Refusal]:
+def draw(file: SourceFile, spec: PreprocessSpec, frame: int, alive: Callable[[], None]) -> Iterator[Picture | Refusal]:
     """Draw what preprocessing does to one frame of a clip. Whatever the reader raises becomes a :class:`Refusal`.
 
     :param frame: which one, from 0.
     :param alive: called after each decoded frame.
     """
-    decoding = _Decoding(spec, alive, lambda: reader.open(path, site_key), MAX_FRAMES)
+    decoding = _Decoding(file, spec, alive, MAX_FRAMES)
     try:
         yield decoding.picture(frame)
-    except Exception as error:
+    except (GeneratorExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
         yield decoding.refusal(error)
 
 
 class _Decoding:
     """A clip that is being decoded, with what is known of it so far."""
 
-    def __init__(self, spec: PreprocessSpec, alive: Callable[[], None], reopen: Reopen, max_frames: int) -> None:
+    def __init__(self, file: SourceFile, spec: PreprocessSpec, alive: Callable[[], None], max_frames: int) -> None:
+        self.file = file
         self.spec = spec
         self.alive = alive
-        self.reopen = reopen
         self.max_frames = max_frames
         self.seconds = StageSeconds()
         self.patient_key: str | None = None
@@ -164,7 +163,7 @@ class _Decoding:
         self._n_readable = 0
 
     def run(self) -> Iterator[Portion | Ending]:
-        with self._prepared() as (opened, prepared):
+        with self.file.held(), self._prepared() as (opened, prepared):
             yield from self._portions(prepared)
             if self._n_readable == 0:
                 raise UnreadableClipError("no-frames", "none of the frames that were to be encoded could be decoded")
@@ -174,7 +173,7 @@ class _Decoding:
         yield Ending(self.patient_key, self.exam_key, notes, provenance, confidence, self.seconds)
 
     def picture(self, frame: int) -> Picture:
-        with self._prepared() as (opened, prepared):
+        with self.file.held(), self._prepared() as (opened, prepared):
             shown = next(islice(prepared.source_frames(), frame, None), None)
             if shown is None or shown.pixels is None:
                 raise UnreadableClipError("no-frames", f"the clip has no readable frame {frame}")
@@ -196,7 +195,7 @@ class _Decoding:
     @contextmanager
     def _opened(self) -> Iterator[Clip]:
         started = time.perf_counter()
-        with self.reopen() as opened:
+        with self.file.opened() as opened:
             self.seconds.decoding += time.perf_counter() - started
             self.alive()
             # A stride says in advance how many frames there will be; a rate does not, so it lets no longer clip in.
@@ -218,7 +217,7 @@ class _Decoding:
         if held:
             yield _portion(held, self.spec.size)
 
-    def refusal(self, error: Exception) -> Refusal:
+    def refusal(self, error: BaseException) -> Refusal:
         status = "skipped" if isinstance(error, SkippedClipError) else "failed"
         if isinstance(error, ClipError):
             code, detail = error.code, error.detail

@@ -12,6 +12,7 @@ from lusfx.engine.extraction.decoding.clip import OUT_OF_MEMORY, Event, Portion,
 from lusfx.engine.extraction.decoding.jobs import Job, Jobs
 from lusfx.engine.extraction.decoding.limits import Limits, default_workers, takes_too_long
 from lusfx.engine.extraction.decoding.process import WorkerDiedError, WorkerProcess
+from lusfx.engine.extraction.decoding.source_file import SourceFile
 from lusfx.engine.extraction.stoppable_queue import POLL_S
 from lusfx.errors import DecoderError
 from lusfx.plugins import Registry, load_registry
@@ -65,11 +66,11 @@ class ThreadDecoder:
                     yield job, event
 
     def _events(self, job: Job) -> Iterator[Event]:
-        reader, path, frame = job.source.reader, job.source.path, job.drawn_frame
-        assert reader is not None
-        if frame is None:
-            return decode(reader, path, self.site_key, self.spec, self.limits.max_frames, lambda: None)
-        return draw(reader, path, self.site_key, self.spec, frame, lambda: None)
+        assert job.source.reader is not None
+        file = SourceFile(job.source.reader, job.source.path, self.site_key, job.stamp)
+        if job.drawn_frame is None:
+            return decode(file, self.spec, self.limits.max_frames, lambda: None)
+        return draw(file, self.spec, job.drawn_frame, lambda: None)
 
 
 class ProcessDecoders:

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lusfx.cache import Stamp
 from lusfx.engine.extraction.sources import Source
 from lusfx.engine.extraction.stoppable_queue import StoppableQueue
+from lusfx.plain_file import Stamp
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,7 +16,7 @@ class Job:
     """A source to decode.
 
     :param key: of its content.
-    :param stamp: size and times of the file before its content was hashed.
+    :param stamp: of the file whose content was hashed, which is the one that is to be decoded; None where none was.
     :param drawn_frame: the frame, from 0, that is to be drawn for a person; None where the clip is to be decoded.
     """
 

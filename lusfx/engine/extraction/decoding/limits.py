@@ -43,8 +43,11 @@ class Limits:
 
         :raises UsageError: if that is no positive number.
         """
-        memory_mb = _positive("LUSFX_DECODER_MEMORY_MB", MEMORY_MB)
-        silence_s, clip_s = _positive("LUSFX_DECODER_TIMEOUT_S", SILENCE_S), _positive("LUSFX_DECODER_CLIP_S", CLIP_S)
+        memory_mb = positive_number("LUSFX_DECODER_MEMORY_MB", MEMORY_MB)
+        silence_s, clip_s = (
+            positive_number("LUSFX_DECODER_TIMEOUT_S", SILENCE_S),
+            positive_number("LUSFX_DECODER_CLIP_S", CLIP_S),
+        )
         return cls(max(int(memory_mb), 1), silence_s, clip_s)
 
 
@@ -70,7 +73,11 @@ def default_workers() -> int:
     return min(max(1, available_cores() // 2), MOST_WORKERS)
 
 
-def _positive(name: str, default: float) -> float:
+def positive_number(name: str, default: float) -> float:
+    """What the environment says under a name, or the default.
+
+    :raises UsageError: if that is no positive number.
+    """
     text = os.environ.get(name)
     if text is None:
         return default

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import asdict
 
 from lusfx.config import PreprocessSpec
 from lusfx.engine.extraction.decoding import wire
@@ -80,6 +81,7 @@ class WorkerProcess:
             "path": str(job.source.path),
             "suffixes": list(job.source.reader.suffixes),
             "drawn_frame": job.drawn_frame,
+            "stamp": None if job.stamp is None else asdict(job.stamp),
         }
         self._send(wire.pack(wire.JOB, facts))
         self.connection.setblocking(False)

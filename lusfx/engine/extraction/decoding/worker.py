@@ -20,7 +20,9 @@ from lusfx.config import PreprocessSpec
 from lusfx.engine.extraction.decoding import wire
 from lusfx.engine.extraction.decoding.clip import Event, Refusal, decode, draw
 from lusfx.engine.extraction.decoding.limits import takes_too_long
+from lusfx.engine.extraction.decoding.source_file import SourceFile
 from lusfx.errors import UnreadableClipError
+from lusfx.plain_file import Stamp
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey
 
@@ -61,13 +63,15 @@ class Worker:
             while True:
                 job = self._receive(wire.JOB)
                 found = [readers[suffix] for suffix in job["suffixes"] if suffix in readers]
-                path, frame = Path(job["path"]), job["drawn_frame"]
                 if not found:
                     self._refuse()
-                elif frame is None:
-                    self._tell(decode(found[0], path, site_key, spec, max_frames, self._alive))
+                    continue
+                stamp = None if job["stamp"] is None else Stamp(**job["stamp"])
+                file, frame = SourceFile(found[0], Path(job["path"]), site_key, stamp), job["drawn_frame"]
+                if frame is None:
+                    self._tell(decode(file, spec, max_frames, self._alive))
                 else:
-                    self._tell(draw(found[0], path, site_key, spec, frame, self._alive))
+                    self._tell(draw(file, spec, frame, self._alive))
         except (_Gone, ConnectionError):
             pass
 
