@@ -30,7 +30,6 @@ def load_onnx(directory: Path, card: EncoderCard, threads: int) -> Compute:
     """
     import onnxruntime
 
-    onnxruntime.disable_telemetry_events()
     graph = read_file(directory, card, GRAPH)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -1,13 +1,8 @@
-"""OpenVINO on the CPU: for bfloat16, which ONNX Runtime does not compute, and for float32 where it is asked for.
-
-OpenVINO reports each import of itself to its maker, through the package ``openvino-telemetry`` that its wheels ask for. That
-package is made impossible to import here, and OpenVINO then uses its own stub that sends nothing.
-"""
+"""OpenVINO on the CPU: for bfloat16, which ONNX Runtime does not compute, and for float32 where it is asked for."""
 
 from __future__ import annotations
 
 import queue
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +15,6 @@ from lusfx.encoders.batch import Compute
 from lusfx.encoders.card import GRAPH, WEIGHTS, EncoderCard, parse_weights, read_file
 from lusfx.errors import EncoderError
 
-TELEMETRY = "openvino_telemetry"
 HINTS: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 """Said explicitly: without a hint, OpenVINO takes bfloat16 wherever the processor has it."""
 
@@ -33,7 +27,9 @@ def load_openvino(directory: Path, card: EncoderCard, streams: int, threads: int
     :raises EncoderError: if the graph cannot be loaded or does not fit the weights and the card, or if the processor has
         no bfloat16 arithmetic and that is what was asked for.
     """
-    core = _openvino().Core()
+    import openvino
+
+    core = openvino.Core()
     if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise EncoderError("this processor has no bfloat16 arithmetic (AVX512_BF16 or AMX). Use --precision float32")
     graph = _graph_with_weights(directory, card)
@@ -72,14 +68,6 @@ def load_openvino(directory: Path, card: EncoderCard, streams: int, threads: int
         return embeddings
 
     return compute
-
-
-def _openvino() -> Any:
-    """The package, imported so that it tells nobody."""
-    sys.modules.setdefault(TELEMETRY, None)  # type: ignore[arg-type] # None: importing it is an ImportError
-    import openvino
-
-    return openvino
 
 
 def _graph_with_weights(directory: Path, card: EncoderCard) -> bytes:
