@@ -12,18 +12,21 @@ from numpy.typing import NDArray
 
 from lusfx.config import Precision
 from lusfx.encoders.batch import Compute
-from lusfx.encoders.card import GRAPH, WEIGHTS, EncoderCard, parse_weights, read_file
+from lusfx.encoders.card import WEIGHTS, EncoderCard, parse_weights, read_file
 from lusfx.errors import EncoderError
 
 HINTS: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 """Said explicitly: without a hint, OpenVINO takes bfloat16 wherever the processor has it."""
 
 
-def load_openvino(directory: Path, card: EncoderCard, streams: int, threads: int, precision: Precision) -> Compute:
+def load_openvino(
+    directory: Path, card: EncoderCard, streams: int, threads: int, precision: Precision, graph: bytes
+) -> Compute:
     """Compile a network from checked files, in memory.
 
     :param streams: batches that are computed at the same time; a further one waits.
     :param threads: of one batch.
+    :param graph: the one that the identity means.
     :raises EncoderError: if the graph cannot be loaded or does not fit the weights and the card, or if the processor has
         no bfloat16 arithmetic and that is what was asked for.
     """
@@ -32,7 +35,7 @@ def load_openvino(directory: Path, card: EncoderCard, streams: int, threads: int
     core = openvino.Core()
     if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise EncoderError("this processor has no bfloat16 arithmetic (AVX512_BF16 or AMX). Use --precision float32")
-    graph = _graph_with_weights(directory, card)
+    content = _graph_with_weights(directory, card, graph)
     options = {
         "INFERENCE_PRECISION_HINT": HINTS[precision],
         "NUM_STREAMS": streams,
@@ -40,7 +43,7 @@ def load_openvino(directory: Path, card: EncoderCard, streams: int, threads: int
         "ENABLE_CPU_PINNING": False,
     }
     try:
-        model = core.read_model(graph)
+        model = core.read_model(content)
         compiled = core.compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise EncoderError(f"encoder {card.name}: the graph cannot be loaded ({type(error).__name__})") from None
@@ -70,7 +73,7 @@ def load_openvino(directory: Path, card: EncoderCard, streams: int, threads: int
     return compute
 
 
-def _graph_with_weights(directory: Path, card: EncoderCard) -> bytes:
+def _graph_with_weights(directory: Path, card: EncoderCard, graph: bytes) -> bytes:
     """The graph of an encoder with its checked weights inside.
 
     :raises EncoderError: if they do not fit each other to the last name and shape.
@@ -78,9 +81,7 @@ def _graph_with_weights(directory: Path, card: EncoderCard) -> bytes:
     import onnx
 
     try:
-        model = onnx.load_model_from_string(read_file(directory, card, GRAPH))
-    except EncoderError:
-        raise
+        model = onnx.load_model_from_string(graph)
     except Exception as error:  # protobuf raises its own class, derived from Exception alone
         raise EncoderError(f"encoder {card.name}: the graph cannot be loaded ({type(error).__name__})") from None
     tensors = parse_weights(read_file(directory, card, WEIGHTS), card) if WEIGHTS in card.files else {}

@@ -173,7 +173,7 @@ def altered(place: Path, weights: dict[str, NDArray[np.generic]]) -> DirectoryEn
     save_file(weights, place / "weights.safetensors")
     card = json.loads((place / "encoder.json").read_text())
     card["files"]["weights.safetensors"] = hashlib.sha256((place / "weights.safetensors").read_bytes()).hexdigest()
-    card["identity"]["weights_sha256"] = weights_sha256(weights)
+    card["identity"] |= {"weights_sha256": weights_sha256(weights), "graph_sha256": card["files"]["encoder.onnx"]}
     (place / "encoder.json").write_text(json.dumps(card))
     return DirectoryEncoder(place, "cpu", 1, "float32", "openvino")
 
@@ -206,6 +206,7 @@ def test_a_graph_that_names_files_beside_it_is_refused(tmp_path: Path) -> None:
     (place / "encoder.onnx").write_bytes(model.SerializeToString())
     card = json.loads((place / "encoder.json").read_text())
     card["files"]["encoder.onnx"] = hashlib.sha256((place / "encoder.onnx").read_bytes()).hexdigest()
+    card["identity"]["graph_sha256"] = card["files"]["encoder.onnx"]
     (place / "encoder.json").write_text(json.dumps(card))
     with pytest.raises(EncoderError, match="names files"):
         DirectoryEncoder(place, "cpu", 1, "float32", "openvino").warm_up()
