@@ -30,6 +30,7 @@ from lusfx.engine.extraction import pipeline
 from lusfx.engine.extraction.decoding import clip, decoders
 from lusfx.engine.extraction.decoding.jobs import Job
 from lusfx.engine.extraction.decoding.process import WorkerProcess
+from lusfx.engine.extraction.decoding.source_file import SourceFile
 from lusfx.engine.extraction.extract import BATCH_SIZE, Progress, extract
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey
@@ -341,9 +342,9 @@ def tell_of_clips(pipe: int) -> None:
     """
     begin, decode_there, hand_over = WorkerProcess.__init__, WorkerProcess.decode, pipeline.Pipeline._hand_over
 
-    def decode(reader: Any, path: Path, *rest: Any) -> Any:
-        tell(pipe, "begun", path.name)
-        return clip.decode(reader, path, *rest)
+    def decode(file: SourceFile, *rest: Any) -> Any:
+        tell(pipe, "begun", file.path.name)
+        return clip.decode(file, *rest)
 
     def start_decoder(worker: WorkerProcess, *arguments: Any) -> None:
         tell(pipe, "decoder")

@@ -176,7 +176,8 @@ class Pipeline:
             self._take(self.streams.begin(message))
         elif isinstance(message, _Ended):
             message.clip.ending = message.ending
-            self._hand_over(message.clip)
+            if message.clip.complete:
+                self._hand_over(message.clip)
         return []
 
     def _take(self, batches: Iterable[Encoded]) -> None:
@@ -185,12 +186,11 @@ class Pipeline:
             self.profile.seconds["encoding"] += encoded.seconds
             for clip, share in encoded.batch.shares():
                 clip.add_rows(encoded.embeddings[share])
-                self._hand_over(clip)
+                if clip.complete:
+                    self._hand_over(clip)
 
     def _hand_over(self, clip: ClipInHand) -> None:
-        """If a clip is complete, have it written, once the writing thread has room for it; a run that is stopping drops it."""
-        if not clip.complete:
-            return
+        """Have a complete clip written, once the writing thread has room for it; a run that is stopping drops it."""
         if clip.n_not_finite:
             self._settlements.put(_not_encoded(clip, "not-finite", clip.not_finite))
         else:

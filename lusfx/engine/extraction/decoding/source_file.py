@@ -29,7 +29,7 @@ class SourceFile:
 
     def __init__(self, reader: Reader, path: Path, site_key: SiteKey, stamp: Stamp | None) -> None:
         self._reader = reader
-        self._path = path
+        self.path = path
         self._site_key = site_key
         self._stamp = stamp
         self._stream: IO[bytes] | None = None
@@ -45,7 +45,7 @@ class SourceFile:
         if self._stamp is None:
             yield
             return
-        with open_source(self._path) as self._stream:
+        with open_source(self.path) as self._stream:
             self._require(self._is_held())
             yield
             self._require(self._is_held() and (not self._by_path or self._is_at_path()))
@@ -58,11 +58,11 @@ class SourceFile:
         """
         with ExitStack() as stack:
             if self._stream is None:
-                yield stack.enter_context(self._reader.open(self._path, self._site_key))
+                yield stack.enter_context(self._reader.open(self.path, self._site_key))
                 return
             led_here = self._is_at_path()
-            with handed(self._path, self._stream) as file:
-                clip = stack.enter_context(self._reader.open(self._path, self._site_key))
+            with handed(self.path, self._stream) as file:
+                clip = stack.enter_context(self._reader.open(self.path, self._site_key))
             if not file.taken:
                 self._by_path = True
                 self._require(led_here and self._is_at_path())
@@ -72,7 +72,7 @@ class SourceFile:
         return self._stream is not None and Stamp.of_status(os.fstat(self._stream.fileno())) == self._stamp
 
     def _is_at_path(self) -> bool:
-        return Stamp.of(self._path) == self._stamp
+        return Stamp.of(self.path) == self._stamp
 
     @staticmethod
     def _require(is_unchanged: bool) -> None:
