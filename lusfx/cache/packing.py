@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lusfx import durable
 from lusfx.cache.folder import Folder, remove_file
 from lusfx.cache.pack import Pack, checksum_of
-from lusfx.cache.pack_layout import CHECKSUM_BYTES, KEY_DIGITS, SEAL_BYTES, whole_pack
+from lusfx.cache.pack_layout import CHECKSUM_BYTES, KEY_DIGITS, MAX_CLIPS, SEAL_BYTES, whole_pack
 from lusfx.cache.packs import PACK_SUFFIX
 from lusfx.cache.store import Cache, Store
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
@@ -175,7 +175,8 @@ class _Packer:
                 continue
             kind = embeddings.embeddings.dtype.str
             bucket = buckets.setdefault(kind, _Bucket())
-            if bucket.clips and bucket.n_bytes + embeddings.embeddings.nbytes > self._pack_bytes:
+            is_full = len(bucket.clips) == MAX_CLIPS or bucket.n_bytes + embeddings.embeddings.nbytes > self._pack_bytes
+            if bucket.clips and is_full:
                 written.add(self._write(bucket))
                 yield len(bucket.clips)
                 bucket = buckets[kind] = _Bucket()

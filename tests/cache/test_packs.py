@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lusfx.cache import Cache, Store, gc, info, pack, packing, repair, verify
+from lusfx.cache import Cache, Store, gc, info, pack, pack_layout, packing, repair, verify
 from lusfx.cache.pack_layout import SEAL_BYTES, PackLayout
 from lusfx.cache.packs import Packs
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
@@ -456,3 +456,15 @@ def test_a_packer_that_is_killed_loses_nothing(cache: Cache, store: Store) -> No
     gc(cache)
     assert list(store.files()) == []
     assert_holds(cache, expected)
+
+
+def test_a_pack_has_no_more_clips_than_readers_take(
+    cache: Cache, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = fill(store, range(5))
+    for module in (packing, pack_layout):
+        monkeypatch.setattr(module, "MAX_CLIPS", 2)
+    assert pack(cache).packs == 3
+    assert_holds(cache, expected)
+    monkeypatch.setattr(pack_layout, "MAX_CLIPS", 1)
+    assert {finding.code for finding in verify(cache).findings} == {"damaged-pack"}
