@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from lusfx.calibration import IsotonicCalibration
-from lusfx.contracts import Bags, Head, HeadSettings, HeadSpec, Mean, TrainingSet
+from lusfx.contracts import Bags, Head, HeadSettings, HeadSpec, Mean, Task, TrainingSet
 from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.cross_validation import cross_validate
 from lusfx.engine.training.judging import judged_outcome
 from lusfx.engine.training.learner import Learner
 from lusfx.engine.training.resemblance import unlike
+from lusfx.engine.training.train import train_task
 from lusfx.errors import TrainingRefusedError
+from lusfx.tables import read_table
 from lusfx.task_model import UnitFeatures
 
 MakeSamples = Callable[..., Samples]
@@ -145,3 +148,26 @@ def test_a_fit_that_knows_its_units_better_than_others_is_of_their_kind() -> Non
     assert unlike(targets.astype(np.float64), unseen, targets, folds) is None
     assert unlike(np.full(60, 0.4), np.full(60, 0.4), targets, folds) is None
     assert unlike(np.full(60, 0.4), folds / 10, targets, folds) is None  # in each fold its own constant
+
+
+class Yes(Task):
+    """Is it there?"""
+
+    name = "yes"
+    label_columns = ("yes",)
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_training_saves_no_such_model(
+    small_cache_of: Callable[..., Any], with_tasks: Callable[..., Any], tmp_path: Path
+) -> None:
+    small = small_cache_of(Yes(), n_patients=12)
+    n_units = len(read_table(small.labels))
+    wishes: dict[str, Any] = {"n_folds": 2, "n_repeats": 1, "site_key": small.site_key, "head": "failing"}
+    with_tasks(Yes(), Failing(FAILURES["constant"], n_units, 99))
+    with pytest.raises(TrainingRefusedError, match="fitted on all samples, says nearly the same of every unit"):
+        train_task([Yes()], small.labels, small.cache, tmp_path / "m", **wishes)
+    assert list(tmp_path.iterdir()) == []
+    with_tasks(Yes(), Failing(FAILURES["constant"], n_units, 1))
+    (result,) = train_task([Yes()], small.labels, small.cache, tmp_path / "m", **wishes)
+    assert any("it was done again" in warning for warning in result.warnings)
