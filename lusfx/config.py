@@ -89,7 +89,7 @@ class EncoderIdentity(Spec):
 
     :param architecture: its name, ``timm/efficientnet_lite0`` say; ``onnx`` for a graph of unknown origin.
     :param weights_sha256: digest over every weight tensor: name, dtype, shape and bytes, in order of name.
-    :param graph_sha256: digest of the graph where the architecture's name does not say it (bare ONNX); else None.
+    :param graph_sha256: digest of ``encoder.onnx``; None for what timm makes of the weights, as directories of before say it.
     :param layer: which activations are taken; ``global-pool`` for the network's own end.
     :param pooling: how the spatial axes of those activations are reduced: ``mean``, or ``none`` where the graph
         does it.
