@@ -158,7 +158,7 @@ def write_page(page: Page, path: Path) -> None:
 
     :raises UsageError: if it cannot be written there.
     """
-    content = render(page).encode("utf-8")
+    content = render(page).encode("utf-8", "replace")  # half of a surrogate pair is no text
     try:
         make_directory(path.absolute().parent)
         write_whole(path, content)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from lusfx.calibration import Calibration
 from lusfx.contracts import Aggregation, Bags, Features, Head, HeadSpec, Task
 from lusfx.errors import FingerprintMismatchError, LusfxError, TaskModelError
+from lusfx.foreign_code import ForeignCodeError, call_foreign
 from lusfx.messages import short
 from lusfx.novelty import Novelty
 from lusfx.task_model.card import (
@@ -282,27 +283,32 @@ def _load_head(
     prefix = head_file(number, "")
     files = {name.removeprefix(prefix): content for name, content in contents.items() if name.startswith(prefix)}
     try:
-        _check_settings(spec, outcome)
-        head = spec.load(files)
-        _try(head, card)
-        unused = len(files.keys() - head.files().keys())
-    except LusfxError:
-        raise
-    except ValidationError as error:
-        raise TaskModelError(
-            f"the head's settings are invalid: {first_problem(error)}. Train it again, or use the "
-            "lusfx that it was trained with"
-        ) from None
-    except Exception as error:
-        # Heads come from plugins: whatever one raises, the caller gets one kind of error to catch.
-        raise TaskModelError(f"the head '{outcome.head.name}' cannot be loaded ({type(error).__name__})") from error
+        head, unused = call_foreign(lambda: _tried(spec, outcome, card, files))
+    except ForeignCodeError as error:
+        raise _head_error(outcome.head.name, error.cause) from None
     if unused:
         raise TaskModelError(f"there are files of the head '{outcome.head.name}' that it does not have ({unused})")
     return head
 
 
-def _check_settings(spec: HeadSpec, outcome: OutcomeCard) -> None:
+def _tried(spec: HeadSpec, outcome: OutcomeCard, card: TaskModelCard, files: Mapping[str, bytes]) -> tuple[Head, int]:
+    """A head that was loaded and asked, and how many of the files it does not have."""
     spec.settings.model_validate(dict(outcome.head.settings))
+    head = spec.load(files)
+    _try(head, card)
+    return head, len(files.keys() - head.files().keys())
+
+
+def _head_error(name: str, error: BaseException) -> LusfxError:
+    """Heads come from plugins: whatever one raises, the caller gets one kind of error to catch."""
+    if isinstance(error, LusfxError):
+        return error
+    if isinstance(error, ValidationError):
+        return TaskModelError(
+            f"the head's settings are invalid: {first_problem(error)}. Train it again, or use the lusfx that it "
+            "was trained with"
+        )
+    return TaskModelError(f"the head '{name}' cannot be loaded ({type(error).__name__})")
 
 
 def _try(head: Head, card: TaskModelCard) -> None:

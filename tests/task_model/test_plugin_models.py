@@ -155,3 +155,15 @@ def test_a_plugins_head_must_give_probabilities(answer: str, models: Any, tmp_pa
     models.save(tmp_path / "m", facts, models.files_of(Telling(answer)))
     with pytest.raises(TaskModelError, match="the head"):
         models.load(tmp_path / "m", specs={"telling": TellingSpec()})
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), KeyboardInterrupt(), RecursionError(), MemoryError()], ids=repr)
+def test_whatever_a_plugins_head_raises_is_one_kind_of_error(error: BaseException, models: Any, tmp_path: Path) -> None:
+    class Raising(TellingSpec):
+        def load(self, files: Mapping[str, bytes]) -> Head:
+            raise error
+
+    facts = models.make_facts(outcome={"head": HeadCard(name="telling", settings={})})
+    models.save(tmp_path / "m", facts, models.files_of(Telling("sound")))
+    with pytest.raises(TaskModelError, match=f"the head 'telling' cannot be loaded .{type(error).__name__}"):
+        models.load(tmp_path / "m", specs={"telling": Raising()})
