@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FrameType
 
@@ -46,12 +46,20 @@ def turned_into_another() -> None:
 STOPPED = [lambda: signal.raise_signal(signal.SIGINT), caught_by_the_code, turned_into_another]
 
 
+@pytest.fixture
+def interrupted_by_ctrl_c() -> Iterator[None]:
+    """As in a terminal: a shell's job in the background has SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupted_by_ctrl_c")
 @pytest.mark.parametrize("code", STOPPED)
 def test_a_real_interrupt_ends_the_program_whatever_the_code_makes_of_it(code: Callable[[], None]) -> None:
-    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         call_foreign(code)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_signal_that_somebody_listens_to_reaches_them_and_nothing_else() -> None:

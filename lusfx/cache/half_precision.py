@@ -16,7 +16,7 @@ CHANGE_ERROR = 0.05
 """Of the norm of the change from one row to the next. In ultrasound clips it was at most 0.006."""
 COLUMN_CHANGE_ERROR = 0.1
 """Of the norm of all changes of a column. In ultrasound clips it was at most 0.008."""
-FEW_CHANGES = 3
+FEW_CHANGES = 12
 """Of so few changes of a column all may be small by chance, where there are a thousand columns."""
 NOISE = 2.0**-21
 """Of a column's norm: changes below are float32's own rounding."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.heads.one_thread import one_thread
+
 Values = NDArray[np.float64]
 
 
@@ -34,10 +36,8 @@ def lowest(
     :param least_gradient: it ends, too, where no part of the gradient is larger.
     """
     from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
 
-    # One thread: sums are then taken in one order, and the products are small.
-    with threadpool_limits(1):
+    with one_thread():
         found = minimize(
             objective,
             first,

@@ -13,6 +13,7 @@ from lusfx.contracts import Features, Head, HeadSettings, HeadSpec, TrainingSet
 from lusfx.errors import TrainingRefusedError
 from lusfx.heads.head_file import TENSOR_FILE, read_tensors, tensor_file
 from lusfx.heads.inputs import training_vectors, vectors_of
+from lusfx.heads.one_thread import one_thread
 from lusfx.heads.row_weights import ClassWeight, row_weights
 from lusfx.heads.standardiser import Standardiser, in_blocks, two_class_probabilities
 from lusfx.tensors import require_shapes
@@ -79,15 +80,13 @@ class LogisticHeadSpec(HeadSpec):
         """
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
-        from threadpoolctl import threadpool_limits
 
         chosen = LogisticSettings.model_validate(settings.model_dump())
         features = training_vectors(training)
         standardiser = Standardiser.of(features, training.weights)
         weights = row_weights(training.targets, training.weights, chosen.class_weight)
         model = LogisticRegression(C=chosen.logit_variance / features.shape[1], max_iter=MAX_ITERATIONS)
-        # One thread: the products are small, so others mostly wait, and sums are then taken in one order.
-        with warnings.catch_warnings(), threadpool_limits(1):
+        with warnings.catch_warnings(), one_thread():
             warnings.simplefilter("error", ConvergenceWarning)
             try:
                 model.fit(standardiser(features), training.targets, sample_weight=weights)

@@ -14,6 +14,7 @@ from lusfx.contracts import Aggregation
 from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.learner import Candidate, fit_head
 from lusfx.errors import TrainingRefusedError
+from lusfx.heads.one_thread import one_thread
 from lusfx.studies.config import TRAIN
 from lusfx.studies.merit import merit
 from lusfx.studies.plan import Run
@@ -69,9 +70,7 @@ class HeadJob:
 
     def do_all(self, should_stop: Callable[[], bool]) -> int:
         """Do the runs one by one, each durable before the next; returns how many were done."""
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1):
+        with one_thread():
             for number, run in enumerate(self.runs):
                 if should_stop():
                     return number

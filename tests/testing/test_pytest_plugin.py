@@ -50,7 +50,7 @@ def test_importing_it_imports_pytest_alone(module: str) -> None:
         "import sys, pytest\n"
         "before = set(sys.modules)\n"
         f"import {module}\n"
-        "found = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "found = {name.partition('.')[0] for name in set(sys.modules) - before if sys.modules[name] is not None}\n"
         "print(sorted(found - sys.stdlib_module_names))\n"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
