@@ -12,6 +12,7 @@ from lusfx.task_model import TaskModel
 ASSESSED, MISSING, NOT_ASSESSABLE = "assessed", "missing", "not assessable"
 WHOLE_EXAM = "all"
 """Stands in the column ``zone`` for the exam as a whole."""
+NO_ZONES = "no clip has a zone"
 COLUMNS: Mapping[str, ColumnType] = {
     "exam": "text",
     "patient": "text",
@@ -42,9 +43,10 @@ def exam_rows(model: TaskModel, exam: str, patient: str | None, clips: Sequence[
 
     A zone is *missing* where the exam has no clip of it and *not assessable* where no clip of it has an answer, be it that
     none could be read. Neither is counted as class 0, and the exam then has no sum. The exam's worst is that of the zones
-    that were assessed.
+    that were assessed. Where no clip has a zone of the task, as DICOM files name none, the whole exam's row stands alone, and
+    its worst is that of all clips.
 
-    :param clips: of this exam; those whose zone is not one of the task's are left out.
+    :param clips: of this exam; those whose zone is not one of the task's are left out, unless all are such.
     """
     summary = model.card.task.exam_summary
     if summary is None:
@@ -59,7 +61,8 @@ def exam_rows(model: TaskModel, exam: str, patient: str | None, clips: Sequence[
     }
     rows: list[dict[str, Cell]] = []
     worst: dict[str, int] = {}
-    for zone in summary.zones:
+    of_zones = [clip for clip in clips if clip.zone in summary.zones]
+    for zone in summary.zones if of_zones else ():
         here = [clip.answer for clip in clips if clip.zone == zone]
         said = [_class_number(model, answer) for answer in here if answer.probabilities is not None]
         row: dict[str, Cell] = constant | {"zone": zone, "n_clips": len(here), "n_assessed": len(said)}
@@ -69,19 +72,21 @@ def exam_rows(model: TaskModel, exam: str, patient: str | None, clips: Sequence[
         else:
             row |= {"status": NOT_ASSESSABLE if here else MISSING, "reason": _reason(here)}
         rows.append(row)
-    return [*rows, constant | _whole(model, summary.zones, worst, rows)]
+    whole = constant | _whole(model, summary.zones, worst, of_zones or clips)
+    return [*rows, whole if of_zones else whole | {"reason": NO_ZONES}]
 
 
 def _whole(
-    model: TaskModel, zones: Sequence[str], worst: Mapping[str, int], rows: Sequence[Mapping[str, Cell]]
+    model: TaskModel, zones: Sequence[str], worst: Mapping[str, int], clips: Sequence[ZoneClip]
 ) -> dict[str, Cell]:
     absent = [zone for zone in zones if zone not in worst]
+    said = [_class_number(model, clip.answer) for clip in clips if clip.answer.probabilities is not None]
     return {
         "zone": WHOLE_EXAM,
-        "worst": model.card.task.classes[max(worst.values())] if worst else None,
+        "worst": model.card.task.classes[max(said)] if said else None,
         "sum": sum(worst.values()) if model.card.task.kind == "ordinal" and not absent else None,
-        "n_clips": sum(int(row["n_clips"] or 0) for row in rows),
-        "n_assessed": sum(int(row["n_assessed"] or 0) for row in rows),
+        "n_clips": len(clips),
+        "n_assessed": len(said),
         "status": ASSESSED if not absent else "incomplete",
         "reason": f"not assessed: {', '.join(absent)}" if absent else None,
     }

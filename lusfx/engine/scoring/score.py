@@ -115,7 +115,7 @@ def score(
     write_table(out, columns_of(loaded, show_paths), tally.count_rows(rows))
     if exams_out is not None:
         write_table(exams_out, exam_summary.COLUMNS, table.exam_rows)
-    problems = registry.scores_written(out)
+    problems = [*_without_zones(table.exam_rows), *registry.scores_written(out)]
     result = ScoreResult(out=out, exams=exams_out, extraction=extraction, tally=tally, problems=problems)
     if report is not None:
         write_page(score_page(result, table.exam_rows, time.monotonic() - started), report)
@@ -179,6 +179,14 @@ def _places_of_run(extraction: ExtractResult, members: Mapping[str, Membership],
         path = source.path if show_paths else None
         places.append(Place(key, member, path, troubles.get(source.path)))
     return places
+
+
+def _without_zones(exam_rows: Sequence[Mapping[str, Cell]]) -> list[str]:
+    """What to say of exams that cannot be summed up by zones."""
+    n_exams = len({row["exam"] for row in exam_rows if row.get("reason") == exam_summary.NO_ZONES})
+    if not n_exams:
+        return []
+    return [f"no clip of {n_exams} exams has a zone, so they have no sum. A manifest's column 'zone' names the zones"]
 
 
 def _exams_place(out: Path, models: Sequence[TaskModel]) -> Path | None:

@@ -179,7 +179,7 @@ def test_a_gate_without_a_model_or_with_two_is_refused() -> None:
     message = "'effusion' is answered only where 'view' is 'pleural', and {} of the models answer 'view'"
     with pytest.raises(UsageError, match=message.format(0)) as error:
         Panel([make_model(EFFUSION)])
-    assert "Add one with --model, or ask without gates: --no-gates" in str(error.value)
+    assert "Add one with --model (train-task 'view' makes it" in str(error.value)
     with pytest.raises(UsageError, match=message.format(2)):
         Panel([make_model(EFFUSION), make_model(VIEW, 0), make_model(VIEW, 1)])
     Panel([make_model(EFFUSION)], with_gates=False)

@@ -152,11 +152,20 @@ def test_clips_of_other_zones_and_of_none_are_left_out() -> None:
     assert (rows["all"]["worst"], rows["all"]["sum"], rows["all"]["n_clips"]) == ("none", 0, 3)
 
 
+def test_an_exam_without_zones_has_its_worst_clip_and_no_sum() -> None:
+    """DICOM files name no zone: six rows that all say 'missing' would tell nobody anything."""
+    rows = rows_of(SEVERITY, at(None, 1), at("L9", 2), silent("L9"))
+    assert list(rows) == ["all"]
+    assert (rows["all"]["worst"], rows["all"]["sum"], rows["all"]["status"]) == ("much", None, "incomplete")
+    assert (rows["all"]["n_clips"], rows["all"]["n_assessed"], rows["all"]["reason"]) == (3, 2, "no clip has a zone")
+
+
 def test_an_exam_without_an_answer_has_no_worst() -> None:
-    for clips in ((), (at("L9", 3),), (silent("L1"), silent("L2"), silent("R1"))):
-        whole = rows_of(SEVERITY, *clips)["all"]
+    reasons = {(): "no clip has a zone", ("L1", "L2", "R1"): "not assessed: L1, L2, R1"}
+    for zones, reason in reasons.items():
+        whole = rows_of(SEVERITY, *map(silent, zones))["all"]
         assert (whole["worst"], whole["sum"], whole["status"]) == (None, None, "incomplete")
-        assert whole["reason"] == "not assessed: L1, L2, R1"
+        assert whole["reason"] == reason
 
 
 def test_yes_and_no_are_not_summed() -> None:
