@@ -16,8 +16,8 @@ CHANGE_ERROR = 0.05
 """Of the norm of the change from one row to the next. In ultrasound clips it was at most 0.006."""
 COLUMN_CHANGE_ERROR = 0.1
 """Of the norm of all changes of a column. In ultrasound clips it was at most 0.008."""
-FEW_CHANGES = 3
-"""Of so few changes of a column all may be small by chance, where there are a thousand columns."""
+FEW_CHANGES, MANY_COLUMNS = 8, 50
+"""Of fewer changes of a column all may be small by chance: then one column in so many may be off."""
 NOISE = 2.0**-21
 """Of a column's norm: changes below are float32's own rounding."""
 BLOCK_ROWS = 1024
@@ -70,6 +70,10 @@ class _Columns:
         self.n_changes += (change != 0).sum(axis=0)
 
     def are_kept(self) -> bool:
-        asked = (self.n_changes >= FEW_CHANGES) & (self.change > NOISE**2 * self.value)
-        changes_kept = self.change_error <= COLUMN_CHANGE_ERROR**2 * self.change
-        return bool((self.error <= COLUMN_ERROR**2 * self.value).all() and changes_kept[asked].all())
+        lost = (self.change_error > COLUMN_CHANGE_ERROR**2 * self.change) & (self.change > NOISE**2 * self.value)
+        by_chance = lost & (self.n_changes < FEW_CHANGES)
+        return bool(
+            (self.error <= COLUMN_ERROR**2 * self.value).all()
+            and not (lost & ~by_chance).any()
+            and by_chance.sum() <= len(lost) // MANY_COLUMNS
+        )

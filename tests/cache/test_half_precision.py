@@ -56,6 +56,7 @@ LOST: dict[str, Callable[[], NDArray[np.float64]]] = {
     "small differences": lambda: 2000 + 0.001 * noise(),
     "small values in one column": lambda: mixed(1, 1, 1e-8, 1),
     "small differences in one column": lambda: mixed(1, 1, 0.01, 1) + np.array([0, 0, 2000, 0]),
+    "small differences in one column of two frames": lambda: noise(2) * [1, 1e-4, *[1] * 6] + [0, 50, *[0] * 6],
     "small differences beside one large step": lambda: np.repeat([[0.0], [500.0]], 20, axis=0) + 2000 + 0.001 * noise(),
     "small differences in a few frames": lambda: np.concatenate([noise(), 100 + 0.001 * noise(5)]),
     "one small difference between the blocks that are looked at": lambda: np.concatenate(
@@ -81,6 +82,9 @@ KEPT: dict[str, Callable[[], NDArray[np.float64]]] = {
     "a still": lambda: np.repeat(noise(1) + 1 / 3, 50, axis=0),
     "a constant column": lambda: mixed(1, 0, 1, 1) + np.array([0, 1 / 3, 0, 0]),
     "all zeros": lambda: np.zeros((40, 8)),
+    "few frames, and a column that changes little by chance": lambda: (
+        noise(4, 100) * [1e-3, *[1] * 99] + [2, *[0] * 99]
+    ),
     "long": lambda: noise(3 * BLOCK_ROWS),
 }
 
