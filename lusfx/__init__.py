@@ -9,7 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lusfx import telemetry
 from lusfx.version import __version__
+
+telemetry.turn_off()  # here, since it must come before any import of the libraries that it is about
 
 __all__ = ["__version__", "evaluate", "extract", "fine_tune", "pretrain", "run_demo", "score", "study", "train_task"]
 

@@ -1,8 +1,10 @@
-"""What all messages say alike: short digests, the first few of many names, and the system's reason for a failure."""
+"""What all messages say alike: short digests, the first few of many names, the system's reason for a failure, and
+text from outside as one line."""
 
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 
 SHORT_DIGITS = 12
@@ -10,6 +12,8 @@ SHORT_DIGITS = 12
 many: with another number, what they hold is not found again."""
 NAMED = 3
 """Names that a message has room for."""
+DIRECTIONS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""Characters after which a line is shown in another order than it is written in."""
 
 
 def short(digest: str) -> str:
@@ -25,3 +29,15 @@ def first_few(names: Sequence[str]) -> str:
 def system_reason(error: OSError) -> str:
     """Why the operating system refused something, without the name of the file: that may name a patient."""
     return os.strerror(error.errno or 0)
+
+
+def one_line(text: str) -> str:
+    """Text from outside as one line that a terminal and a table only show: each control character, line separator, change of
+    the direction of writing and half of a surrogate pair becomes its escape, ``\\x1b`` say."""
+    if text.isprintable():
+        return text
+    return "".join(char.encode("unicode_escape").decode("ascii") if _acts(char) else char for char in text)
+
+
+def _acts(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(char) in DIRECTIONS

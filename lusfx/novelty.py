@@ -108,6 +108,7 @@ class Novelty:
         _require((variances > 0).all() and (tensors["residual_variance"] > 0).all(), "every variance must be above 0")
         _require((inverse_std >= 0).all() and inverse_std.any(), "'inverse_std' must not be negative, nor 0 throughout")
         _require(n_components <= dim, "there are more components than dimensions")
+        _require(n_components <= MAX_COMPONENTS, f"there are more than {MAX_COMPONENTS} components")
         _require((np.abs(components) <= 1 + ORTHONORMAL_WITHIN).all(), "the components must be orthonormal")
         apart = np.abs(components @ components.T - np.eye(n_components))
         _require((apart <= ORTHONORMAL_WITHIN).all(), "the components must be orthonormal")

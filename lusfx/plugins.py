@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -34,10 +32,15 @@ from lusfx.contracts import (
     gate_circle,
 )
 from lusfx.errors import PluginError, UsageError
+from lusfx.foreign_code import ForeignCodeError, call_foreign
+from lusfx.messages import one_line
 from lusfx.version import __version__
 
 BUILT_IN = ("lusfx.readers", "lusfx.encoders", "lusfx.heads")
 OWN_DISTRIBUTION = f"lusfx {__version__}"
+UNKNOWN_DISTRIBUTION = "unknown distribution"
+MOST_SAID = 500
+"""Characters of a plugin's error that are told."""
 
 T = TypeVar("T")
 
@@ -154,17 +157,14 @@ class Registry:
 
 
 def _call(hook: str, impl: pluggy.HookImpl, arguments: Mapping[str, object]) -> object:
-    """Call one plugin's hook. What it prints goes to the error stream: a program may be reading the other one.
+    """Call one plugin's hook.
 
-    :raises PluginError: whatever it raises, SystemExit too; its message is left out, since it may name a path.
+    :raises PluginError: whatever it raises (:mod:`lusfx.foreign_code`); its message is left out, since it may name a path.
     """
     try:
-        with redirect_stdout(sys.stderr):
-            return impl.function(*[arguments[name] for name in impl.argnames])
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise PluginError(f"plugin '{impl.plugin_name}' failed on {hook}: {type(error).__name__}") from error
+        return call_foreign(lambda: impl.function(*[arguments[name] for name in impl.argnames]))
+    except ForeignCodeError as error:
+        raise PluginError(f"plugin '{impl.plugin_name}' failed on {hook}: {error}") from error.cause
 
 
 @cache
@@ -181,27 +181,27 @@ def build_registry(found: Iterable[EntryPoint]) -> Registry:
     for name in BUILT_IN:
         _admit(registry, name, OWN_DISTRIBUTION, partial(importlib.import_module, name), built_in=True)
     for entry in sorted(found, key=lambda entry: entry.name):
-        distribution = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown distribution"
-        _admit(registry, entry.name, distribution, entry.load)
+        _admit(registry, entry.name, _distribution_of(entry), entry.load)
     return registry
+
+
+def _distribution_of(entry: EntryPoint) -> str:
+    try:
+        return f"{entry.dist.name} {entry.dist.version}" if entry.dist else UNKNOWN_DISTRIBUTION
+    except Exception:  # its metadata are damaged
+        return UNKNOWN_DISTRIBUTION
 
 
 def _admit(
     registry: Registry, name: str, distribution: str, load: Callable[[], Any], *, built_in: bool = False
 ) -> None:
-    """Load one plugin, check it whole, and only then let it register anything.
-
-    What it prints while it loads goes to the error stream: a program may be reading the other one.
-    """
+    """Load one plugin, check it whole, and only then let it register anything. Whatever it raises leaves it out alone."""
     try:
-        with redirect_stdout(sys.stderr):
-            provides = _register(registry, name, distribution, load)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plugin may raise SystemExit on import; it must not end the program
+        provides = call_foreign(lambda: _register(registry, name, distribution, load))
+    except ForeignCodeError as error:
         if built_in:
-            raise
-        registry.plugins.append(Plugin(name, distribution, error=_in_one_line(error)))
+            raise error.cause from None
+        registry.plugins.append(Plugin(name, distribution, error=_in_one_line(error.cause)))
     else:
         registry.plugins.append(Plugin(name, distribution, provides=tuple(provides)))
 
@@ -209,8 +209,8 @@ def _admit(
 def _in_one_line(error: BaseException) -> str:
     """What an error says, whatever it says it with."""
     try:
-        text = " ".join(str(error).split())
-    except Exception:  # its own __str__ may be broken, too
+        text = one_line(" ".join(str(error).split()))[:MOST_SAID]
+    except BaseException:  # its own __str__ may be broken, too
         text = "(no message)"
     if isinstance(error, PluginError):
         return text

@@ -17,6 +17,8 @@ from lusfx.errors import TaskModelError
 
 METADATA_KEY = "lusfx"
 HEADER_LENGTH_BYTES = 8
+MAX_HEADER_BYTES = 1 << 16
+"""Of the description of all arrays, which the parser builds whole: no image has more than some dozen."""
 
 
 def tensors_to_bytes(layout: str, tensors: Mapping[str, NDArray[np.float64]]) -> bytes:
@@ -72,6 +74,8 @@ def _taken_apart(content: bytes, file_name: str) -> tuple[dict[str, Mapping[str,
     """The stored arrays by name, and the layout that the image says it has."""
     from safetensors import SafetensorError, deserialize
 
+    if MAX_HEADER_BYTES < int.from_bytes(content[:HEADER_LENGTH_BYTES], "little") < len(content):
+        raise TaskModelError(f"{file_name} describes its arrays in more than {MAX_HEADER_BYTES} bytes")
     try:
         stored = dict(deserialize(content))  # type: ignore[no-untyped-call]
         return stored, _metadata(content).get(METADATA_KEY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from lusfx import patience
 from lusfx.config import EncoderIdentity, FeatureSpec, PreprocessSpec
+from lusfx.encoders.card import EncoderCard
 from lusfx.site_key import SECRET_BYTES, SiteKey
 
 SECRET = bytes(range(SECRET_BYTES))
@@ -72,6 +74,22 @@ def make_feature_spec(**preprocess: object) -> FeatureSpec:
         std=(0.5, 0.5, 0.5),
     )
     return FeatureSpec(encoder=identity, preprocess=PreprocessSpec.model_validate(preprocess))
+
+
+def write_bare_encoder(directory: Path, dim: int, graph: bytes = b"a graph") -> None:
+    """An encoder directory without weights, in the format's first version, whose graph nobody looks into."""
+    files, digest = {"encoder.onnx": graph, "MODEL_CARD.md": b"# An encoder\n"}, hashlib.sha256(graph).hexdigest()
+    identity = EncoderIdentity(
+        architecture="onnx", weights_sha256=digest, graph_sha256=digest, layer="output", pooling="none", dim=dim, channels=1,
+        mean=(0.5,), std=(0.5,),
+    )  # fmt: skip
+    card = EncoderCard(
+        format_version=1, name="bare", identity=identity, preprocess=PreprocessSpec(), licence="CC-BY-4.0", source="a test",
+        training_data="clips", files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )  # fmt: skip
+    directory.mkdir()
+    for name, content in (files | {"encoder.json": card.model_dump_json().encode()}).items():
+        (directory / name).write_bytes(content)
 
 
 @dataclass(frozen=True)

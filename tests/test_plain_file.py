@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,21 @@ def test_a_pipe_does_not_block(tmp_path: Path) -> None:
 def test_a_directory_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         read_plain_file(tmp_path, 4)
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are not told apart here")
+@pytest.mark.parametrize("target", ["file", "missing", "link", "/dev/zero", "."])
+def test_a_link_is_not_plain_wherever_it_leads(tmp_path: Path, target: str) -> None:
+    (tmp_path / "file").write_bytes(b"1234")
+    (tmp_path / "link").symlink_to(target)
+    with pytest.raises(NotPlainError, match="not a plain file"):
+        read_plain_file(tmp_path / "link", 4)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no such sockets here")
+def test_a_socket_is_not_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        with pytest.raises(NotPlainError, match="not a plain file"):
+            read_plain_file(Path("socket"), 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -90,7 +91,7 @@ def generating() -> Iterator[Task]:
 
 class UnspeakableError(Exception):
     def __str__(self) -> str:
-        raise RuntimeError("not even this")
+        raise SystemExit("not even this")
 
 
 class NeedsSettings(HeadSettings):
@@ -125,6 +126,9 @@ BROKEN: dict[str, tuple[dict[str, object], str]] = {
     "says_nothing": ({"lusfx_register_tasks": raising(RuntimeError())}, "RuntimeError"),
     "cannot_say": ({"lusfx_register_tasks": raising(UnspeakableError())}, "UnspeakableError: (no message)"),
     "exits": ({"lusfx_register_tasks": raising(SystemExit(3))}, "SystemExit: 3"),
+    "interrupts": ({"lusfx_register_tasks": raising(KeyboardInterrupt())}, "KeyboardInterrupt"),
+    "escapes": ({"lusfx_register_tasks": raising(RuntimeError("a\x1b[2Jb"))}, "RuntimeError: a\\x1b[2Jb"),
+    "goes_on": ({"lusfx_register_tasks": raising(RuntimeError("long " * 999))}, "RuntimeError: long long"),
     "leaves": ({"lusfx_register_tasks": raising(GeneratorExit())}, "GeneratorExit"),
     "generates": ({"lusfx_register_tasks": hookimpl(generating)}, "and returned a generator"),
     "misspelt": ({"lusfx_register_taskz": hookimpl(misspelt)}, "no hook named"),
@@ -168,19 +172,34 @@ def test_a_broken_plugin_harms_no_other(registry_of: Callable[..., Registry], na
     assert failure.name == "bad"
     assert message in (failure.error or "")
     assert "\n" not in (failure.error or "")
+    assert len(failure.error or "") < 600
     with pytest.raises(UsageError, match="plugin 'bad'"):
         registry.task("other")
     assert not registry.manager.has_plugin("bad")
 
 
-@pytest.mark.parametrize("source", ["raise SystemExit(1)", "import no_such_module", "x = (", "1 / 0"])
+SOURCES = [
+    "raise SystemExit(1)",
+    "raise KeyboardInterrupt",
+    "raise GeneratorExit",
+    "import no_such_module",
+    "x = (",
+    "1 / 0",
+    "import sys; sys.setrecursionlimit(sys.getrecursionlimit() // 4)\ndef f(): f()\nf()",
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); 1 / 0",
+]
+
+
+@pytest.mark.parametrize("source", SOURCES)
 def test_a_plugin_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     (tmp_path / "cannot_import.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "cannot_import", raising=False)
+    before = sys.getrecursionlimit(), signal.getsignal(signal.SIGINT)
     registry = build_registry([EntryPoint("bad", "cannot_import", "lusfx")])
     assert [plugin.name for plugin in registry.failures] == ["bad"]
     assert registry.heads.names() == BUILT_IN_HEADS
+    assert before == (sys.getrecursionlimit(), signal.getsignal(signal.SIGINT))
 
 
 def test_what_a_plugin_prints_goes_to_the_error_stream(

@@ -58,15 +58,6 @@ class Folder:
         finally:
             folder._close()
 
-    @contextmanager
-    def enter(self, name: str) -> Iterator[Self]:
-        """Open a directory in it, to be used as a context; raises as :meth:`open` does."""
-        inner = self._step(name)
-        try:
-            yield inner
-        finally:
-            inner._close()
-
     def names(self) -> list[str]:
         """Names of all that lies in it, in order."""
         return sorted(os.listdir(self.path if self._descriptor is None else self._descriptor))  # noqa: PTH208

@@ -51,6 +51,8 @@ DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
 """Of each dataset; of ``embeddings`` as :data:`FLOATS` says."""
 FACTS = struct.Struct(f"<16s2I4Q{len(DATASETS)}QQ32s32s32s")
 PAGE_BYTES: Final = 4096
+MAX_CLIPS: Final = 1 << 20
+"""In a pack, whose tables are read whole when it is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class PackLayout:
             offset >= SEAL_BYTES and offset + n_bytes <= SEAL_BYTES + body_bytes
             for offset, n_bytes in ((offset, layout.n_bytes(name)) for name, offset in layout.offsets.items())
         )
-        if not inside or not 1 <= n_clips <= n_frames or dim < 1:
+        if not inside or not 1 <= n_clips <= min(n_frames, MAX_CLIPS) or dim < 1:
             raise CorruptRecordError("the seal of a pack describes no pack")
         return layout
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lusfx import durable
 from lusfx.cache.folder import Folder, remove_file
 from lusfx.cache.pack import Pack, checksum_of
-from lusfx.cache.pack_layout import CHECKSUM_BYTES, KEY_DIGITS, SEAL_BYTES, whole_pack
+from lusfx.cache.pack_layout import CHECKSUM_BYTES, KEY_DIGITS, MAX_CLIPS, SEAL_BYTES, whole_pack
 from lusfx.cache.packs import PACK_SUFFIX
 from lusfx.cache.store import Cache, Store
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
@@ -28,6 +28,7 @@ from lusfx.types import ClipEmbeddings
 
 PACK_BYTES = 128 << 20
 """Embeddings in a pack, which are held in memory while it is made: thousands of clips of seconds."""
+NOT_GIVEN_BACK = "the disk does not give back what was written to it: no clip was removed"
 
 
 @dataclass(slots=True)
@@ -126,10 +127,12 @@ def write_pack(store: Store, clips: Sequence[tuple[str, ClipEmbeddings]]) -> tup
     try:
         store.packs.open(path).verify()
     except FileNotFoundError:
-        pass  # others have merged it already, having read all of its clips
+        # Others have merged it already, with all of its clips; or found it damaged, and set it aside.
+        if not _are_packed(store, [key for key, _ in clips]):
+            raise CacheError(NOT_GIVEN_BACK) from None
     except CorruptRecordError:
         _remove_damaged(store, path)
-        raise CacheError("the disk does not give back what was written to it: no clip was removed") from None
+        raise CacheError(NOT_GIVEN_BACK) from None
     return path, SEAL_BYTES + layout.body_bytes
 
 
@@ -175,7 +178,8 @@ class _Packer:
                 continue
             kind = embeddings.embeddings.dtype.str
             bucket = buckets.setdefault(kind, _Bucket())
-            if bucket.clips and bucket.n_bytes + embeddings.embeddings.nbytes > self._pack_bytes:
+            is_full = len(bucket.clips) == MAX_CLIPS or bucket.n_bytes + embeddings.embeddings.nbytes > self._pack_bytes
+            if bucket.clips and is_full:
                 written.add(self._write(bucket))
                 yield len(bucket.clips)
                 bucket = buckets[kind] = _Bucket()
@@ -202,6 +206,7 @@ class _Packer:
             try:
                 return pack.read(number)
             except FileNotFoundError:  # others have merged it meanwhile, with all of its clips
+                self._merging.discard(pack)  # what has its name from now on was written by others
                 return None
             except CorruptRecordError:
                 self._merging.discard(pack)
@@ -259,6 +264,15 @@ def _sound(pack: Pack) -> bool:
     except (FileNotFoundError, CorruptRecordError):
         return False
     return True
+
+
+def _are_packed(store: Store, keys: Sequence[str]) -> bool:
+    """Whether packs give all of these clips now."""
+    store.packs.refresh()
+    try:
+        return all(store.packs.read(key) is not None for key in keys)
+    except CorruptRecordError:
+        return False
 
 
 def _remove(store: Store, path: Path) -> None:

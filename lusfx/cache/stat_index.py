@@ -16,7 +16,7 @@ from types import TracebackType
 
 from lusfx.cache.keys import CLIP_KEY
 from lusfx.durable import FILE_MODE
-from lusfx.plain_file import Stamp
+from lusfx.plain_file import Stamp, open_plain_file
 from lusfx.site_key import SiteKey
 
 FILE_NAME = "stat-index.sqlite"
@@ -26,6 +26,8 @@ TABLE = (
 )
 SCHEMA = [("table", "clips", TABLE.replace("IF NOT EXISTS ", ""))]
 JOURNALS = ("-journal", "-wal", "-shm")
+NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
+"""Ends a journal that names another file (SQLite's file format, 3)."""
 MAX_BYTES = 1 << 32
 SAVE_EVERY = 4096
 """So many new files a transaction: what a killed run has to hash again."""
@@ -78,15 +80,20 @@ class StatIndex:
             self._save()
 
     def _load(self) -> dict[str, tuple[str, str]]:
-        if not self._is_plain():
-            return {}
         try:
+            if not self._is_plain():
+                return {}
             # Not read-only: what a killed run left half written has to be rolled back first.
             with contextlib.closing(sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=rw", uri=True)) as database:
                 # What is called so may be a view that never ends; what is not the table that was made is damage.
-                if database.execute("SELECT type, name, sql FROM sqlite_master").fetchall() != SCHEMA:
+                schema = database.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+                if not schema:
+                    return {}  # another process is making it
+                if schema != SCHEMA:
                     raise sqlite3.DatabaseError("another schema")
                 rows = database.execute("SELECT place, stamp, clip, crc32 FROM clips").fetchall()
+        except OSError:  # what lies there cannot be removed or looked at
+            return {}
         except (sqlite3.Error, ValueError) as error:  # ValueError: text that is not UTF-8
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in PASSING:
                 self._discard()
@@ -102,10 +109,8 @@ class StatIndex:
         """Whether the database is there, and no link, pipe or device; what is, is removed, and so is a journal that is."""
         for file in (self._file, *(self._file.with_name(self._file.name + ending) for ending in JOURNALS)):
             with contextlib.suppress(FileNotFoundError):
-                status = file.lstat()
-                if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-                    with contextlib.suppress(OSError):
-                        file.unlink()
+                if not _is_own(file):
+                    file.unlink()
                     return False
         return self._file.exists()
 
@@ -128,6 +133,25 @@ class StatIndex:
                 rows = [(place, *entry, _crc32(place, *entry)) for place, entry in self._new.items()]
                 database.executemany("INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?)", rows)
         self._new.clear()
+
+
+def _is_own(file: Path) -> bool:
+    """Whether this is a plain file such as this index leaves.
+
+    SQLite plays a journal back that it finds, and then removes the file that is named at its end, which may be any: it stands
+    there where several databases were changed together, as here none are. The database itself is not opened for a look, since
+    closing it would give up the locks that this process has on it.
+
+    :raises FileNotFoundError: if there is none.
+    """
+    status = file.lstat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+        return False
+    if not file.name.endswith("-journal"):
+        return True
+    with open_plain_file(file, follow_links=False) as stream:
+        stream.seek(max(0, status.st_size - len(NAMES_ANOTHER)))
+        return stream.read() != NAMES_ANOTHER
 
 
 def _crc32(place: object, stamp: object, clip: object) -> int:

@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from lusfx.cli.ending import end
+from lusfx.cli.output import own_descriptor, say, with_own_output
 from lusfx.errors import LusfxError, RunInterruptedError
 from lusfx.version import __version__
 
@@ -49,7 +50,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"lusfx.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
-        return command
+        return with_own_output(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -64,6 +65,11 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line; an error becomes one message and its exit code."""
+    with own_descriptor():
+        _run()
+
+
+def _run() -> NoReturn:
     try:
         # Not click's own way of ending, in which Ctrl-C before a command listens to it has exit code 1.
         end(group.main(prog_name="lusfx", standalone_mode=False))
@@ -79,5 +85,5 @@ def main() -> None:
 
 
 def _fail(error: LusfxError) -> NoReturn:
-    click.echo(f"Error: {error}", err=True)
+    say(f"Error: {error}", err=True)
     end(error.exit_code)

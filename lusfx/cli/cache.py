@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 from lusfx.messages import short
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def info(cache: Path, as_json: bool) -> None:
         for s in held.stores
     ]
     terminal.print_table(("fingerprint", "architecture", "dim", "stored as", "frames", "clips", "packed", "size"), rows)
-    click.echo(f"{held.n_runs} runs, {held.n_patients} known patients, {held.n_quarantined} files in quarantine")
+    output.say(f"{held.n_runs} runs, {held.n_patients} known patients, {held.n_quarantined} files in quarantine")
 
 
 @command.command()
@@ -71,9 +71,9 @@ def verify(cache: Path, as_json: bool) -> None:
         terminal.print_json(result.as_dict())
     else:
         for finding in result.findings:
-            click.echo(f"{finding.code}: {terminal.shown(finding.file)}: {finding.detail}")
+            output.say(f"{finding.code}: {finding.file}: {finding.detail}")
         state = "sound" if result.sound else "DAMAGED. Run: lusfx cache repair"
-        click.echo(f"{result.n_clips} clips and {result.n_runs} runs checked: {state}")
+        output.say(f"{result.n_clips} clips and {result.n_runs} runs checked: {state}")
     sys.exit(0 if result.sound else 1)
 
 
@@ -98,8 +98,8 @@ def repair(cache: Path, as_json: bool) -> None:
         terminal.print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            click.echo(f"set aside: {terminal.shown(finding.file)}")
-        click.echo(f"{len(findings)} damaged files set aside; run lusfx extract again to encode their clips anew")
+            output.say(f"set aside: {finding.file}")
+        output.say(f"{len(findings)} damaged files set aside; run lusfx extract again to encode their clips anew")
     _name_left({finding.file: finding.detail for finding in left})
 
 
@@ -121,12 +121,12 @@ def explain(
     if as_json:
         terminal.print_json(result.as_dict())
         return
-    click.echo(f"clip {short(result.clip)}, fingerprint {short(result.fingerprint)}")
-    click.echo(VERDICTS[result.verdict])
+    output.say(f"clip {short(result.clip)}, fingerprint {short(result.fingerprint)}")
+    output.say(VERDICTS[result.verdict])
     for miss in result.misses:
-        click.echo(f"  {short(miss.fingerprint)} differs in:")
+        output.say(f"  {short(miss.fingerprint)} differs in:")
         for name, (there, wanted) in miss.differing.items():
-            click.echo(f"    {name}: {there} there, {wanted} wanted")
+            output.say(f"    {name}: {there} there, {wanted} wanted")
 
 
 @command.command()
@@ -148,9 +148,9 @@ def pack(cache: Path, fingerprints: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         terminal.print_json(packing.as_dict())
     else:
-        click.echo(packing.summary())
+        output.say(packing.summary())
         if packing.damaged:
-            click.echo("damaged clips were left where they are. Run: lusfx cache repair, then extract them again")
+            output.say("damaged clips were left where they are. Run: lusfx cache repair, then extract them again")
     sys.exit(terminal.EXIT_SOME_FAILED if packing.damaged else 0)
 
 
@@ -173,7 +173,7 @@ def gc(cache: Path, fingerprints: tuple[str, ...], dry_run: bool, as_json: bool)
     else:
         verb = "would be removed" if dry_run else "removed"
         left = f", {len(removal.left)} left" if removal.left else ""
-        click.echo(f"{len(removal.files)} files of {removal.n_bytes / 1e6:.1f} MB {verb}{left}")
+        output.say(f"{len(removal.files)} files of {removal.n_bytes / 1e6:.1f} MB {verb}{left}")
     _name_left(removal.left)
 
 
@@ -183,6 +183,6 @@ def _name_left(left: Mapping[str, str]) -> None:
     :param left: the reasons by the names, relative to the cache.
     """
     for name, reason in left.items():
-        click.echo(f"left: {terminal.shown(name)}: {reason}", err=True)
+        output.say(f"left: {name}: {reason}", err=True)
     if left:
         sys.exit(terminal.EXIT_SOME_FAILED)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 
 if TYPE_CHECKING:
     from lusfx.demo import Stage
@@ -45,7 +45,7 @@ def command(out: Path, patients: int, seed: int, opens: bool, as_json: bool) -> 
     if as_json:
         terminal.print_json(result.as_dict())
     else:
-        click.echo(f"{result.seconds:.0f} s in all. Everything in it is synthetic. The page: {result.page}")
+        output.say(f"{result.seconds:.0f} s in all. Everything in it is synthetic. The page: {result.page}")
     if opens:
         click.launch(str(result.page))
 
@@ -62,7 +62,7 @@ def _lines(to_errors: bool) -> Iterator[tuple[Callable[[Stage], None], Callable[
         return f"{stage.name:<20} {stage.seconds:6.1f} s  {stage.said}{faster}"
 
     if not sys.stderr.isatty():
-        yield lambda stage: click.echo(line(stage), err=to_errors), lambda text: None
+        yield lambda stage: output.say(line(stage), err=to_errors), lambda text: None
         return
     from rich.console import Console
 
@@ -71,7 +71,7 @@ def _lines(to_errors: bool) -> Iterator[tuple[Callable[[Stage], None], Callable[
 
         def done(stage: Stage) -> None:
             status.stop()  # lines on standard output and the spinner on standard error are one screen
-            click.echo(line(stage), err=to_errors)
+            output.say(line(stage), err=to_errors)
             status.update("going on")
             status.start()
 

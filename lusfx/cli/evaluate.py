@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 
 
 @click.command(name="evaluate")
@@ -25,16 +25,18 @@ def command(
     Refused where a patient or a clip was in its training. A gate is not asked: every labelled unit counts.
     """
     from lusfx.engine.evaluation.evaluate import evaluate
+    from lusfx.outputs import prepare_files
 
+    prepare_files({"report": report})
     result = evaluate(model, labels, cache, seed=seed, report=report, trust_table=trust_table)
     if as_json:
         terminal.print_json(result.as_dict())
         return
     for warning in result.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(result.summary())
+        output.say(f"warning: {warning}", err=True)
+    output.say(result.summary())
     for outcome in result.outcomes:
         if len(result.outcomes) > 1:
-            click.echo(f"{outcome.name}:")
+            output.say(f"{outcome.name}:")
         for name, value in outcome.performances.items():
-            click.echo(f"  {name}: sensitivity {value.sensitivity}, specificity {value.specificity}")
+            output.say(f"  {name}: sensitivity {value.sensitivity}, specificity {value.specificity}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 
 if TYPE_CHECKING:
     from lusfx.config import Precision
@@ -121,7 +121,7 @@ def _print_profile(result: ExtractResult) -> None:
     ]
     terminal.print_table(("stage", "seconds", "ms a frame", "ms a clip", "share"), rows)
     busy = ", ".join(f"{name} {share:.0%}" for name, share in facts["busy"].items())
-    click.echo(
+    output.say(
         f"busy: {busy}; decoders: {facts['decoders']}, encoding threads: {facts['streams']}; "
         f"the bottleneck is {facts['bottleneck']}"
     )

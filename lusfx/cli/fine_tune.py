@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lusfx.cli import network_options, terminal
+from lusfx.cli import network_options, output, terminal
 from lusfx.cli.bar import Stand, bar
 from lusfx.cli.field_options import field_options
 from lusfx.fine_tuning.request import FineTuningRequest
@@ -91,8 +91,8 @@ def command(as_json: bool, **request: Any) -> None:
         terminal.print_json(result.as_dict())
         return
     for warning in result.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(result.summary())
+        output.say(f"warning: {warning}", err=True)
+    output.say(result.summary())
 
 
 def _stand(progress: DecodingProgress | FineTuningProgress) -> Stand:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 
 
 @click.command(name="inspect")
@@ -29,4 +29,4 @@ def command(clip: Path, out: Path, encoder: str | None, frame: int, as_json: boo
         return
     facts = result.as_dict()
     for name, value in facts.items():
-        click.echo(f"{name}: {', '.join(value) if name == 'notes' else value}")
+        output.say(f"{name}: {', '.join(value) if name == 'notes' else value}")

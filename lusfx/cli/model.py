@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 from lusfx.messages import short
 
 model_argument = click.argument("directory", metavar="MODEL", type=terminal.DIRECTORY)
@@ -33,30 +33,30 @@ def show(directory: Path, as_json: bool) -> None:
         metrics = {outcome.name: evidence[outcome.name]["metrics"] for outcome in card.outcomes}
         terminal.print_json(card.model_dump(mode="json") | {"digest": model.digest, "metrics": metrics})
         return
-    click.echo(f"{model.name}: {task.question}")
-    click.echo(f"{task.kind}, one answer a {task.unit}: {', '.join(task.classes)}")
+    output.say(f"{model.name}: {task.question}")
+    output.say(f"{task.kind}, one answer a {task.unit}: {', '.join(task.classes)}")
     form = task.pooling if task.aggregate is None else f"each frame, then {task.aggregate.kind}"
-    click.echo(f"features: {card.features.encoder}, {short(card.features.fingerprint)}, {form}")
+    output.say(f"features: {card.features.encoder}, {short(card.features.fingerprint)}, {form}")
     if model.own_encoder is not None:
-        click.echo("its encoder is in 'encoder' below it: score needs no --encoder, extract takes that directory")
+        output.say("its encoder is in 'encoder' below it: score needs no --encoder, extract takes that directory")
     if task.requires is not None:
-        click.echo(f"answered only where {task.requires.task} is {task.requires.is_}")
+        output.say(f"answered only where {task.requires.task} is {task.requires.is_}")
     if card.novelty is not None:
-        click.echo(f"not answered farther than {card.novelty.limit:.2f} from the training set")
-    click.echo(
+        output.say(f"not answered farther than {card.novelty.limit:.2f} from the training set")
+    output.say(
         f"trained on {card.training.n_units} {task.unit}s of {card.training.n_patients} patients, "
         f"{card.training.created:%Y-%m-%d}{', with weak labels' if card.training.weak_labels else ''}"
     )
     for outcome in card.outcomes:
         auc = evidence[outcome.name]["metrics"]["roc_auc"]
         calibration = "none" if outcome.calibration is None else outcome.calibration.kind
-        click.echo(
+        output.say(
             f"{outcome.name}: {outcome.n_events} of {outcome.n_units}; cross-validated AUC {auc['value']:.3f} "
             f"({auc['low']:.3f} to {auc['high']:.3f}); head {outcome.head.name}, calibration {calibration}"
         )
         for name, point in outcome.operating_points.items():
             decides = ", decides the answer" if name == outcome.decides else ""
-            click.echo(f"  {name}: yes from {point.threshold:.3f}{decides}")
+            output.say(f"  {name}: yes from {point.threshold:.3f}{decides}")
 
 
 @command.command()
@@ -73,6 +73,6 @@ def verify(directory: Path, as_json: bool) -> None:
         terminal.print_json({"sound": not problems, "problems": problems})
     else:
         for problem in problems:
-            click.echo(problem)
-        click.echo("the task model is sound" if not problems else "the task model cannot be used")
+            output.say(problem)
+        output.say("the task model is sound" if not problems else "the task model cannot be used")
     sys.exit(1 if problems else 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 
 if TYPE_CHECKING:
     from lusfx.contracts import Kind, Unit
@@ -62,7 +62,7 @@ def command(
         terminal.print_json(made.as_dict())
         return
     for warning in made.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(f"wrote {made.path.name}: {len(made.files)} files. Next:")
+        output.say(f"warning: {warning}", err=True)
+    output.say(f"wrote {made.path.name}: {len(made.files)} files. Next:")
     for line in made.next_commands:
-        click.echo(f"  {line}")
+        output.say(f"  {line}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 
 
 @click.command(name="plugins")
@@ -28,10 +28,10 @@ def command(as_json: bool) -> None:
         )
         return
     for plugin in registry.plugins:
-        click.echo(f"{plugin.name} ({plugin.distribution}): {'FAILED' if plugin.error else 'ok'}")
+        output.say(f"{plugin.name} ({plugin.distribution}): {'FAILED' if plugin.error else 'ok'}")
         if plugin.error:
-            click.echo(f"  {plugin.error}")
+            output.say(f"  {plugin.error}")
         for provided in plugin.provides:
-            click.echo(f"  {provided}")
+            output.say(f"  {provided}")
     for kind, name, owners in clashes:
-        click.echo(f"CLASH: the {kind} '{name}' is claimed by {' and by '.join(owners)}; neither can be used")
+        output.say(f"CLASH: the {kind} '{name}' is claimed by {' and by '.join(owners)}; neither can be used")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lusfx.cli import network_options, terminal
+from lusfx.cli import network_options, output, terminal
 from lusfx.cli.bar import Stand, bar
 from lusfx.cli.field_options import field_options
 from lusfx.pretraining.settings import FROM_INITIAL_WEIGHTS, PretrainingSettings
@@ -61,8 +61,8 @@ def command(as_json: bool, **request: Any) -> None:
             terminal.print_json(result.as_dict())
         else:
             for warning in result.warnings:
-                click.echo(f"warning: {warning}", err=True)
-            click.echo(result.summary())
+                output.say(f"warning: {warning}", err=True)
+            output.say(result.summary())
     sys.exit(terminal.EXIT_INTERRUPTED if result.interrupted else 0)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 
 if TYPE_CHECKING:
     from lusfx.contracts import Device, Runtime
@@ -90,9 +90,9 @@ def command(
         if result.extraction is not None:
             terminal.report_extraction(result.extraction, show_paths)
         for problem in result.problems:
-            click.echo(f"warning: {problem}", err=True)
+            output.say(f"warning: {problem}", err=True)
         for code, count in sorted(result.reasons.items()):
-            click.echo(f"note: {count} rows without an answer: {code}", err=True)
-        click.echo(result.summary())
+            output.say(f"note: {count} rows without an answer: {code}", err=True)
+        output.say(result.summary())
     exit_code = 0 if result.extraction is None else terminal.extraction_exit_code(result.extraction)
     sys.exit(exit_code or (terminal.EXIT_SOME_FAILED if result.rows.get("failed") else 0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 
 
 @click.command(name="site-key")
@@ -22,5 +22,5 @@ def command(make: bool, as_json: bool) -> None:
     if as_json:
         terminal.print_json({"file": str(file), "check": key.check})
         return
-    click.echo(f"file: {file}")
-    click.echo(f"check: {key.check}")
+    output.say(f"file: {file}")
+    output.say(f"check: {key.check}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 from lusfx.cli.bar import Stand, bar
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def command(
             terminal.print_json(expected.as_dict())
             return
         for line in expected.lines():
-            click.echo(line)
-        click.echo(expected.summary())
+            output.say(line)
+        output.say(expected.summary())
         return
     with terminal.stop_on_signal() as stop, bar(_stand) as progress:
         result = study(
@@ -88,8 +88,8 @@ def command(
         terminal.print_json(result.as_dict())
         return
     for warning in result.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(result.summary())
+        output.say(f"warning: {warning}", err=True)
+    output.say(result.summary())
 
 
 def _stand(progress: Progress | DecodingProgress | RunsDone) -> Stand:

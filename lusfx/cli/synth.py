@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 
 
 @click.command(name="synth")
@@ -59,7 +59,7 @@ def command(
             clip_format=clip_format,
             progress=progress,
         )
-    click.echo(
+    output.say(
         f"{patients * clips} synthetic clips of {patients} synthetic patients of the site '{site}', "
         "with labels.csv and frames.csv"
     )

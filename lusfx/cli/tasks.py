@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 
 
 @click.command(name="tasks")
@@ -34,7 +34,7 @@ def command(as_json: bool) -> None:
             ]
         )
     elif not tasks.names():
-        click.echo("no plugin provides a task; see 'lusfx plugins'. To write one: lusfx new-plugin NAME")
+        output.say("no plugin provides a task; see 'lusfx plugins'. To write one: lusfx new-plugin NAME")
     else:
         rows = [
             (task.name, task.unit, task.kind, ", ".join(task.label_columns), tasks.owner(task.name), task.question)

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lusfx.cli import output
 from lusfx.cli.bar import Stand, bar
 from lusfx.cli.ending import end_at_once
 from lusfx.errors import RunInterruptedError
+from lusfx.messages import one_line
 
 if TYPE_CHECKING:
     from lusfx.engine.extraction.census import Census
@@ -111,14 +113,9 @@ trust_table_option = click.option(
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 
 
-def shown(name: str) -> str:
-    """A file's name of which nobody knows who gave it; what a terminal would obey or cannot write is made visible."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
-
-
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print one JSON value on standard output; NaN becomes null."""
-    click.echo(json.dumps(_without_nan(value), indent=2))
+    output.say(json.dumps(_without_nan(value), indent=2))
 
 
 def _without_nan(value: Any) -> Any:
@@ -132,11 +129,12 @@ def _without_nan(value: Any) -> Any:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns padded to their widest cell; the last one runs on."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header) - 1)]
-    for row in [header, *rows]:
+    """Print columns padded to their widest cell; the last one runs on. A row is a line, whatever is in its cells."""
+    shown = [[one_line(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[i]) for row in shown) for i in range(len(header) - 1)]
+    for row in shown:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]).rstrip())
+        output.say("  ".join([*cells, row[-1]]).rstrip())
 
 
 @contextmanager
@@ -177,17 +175,17 @@ def report_extraction(result: ExtractResult, show_paths: bool) -> None:
     """Print the line that adds up, after what there is to say of single sources."""
     for trouble in result.troubles:
         place = str(trouble.path) if show_paths else f"{trouble.where} ({trouble.source_key})"
-        click.echo(f"{trouble.status}: {place}: {trouble.detail} [{trouble.code}]", err=True)
+        output.say(f"{trouble.status}: {place}: {trouble.detail} [{trouble.code}]", err=True)
     if result.troubles and not show_paths:
-        click.echo("(run again with --show-paths to see these files' names)", err=True)
+        output.say("(run again with --show-paths to see these files' names)", err=True)
     for note, count in sorted(result.notes.items()):
-        click.echo(f"note: {count} clips: {note}", err=True)
+        output.say(f"note: {count} clips: {note}", err=True)
     if result.batch_was_reduced:
-        click.echo(f"note: the encoder ran out of memory; batches of {result.batch_size} frames fitted", err=True)
+        output.say(f"note: the encoder ran out of memory; batches of {result.batch_size} frames fitted", err=True)
     if result.not_clips:
-        click.echo(f"{result.not_clips} other files in these folders are no clips")
+        output.say(f"{result.not_clips} other files in these folders are no clips")
     print_census(result.census)
-    click.echo(result.summary())
+    output.say(result.summary())
 
 
 def print_census(census: Census) -> None:
@@ -206,5 +204,5 @@ def extraction_exit_code(result: ExtractResult) -> int:
         return EXIT_INTERRUPTED
     too_many = result.too_many_skipped
     if too_many:
-        click.echo(f"warning: {too_many}", err=True)
+        output.say(f"warning: {too_many}", err=True)
     return EXIT_SOME_FAILED if too_many or result.counts["failed"] else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lusfx.cli import terminal
+from lusfx.cli import output, terminal
 
 if TYPE_CHECKING:
     from lusfx.calibration import CalibrationMethod
@@ -89,7 +89,7 @@ def command(
     from lusfx.engine.training.train import train_task
 
     pairs = dict(_pair(text) for text in settings)
-    show = (lambda text: click.echo(text, err=True)) if sys.stderr.isatty() else None
+    show = (lambda text: output.say(text, err=True)) if sys.stderr.isatty() else None
     results = train_task(
         tasks,
         labels,
@@ -113,8 +113,8 @@ def command(
         return
     for result in results:
         for warning in result.warnings:
-            click.echo(f"warning: {result.card.name}: {warning}", err=True)
-        click.echo(result.summary())
+            output.say(f"warning: {result.card.name}: {warning}", err=True)
+        output.say(result.summary())
 
 
 def _pair(text: str) -> tuple[str, str]:

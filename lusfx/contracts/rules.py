@@ -51,7 +51,8 @@ class Gate:
 class Abstention:
     """When no answer is given; the unit is then *not assessable*, with the reason.
 
-    :param min_beam_confidence: clips whose beam is right with less probability are left out, of training too; 0 takes all.
+    :param min_beam_confidence: clips whose beam is right with less probability are left out, of training too, and so are
+        those of which none is recorded; 0 takes all.
     :param min_frames: clips with fewer readable frames are left out, of training too.
     :param familiar: share of the training units that must count as familiar; what lies farther from the training set
         than the rest of them is not answered. None to answer everything.

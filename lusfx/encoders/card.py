@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lusfx.config import EncoderIdentity, PreprocessSpec
+from lusfx.encoders.known_graphs import known_graph
+from lusfx.encoders.probe import Probe
 from lusfx.errors import EncoderError
 from lusfx.plain_file import read_plain_file
 
@@ -21,6 +23,7 @@ GRAPH = "encoder.onnx"
 MODEL_CARD = "MODEL_CARD.md"
 MAX_CARD_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 32
+FORMAT_VERSION: Final = 2
 
 
 class EncoderCard(BaseModel):
@@ -33,12 +36,13 @@ class EncoderCard(BaseModel):
     :param training_data: what the weights were trained on.
     :param source: where the weights come from.
     :param files: SHA-256 of each other file of the directory.
+    :param probe: what the encoder made of the probe image when it was written; None in version 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["lusfx-encoder"] = "lusfx-encoder"
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = FORMAT_VERSION
     name: str = Field(min_length=1, max_length=200)
     identity: EncoderIdentity
     preprocess: PreprocessSpec
@@ -46,6 +50,7 @@ class EncoderCard(BaseModel):
     training_data: str
     source: str
     files: dict[Literal["weights.safetensors", "encoder.onnx", "MODEL_CARD.md"], str]
+    probe: Probe | None = None
 
 
 def read_card(directory: Path) -> EncoderCard:
@@ -63,17 +68,45 @@ def read_card(directory: Path) -> EncoderCard:
 def parse_card(content: bytes) -> EncoderCard:
     """The card that the bytes of ``encoder.json`` state.
 
-    :raises EncoderError: if they say anything unexpected.
+    :raises EncoderError: if they say anything unexpected, or list another graph than the identity means.
     """
     try:
         card = EncoderCard.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        if place == "format_version" and first["input"] in range(FORMAT_VERSION + 1, 1 << 16):
+            raise EncoderError(
+                f"the encoder's {CARD} is of a later lusfx (format version {first['input']}, and this one reads up to "
+                f"{FORMAT_VERSION}). Upgrade lusfx"
+            ) from None
         raise EncoderError(f"the encoder's {CARD} is invalid: {place}: {first['msg']}") from None
-    if len(card.identity.mean) != card.identity.channels or len(card.identity.std) != card.identity.channels:
-        raise EncoderError(f"the encoder's {CARD} is invalid: mean and std need a value a channel")
+    problem = _contradiction(card)
+    if problem is not None:
+        raise EncoderError(f"the encoder's {CARD} is invalid: {problem}")
     return card
+
+
+def _contradiction(card: EncoderCard) -> str | None:
+    """What of a card contradicts the rest of it."""
+    identity, listed = card.identity, {str(name): digest for name, digest in card.files.items()}
+    values = None if card.probe is None else card.probe.values()
+    meant, graph = identity.graph_sha256 or known_graph(identity), listed.get(GRAPH)
+    unproven = identity.graph_sha256 is None and graph is None  # by its identity torch alone can compute it
+    problems = {
+        "mean and std need a value a channel": {len(identity.mean), len(identity.std)} != {identity.channels},
+        "std must be more than 0": any(value <= 0 for value in identity.std),
+        "a probe goes with format version 2": (card.probe is None) != (card.format_version == 1),
+        f"probe.embedding must be base64 of {identity.dim} finite numbers": card.probe is not None
+        and (values is None or len(values) != identity.dim),
+        "identity.graph_sha256 beside weights goes with a probe": identity.graph_sha256 is not None
+        and WEIGHTS in listed
+        and card.probe is None,
+        f"the {GRAPH} that it lists is not the graph that the identity means": meant is not None
+        and graph != meant
+        and not unproven,
+    }
+    return next((problem for problem, is_one in problems.items() if is_one), None)
 
 
 def read_file(directory: Path, card: EncoderCard, name: str) -> bytes:

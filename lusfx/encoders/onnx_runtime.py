@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.encoders.batch import Compute
-from lusfx.encoders.card import GRAPH, WEIGHTS, EncoderCard, parse_weights, read_file
+from lusfx.encoders.card import WEIGHTS, EncoderCard, parse_weights, read_file
 from lusfx.errors import EncoderError
 
 FATAL = 4
@@ -21,16 +21,15 @@ INPUT_TYPE = "tensor(uint8)"
 NAMED_FILES = "session.model_external_initializers_file_folder_path"
 
 
-def load_onnx(directory: Path, card: EncoderCard, threads: int) -> Compute:
+def load_onnx(directory: Path, card: EncoderCard, threads: int, graph: bytes) -> Compute:
     """Build a session from checked files. Any number of threads may use it at the same time.
 
     :param threads: of one batch.
+    :param graph: the one that the identity means.
     :raises EncoderError: if the graph cannot be loaded or does not fit the weights and the card.
     """
     import onnxruntime
 
-    onnxruntime.disable_telemetry_events()
-    graph = read_file(directory, card, GRAPH)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

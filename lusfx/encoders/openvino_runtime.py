@@ -1,13 +1,8 @@
-"""OpenVINO on the CPU: for bfloat16, which ONNX Runtime does not compute, and for float32 where it is asked for.
-
-OpenVINO reports each import of itself to its maker, through the package ``openvino-telemetry`` that its wheels ask for. That
-package is made impossible to import here, and OpenVINO then uses its own stub that sends nothing.
-"""
+"""OpenVINO on the CPU: for bfloat16, which ONNX Runtime does not compute, and for float32 where it is asked for."""
 
 from __future__ import annotations
 
 import queue
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,26 +12,30 @@ from numpy.typing import NDArray
 
 from lusfx.config import Precision
 from lusfx.encoders.batch import Compute
-from lusfx.encoders.card import GRAPH, WEIGHTS, EncoderCard, parse_weights, read_file
+from lusfx.encoders.card import WEIGHTS, EncoderCard, parse_weights, read_file
 from lusfx.errors import EncoderError
 
-TELEMETRY = "openvino_telemetry"
 HINTS: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 """Said explicitly: without a hint, OpenVINO takes bfloat16 wherever the processor has it."""
 
 
-def load_openvino(directory: Path, card: EncoderCard, streams: int, threads: int, precision: Precision) -> Compute:
+def load_openvino(
+    directory: Path, card: EncoderCard, streams: int, threads: int, precision: Precision, graph: bytes
+) -> Compute:
     """Compile a network from checked files, in memory.
 
     :param streams: batches that are computed at the same time; a further one waits.
     :param threads: of one batch.
+    :param graph: the one that the identity means.
     :raises EncoderError: if the graph cannot be loaded or does not fit the weights and the card, or if the processor has
         no bfloat16 arithmetic and that is what was asked for.
     """
-    core = _openvino().Core()
+    import openvino
+
+    core = openvino.Core()
     if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise EncoderError("this processor has no bfloat16 arithmetic (AVX512_BF16 or AMX). Use --precision float32")
-    graph = _graph_with_weights(directory, card)
+    content = _graph_with_weights(directory, card, graph)
     options = {
         "INFERENCE_PRECISION_HINT": HINTS[precision],
         "NUM_STREAMS": streams,
@@ -44,7 +43,7 @@ def load_openvino(directory: Path, card: EncoderCard, streams: int, threads: int
         "ENABLE_CPU_PINNING": False,
     }
     try:
-        model = core.read_model(graph)
+        model = core.read_model(content)
         compiled = core.compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise EncoderError(f"encoder {card.name}: the graph cannot be loaded ({type(error).__name__})") from None
@@ -74,15 +73,7 @@ def load_openvino(directory: Path, card: EncoderCard, streams: int, threads: int
     return compute
 
 
-def _openvino() -> Any:
-    """The package, imported so that it tells nobody."""
-    sys.modules.setdefault(TELEMETRY, None)  # type: ignore[arg-type] # None: importing it is an ImportError
-    import openvino
-
-    return openvino
-
-
-def _graph_with_weights(directory: Path, card: EncoderCard) -> bytes:
+def _graph_with_weights(directory: Path, card: EncoderCard, graph: bytes) -> bytes:
     """The graph of an encoder with its checked weights inside.
 
     :raises EncoderError: if they do not fit each other to the last name and shape.
@@ -90,9 +81,7 @@ def _graph_with_weights(directory: Path, card: EncoderCard) -> bytes:
     import onnx
 
     try:
-        model = onnx.load_model_from_string(read_file(directory, card, GRAPH))
-    except EncoderError:
-        raise
+        model = onnx.load_model_from_string(graph)
     except Exception as error:  # protobuf raises its own class, derived from Exception alone
         raise EncoderError(f"encoder {card.name}: the graph cannot be loaded ({type(error).__name__})") from None
     tensors = parse_weights(read_file(directory, card, WEIGHTS), card) if WEIGHTS in card.files else {}

@@ -14,6 +14,8 @@ from lusfx.contracts import Device, Runtime
 from lusfx.cores import available_cores
 from lusfx.encoders.batch import CheckedCompute
 from lusfx.encoders.card import GRAPH, WEIGHTS, EncoderCard
+from lusfx.encoders.probe import require_probe
+from lusfx.encoders.proof import proven_graph
 from lusfx.errors import EncoderError, MissingExtraError, UsageError
 
 ON_CPU_ONLY = ("onnxruntime", "openvino")
@@ -64,21 +66,31 @@ class Chosen:
         return Threads(1, 0) if self.library == "torch" else Threads.of(number)
 
     def load(self, directory: Path, card: EncoderCard, threads: Threads) -> CheckedCompute:
-        """Check every file and build the network.
+        """Check every file, build the network, and compare what it makes of the probe with what the card says.
 
         :raises EncoderError: if a file is missing, altered or inconsistent, or the processor lacks the arithmetic.
         """
+        compute = self._built(directory, card, threads)
+        require_probe(compute, card.probe, card.preprocess.size, self.precision, card.name)
+        return compute
+
+    def _built(self, directory: Path, card: EncoderCard, threads: Threads) -> CheckedCompute:
         if self.library == "torch":
             from lusfx.encoders.torch_runtime import load_torch
 
+            if card.identity.graph_sha256 is not None:  # the identity means that graph, which torch does not look at
+                Chosen("onnxruntime", "cpu", "float32").load(directory, card, Threads(1, 1))
             return CheckedCompute(load_torch(directory, card, self.device, self.precision), card)
+        graph = proven_graph(directory, card)
         if self.library == "openvino":
             from lusfx.encoders.openvino_runtime import load_openvino
 
-            return CheckedCompute(load_openvino(directory, card, threads.streams, threads.each, self.precision), card)
+            return CheckedCompute(
+                load_openvino(directory, card, threads.streams, threads.each, self.precision, graph), card
+            )
         from lusfx.encoders.onnx_runtime import load_onnx
 
-        return CheckedCompute(load_onnx(directory, card, threads.each), card)
+        return CheckedCompute(load_onnx(directory, card, threads.each, graph), card)
 
 
 def choose(card: EncoderCard, device: Device, precision: Precision, runtime: Runtime) -> Chosen:

@@ -77,6 +77,8 @@ def grey_network(identity: EncoderIdentity, weights: Mapping[str, NDArray[np.gen
 def _backbone(identity: EncoderIdentity) -> torch.nn.Module:
     if not identity.architecture.startswith(FAMILY):
         raise EncoderError(f"there is no torch network for the architecture '{identity.architecture}'")
+    if identity.pooling != "mean":
+        raise EncoderError(f"a network of timm pools by the mean, and not by '{identity.pooling}'")
     try:
         return make_backbone(identity.architecture.removeprefix(FAMILY), identity.layer)
     except ImportError:

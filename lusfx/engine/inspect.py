@@ -22,6 +22,7 @@ from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.extraction.sources import Source, reader_of
 from lusfx.errors import UnreadableClipError, UsageError
 from lusfx.messages import system_reason
+from lusfx.outputs import prepare_files
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey
 from lusfx.types import ClipInfo
@@ -71,6 +72,7 @@ def inspect(
     :raises DecoderError: if no decoding process can be started.
     """
     path = Path(clip)
+    prepare_files({"picture": Path(out)})
     registry = load_registry()
     spec: PreprocessSpec = open_encoder(EncoderRequest(encoder, device="cpu"), registry).preprocess
     reader = reader_of(path, registry)

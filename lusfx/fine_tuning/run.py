@@ -16,6 +16,7 @@ import numpy as np
 from lusfx.config import FeatureSpec
 from lusfx.contracts import Pooling, Task, check_task
 from lusfx.encoders.conversion import make_directory
+from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.cross_validation import cross_validate_together
 from lusfx.engine.training.judging import check_samples, figures_of_task, judged_outcome, novelty_of, save_model
 from lusfx.engine.training.result import OutcomeResult, TrainingResult
@@ -34,9 +35,10 @@ from lusfx.networks.network_spec import require_timm
 from lusfx.networks.processes import processes
 from lusfx.networks.request import called_with
 from lusfx.networks.threads import cpu_threads
+from lusfx.outputs import prepare_place
 from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey
-from lusfx.task_model import OWN_ENCODER, TaskCard, check_replaceable, encoder_sha256
+from lusfx.task_model import OWN_ENCODER, TaskCard, UnitFeatures, check_replaceable, encoder_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -123,6 +125,7 @@ class _Run:
         check_task(task)
         require_pooled_task(task)
         check_replaceable(Path(request.out))
+        prepare_place("task model", Path(request.out))
         initial_weights = choose_initial_weights(
             request.encoder, request.architecture, request.weights, request.size, registry, layer=request.layer
         )
@@ -168,28 +171,29 @@ class _Run:
         outcomes = range(len(self.card.outcomes))
         validations = cross_validate_together(learner, samples, outcomes, self.request.n_folds, self.request.n_repeats)
         final = learner.fine_tune(samples, outcomes, FINAL)
+        features = samples.with_units(unit_features(final.network, samples.units))
         judged = [
             judged_outcome(
-                self.card.outcomes[n], n, final.outcomes[n].learnt, validations[n], samples, self.settings.seed
+                self.card.outcomes[n], n, final.outcomes[n].learnt, validations[n], features, self.settings.seed
             )
             for n in outcomes
         ]
-        return self._save(directory, framed, learner, final, judged, warnings)
+        return self._save(directory, framed, features, learner, final, judged, warnings)
 
     def _save(
         self,
         directory: Path,
         framed: FramedSamples,
+        features: Samples[UnitFeatures],
         learner: FineTuningLearner,
         final: FineTuned,
         judged: list[OutcomeResult],
         warnings: list[str],
     ) -> TrainingResult:
-        samples, seed = framed.samples, self.settings.seed
+        seed = self.settings.seed
         with tempfile.TemporaryDirectory(dir=directory) as place:
             encoder = Path(place) / OWN_ENCODER
             fingerprint = self._write_encoder(encoder, framed, final)
-            features = samples.with_units(unit_features(final.network, samples.units))
             result = TrainingResult(
                 task=self.task,
                 card=self.card,
@@ -199,7 +203,7 @@ class _Run:
                 fingerprint=fingerprint,
                 samples=features,
                 outcomes=judged,
-                figures=figures_of_task(self.task, self.card, samples, judged, seed),
+                figures=figures_of_task(self.task, self.card, features, judged, seed),
                 novelty=novelty_of(self.card, features, [final.fold]),
                 n_not_known=framed.n_not_known,
                 n_not_cached=framed.n_not_decoded,

@@ -21,6 +21,12 @@ Number = TypeVar("Number", int, float)
 MAX_TEXT_BYTES = 1 << 26
 MAX_FEATURES = 1 << 17
 MAX_LEAVES = 1 << 12
+MAX_TREES = 10_000
+MAX_ALL_LEAVES = 1 << 18
+"""Of all trees together: a thousand trees of 255, or ten thousand of 26."""
+NUMBERS_A_LEAF = 6
+LINES_A_TREE = 12
+HEADER_LINES = 16
 MAX_LEAF_VALUE = 1e6
 """Far above any log odds that training yields, and a sum over all trees of it is still finite."""
 
@@ -128,6 +134,7 @@ class Forest:
         :raises TaskModelError: if it is of a kind that we do not serve.
         """
         try:
+            _check_size(text)
             forest = _taken_apart(text)
             for tree in forest.trees:
                 tree.check(forest.n_features)
@@ -165,6 +172,14 @@ class Forest:
         )
 
 
+def _check_size(text: str) -> None:
+    """Count before anything is built: a text within its limit of bytes could hold a million trees."""
+    if text.count("\n") > HEADER_LINES + LINES_A_TREE * MAX_TREES:
+        raise ValueError(f"there are more than {MAX_TREES} trees")
+    if text.count(" ") > NUMBERS_A_LEAF * MAX_ALL_LEAVES + 2 * MAX_FEATURES + MAX_TREES:
+        raise ValueError(f"there are more than {MAX_ALL_LEAVES} leaves")
+
+
 def _taken_apart(text: str) -> Forest:
     header_text, *sections = text.split("\n\n")
     header = _fields(header_text)
@@ -176,8 +191,10 @@ def _taken_apart(text: str) -> Forest:
         raise ValueError("the number of features is out of range")
     blocks = (section.lstrip("\n") for section in sections)
     trees = tuple(Tree.read(_fields(block)) for block in blocks if block.startswith("Tree="))
-    if not trees:
-        raise ValueError("there is no tree")
+    if not 1 <= len(trees) <= MAX_TREES:
+        raise ValueError("there is no tree" if not trees else f"there are more than {MAX_TREES} trees")
+    if sum(len(tree.leaf_value) for tree in trees) > MAX_ALL_LEAVES:
+        raise ValueError(f"there are more than {MAX_ALL_LEAVES} leaves")
     return Forest(n_features, trees)
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lusfx.contracts import Features, Head, HeadSettings, HeadSpec, TrainingSet
-from lusfx.errors import TaskModelError
-from lusfx.heads.forest import MAX_TEXT_BYTES, Forest
+from lusfx.errors import TaskModelError, TrainingRefusedError
+from lusfx.heads.forest import MAX_ALL_LEAVES, MAX_TEXT_BYTES, Forest
 from lusfx.heads.head_file import content_of
 from lusfx.heads.inputs import training_vectors, vectors_of
 from lusfx.heads.row_weights import ClassWeight, row_weights
@@ -97,11 +97,18 @@ class LightGbmHeadSpec(HeadSpec):
         # Our own weights and not LightGBM's is_unbalance, which counts rows whatever they weigh.
         weights = row_weights(training.targets, training.weights, chosen.class_weight)
         n_rarer = int(np.bincount(training.targets, minlength=2).min())
+        least_rows = min(chosen.min_data_in_leaf, max(n_rarer // RARER_ROWS_A_LEAF, 1))
+        most_leaves = chosen.rounds * min(chosen.num_leaves, max(len(features) // least_rows, 1))
+        if most_leaves > MAX_ALL_LEAVES:
+            raise TrainingRefusedError(
+                f"{chosen.rounds} trees may have {most_leaves} leaves, and a model has at most {MAX_ALL_LEAVES}. Set fewer "
+                "rounds or num_leaves, or a larger min_data_in_leaf"
+            )
         parameters = {
             "objective": "binary",
             "learning_rate": chosen.learning_rate,
             "num_leaves": chosen.num_leaves,
-            "min_data_in_leaf": min(chosen.min_data_in_leaf, max(n_rarer // RARER_ROWS_A_LEAF, 1)),
+            "min_data_in_leaf": least_rows,
             "feature_fraction": chosen.feature_fraction,
             "lambda_l2": chosen.lambda_l2,
             "seed": seed % (1 << 31),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from lusfx.durable import write_whole
+from lusfx.durable import make_directory, write_whole
 from lusfx.errors import UsageError
 from lusfx.messages import system_reason
 from lusfx.report.cines import CineBrowser
@@ -160,6 +160,7 @@ def write_page(page: Page, path: Path) -> None:
     """
     content = render(page).encode("utf-8")
     try:
+        make_directory(path.absolute().parent)
         write_whole(path, content)
     except OSError as error:
         raise UsageError(f"the report cannot be written: {system_reason(error)}") from None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,12 +15,12 @@ from lusfx.synth.dicom_file import Names, installed_syntaxes, write_dicom
 from lusfx.synth.simulation import PatientLook, SyntheticClip, simulate
 from lusfx.synth.site import Site, site_named
 from lusfx.synth.video_file import has_encoder, write_video
+from lusfx.tables import Cell, write_table
 
 ClipFormat = Literal["mp4", "dicom", "mixed"]
 CLIPS_AN_EXAM = 6
 LOOK_STREAM, CASE_STREAM = 0, 1
 """Numbers that keep the random numbers of looks apart from those of diseases."""
-Cell = str | int
 Progress = Callable[[int, int], None]
 
 
@@ -85,8 +84,9 @@ def write_archive(
             frame_rows += _frame_rows(path, planned, clip)
             if progress is not None:
                 progress(len(clip_rows), n_clips)
-    _write_table(out / "frames.csv", frame_rows)
-    return _write_table(out / "labels.csv", clip_rows)
+    write_table(out / "frames.csv", dict.fromkeys(frame_rows[0], "text"), frame_rows)
+    write_table(out / "labels.csv", dict.fromkeys(clip_rows[0], "text"), clip_rows)
+    return out / "labels.csv"
 
 
 def plan_patient(site: Site, patient: int, n_clips: int, seed: int) -> Iterator[PlannedClip]:
@@ -172,12 +172,3 @@ def _frame_rows(path: str, planned: PlannedClip, clip: SyntheticClip) -> Iterato
             "effusion": int(frame.effusion) if findings.view == "pleural" else "",
             "consolidation": int(frame.consolidation),
         }
-
-
-def _write_table(path: Path, rows: list[dict[str, Cell]]) -> Path:
-    columns: Mapping[str, Cell] = rows[0]
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(columns), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return path

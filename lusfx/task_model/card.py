@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,7 +14,7 @@ from lusfx.calibration import Calibration, IsotonicCalibration, PlattCalibration
 from lusfx.config import FramesPerSecond, Precision, Spec, canonical_json
 from lusfx.contracts import MinSensitivity, MinSpecificity, OperatingPoint, Youden
 from lusfx.errors import TaskModelError
-from lusfx.task_model.evidence import EVIDENCE_FILE
+from lusfx.task_model.evidence import EVIDENCE_FILE, MAX_UNITS
 from lusfx.task_model.strict_json import read_bytes, strict_json
 from lusfx.task_model.task_card import Name, Share, TaskCard, Words
 
@@ -24,7 +25,14 @@ NOVELTY_FILE = "novelty.safetensors"
 FORMAT_VERSION: Literal[2] = 2
 MAX_CARD_BYTES = 1 << 22
 MAX_FILE_BYTES = 1 << 29
-"""Hexadecimal digits of a digest that are shown to people."""
+MAX_ALL_BYTES = 1 << 31
+"""Of a model's files together, which are held in memory while they are checked."""
+MAX_HEAD_FILES = 16
+"""Of one outcome."""
+MAX_OUTCOMES = 1000
+MAX_NAMED = 100
+"""Settings of a head, or operating points."""
+MAX_KNOTS = 1 << 17
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -33,7 +41,7 @@ class HeadCard(Spec):
     """Which kind of head, and the settings that it was trained with."""
 
     name: Name
-    settings: Mapping[Name, str | bool | int | float | None]
+    settings: Mapping[Name, str | bool | int | float | None] = Field(max_length=MAX_NAMED)
 
 
 class FeaturesCard(Spec):
@@ -67,8 +75,8 @@ class IsotonicCard(Spec):
     """Isotonic calibration (see :mod:`lusfx.calibration`)."""
 
     kind: Literal["isotonic"] = "isotonic"
-    scores: tuple[Share, ...] = Field(min_length=1)
-    probabilities: tuple[Share, ...] = Field(min_length=1)
+    scores: tuple[Share, ...] = Field(min_length=1, max_length=MAX_KNOTS)
+    probabilities: tuple[Share, ...] = Field(min_length=1, max_length=MAX_KNOTS)
 
     @model_validator(mode="after")
     def _is_monotone(self) -> Self:
@@ -144,9 +152,9 @@ class OutcomeCard(Spec):
     name: Words
     head: HeadCard
     calibration: CalibrationCard | None
-    operating_points: Mapping[Name, OperatingPointCard] = Field(min_length=1)
+    operating_points: Mapping[Name, OperatingPointCard] = Field(min_length=1, max_length=MAX_NAMED)
     decides: Name
-    n_units: int = Field(ge=1)
+    n_units: int = Field(ge=1, le=MAX_UNITS)
     n_events: int = Field(ge=0)
 
     @model_validator(mode="after")
@@ -172,8 +180,8 @@ class TrainingCard(Spec):
     :param created: date and time in UTC.
     """
 
-    n_units: int = Field(ge=1)
-    n_clips: int = Field(ge=1)
+    n_units: int = Field(ge=1, le=MAX_UNITS)
+    n_clips: int = Field(ge=1, le=MAX_UNITS)
     n_patients: int = Field(ge=1)
     weak_labels: bool
     seed: int
@@ -210,7 +218,7 @@ class TaskModelFacts(Spec):
 
     task: TaskCard
     features: FeaturesCard
-    outcomes: tuple[OutcomeCard, ...] = Field(min_length=1)
+    outcomes: tuple[OutcomeCard, ...] = Field(min_length=1, max_length=MAX_OUTCOMES)
     novelty: NoveltyCard | None
     training: TrainingCard
     own_encoder: Sha256 | None = None
@@ -234,16 +242,20 @@ class TaskModelCard(TaskModelFacts):
 
     format: Literal["lusfx-task-model"] = "lusfx-task-model"
     format_version: Literal[2] = 2
-    files: Mapping[Name, FileCard]
+    files: Mapping[Name, FileCard] = Field(max_length=(MAX_HEAD_FILES + 1) * MAX_OUTCOMES)
     card_sha256: Sha256
 
     @model_validator(mode="after")
     def _has_its_files(self) -> Self:
         needed = {EVIDENCE_FILE, REPORT_FILE, *([NOVELTY_FILE] if self.novelty else [])}
         heads = set(self.files) - needed
-        owners = {head_file_owner(name) for name in heads}
-        if CARD_FILE in self.files or not needed <= set(self.files) or owners != set(range(len(self.outcomes))):
+        owners = Counter(head_file_owner(name) for name in heads)
+        if CARD_FILE in self.files or not needed <= set(self.files) or owners.keys() != set(range(len(self.outcomes))):
             raise ValueError(f"the files must be {', '.join(sorted(needed))} and those of each head")
+        if max(owners.values()) > MAX_HEAD_FILES:
+            raise ValueError(f"a head has more than {MAX_HEAD_FILES} files")
+        if sum(file.n_bytes for file in self.files.values()) > MAX_ALL_BYTES:
+            raise ValueError(f"the files have more than {MAX_ALL_BYTES} bytes in all")
         return self
 
 

@@ -26,7 +26,7 @@ from lusfx.task_model.card import (
     make_card,
     read_card,
 )
-from lusfx.task_model.evidence import EVIDENCE_FILE, check_evidence
+from lusfx.task_model.evidence import EVIDENCE_FILE, check_evidence, most_strings
 from lusfx.task_model.own_encoder import (
     OWN_ENCODER,
     copy_encoder,
@@ -63,7 +63,8 @@ def save_task_model(
         the disk refuses.
     """
     directory = directory.absolute()
-    evidence_json = _evidence_json(evidence)
+    n_units = (outcome.n_units for outcome in facts.outcomes)
+    evidence_json = _evidence_json(evidence, most_strings(facts.training.n_clips, n_units))
     check_evidence(evidence, facts.task.outcomes)
     temporary = directory.with_name(f".{directory.name[:80]}.new-{secrets.token_hex(6)}")
     try:
@@ -160,12 +161,12 @@ def _foreign_entries(directory: Path, card: TaskModelCard) -> Iterator[str]:
         yield f"there are entries that {CARD_FILE} does not list ({others})"
 
 
-def _evidence_json(evidence: Mapping[str, Any]) -> bytes:
+def _evidence_json(evidence: Mapping[str, Any], max_strings: int) -> bytes:
     try:
         content = json.dumps(evidence, indent=1, sort_keys=True, allow_nan=False).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise TaskModelError(f"the evidence cannot be written as JSON: {error}") from None
-    strict_json(content, EVIDENCE_FILE)  # what could not be read back must not be written
+    strict_json(content, EVIDENCE_FILE, max_strings)  # what could not be read back must not be written
     return content
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lusfx.errors import TaskModelError
 
 EVIDENCE_FILE = "evidence.json"
 AUC = "roc_auc"
+MAX_UNITS = 1 << 21
+"""And clips, and patients: more than a label table has rows."""
+MOST_STRINGS = 1 << 23
+OTHER_STRINGS = 1 << 17
+"""Names of figures, what was chosen in each fold, warnings, the history of a training."""
+
+Keys = Annotated[list[str], Field(max_length=MAX_UNITS)]
 
 
 class _Part(BaseModel):
@@ -28,11 +35,19 @@ class _Outcome(_Part):
 
 
 class _Evidence(_Part):
-    patients: list[str]
-    clips: list[str]
-    pseudonyms: list[str] = []  # of the patients, all that are known; models of before have those of ``patients`` alone
-    site_keys: list[str] = []  # checks of the keys that these are made with; models of before do not say
+    patients: Keys
+    clips: Keys
+    pseudonyms: Keys = []  # of the patients, all that are known; models of before have those of ``patients`` alone
+    site_keys: Keys = []  # checks of the keys that these are made with; models of before do not say
     outcomes: dict[str, _Outcome]
+
+
+def most_strings(n_clips: int, n_units: Iterable[int]) -> int:
+    """How many strings the evidence of a training may hold: patients and clips, and of each outcome's units these again.
+
+    :param n_units: of each outcome.
+    """
+    return min(OTHER_STRINGS + 4 * (n_clips + sum(n_units)), MOST_STRINGS)
 
 
 def check_evidence(evidence: Mapping[str, Any], outcomes: Iterable[str]) -> None:

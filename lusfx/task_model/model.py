@@ -27,7 +27,7 @@ from lusfx.task_model.card import (
     read_card,
 )
 from lusfx.task_model.directory import checked_files
-from lusfx.task_model.evidence import EVIDENCE_FILE, check_evidence
+from lusfx.task_model.evidence import EVIDENCE_FILE, check_evidence, most_strings
 from lusfx.task_model.own_encoder import OWN_ENCODER
 from lusfx.task_model.strict_json import strict_json
 from lusfx.task_model.task_card import CUSTOM, TaskCard
@@ -253,7 +253,8 @@ def _plugin_task(card: TaskCard, tasks: Mapping[str, Task]) -> Task:
 
 
 def _evidence(card: TaskModelCard, content: bytes) -> dict[str, Any]:
-    evidence = strict_json(content, EVIDENCE_FILE)
+    n_units = (outcome.n_units for outcome in card.outcomes)
+    evidence = strict_json(content, EVIDENCE_FILE, most_strings(card.training.n_clips, n_units))
     check_evidence(evidence, card.task.outcomes)
     return evidence
 
@@ -284,6 +285,7 @@ def _load_head(
         _check_settings(spec, outcome)
         head = spec.load(files)
         _try(head, card)
+        unused = len(files.keys() - head.files().keys())
     except LusfxError:
         raise
     except ValidationError as error:
@@ -294,6 +296,8 @@ def _load_head(
     except Exception as error:
         # Heads come from plugins: whatever one raises, the caller gets one kind of error to catch.
         raise TaskModelError(f"the head '{outcome.head.name}' cannot be loaded ({type(error).__name__})") from error
+    if unused:
+        raise TaskModelError(f"there are files of the head '{outcome.head.name}' that it does not have ({unused})")
     return head
 
 

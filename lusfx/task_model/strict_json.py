@@ -12,6 +12,10 @@ from lusfx.messages import system_reason
 from lusfx.plain_file import NotPlainError, read_plain_file
 
 MAX_DEPTH = 32
+MAX_CONTAINERS = 1 << 17
+MAX_VALUES = 1 << 24
+MAX_STRINGS = 1 << 17
+"""Unless more are known to be needed."""
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
@@ -30,12 +34,18 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         raise TaskModelError(f"{path.name} cannot be read: {system_reason(error)}") from None
 
 
-def strict_json(content: bytes, name: str) -> dict[str, Any]:
+def strict_json(content: bytes, name: str, max_strings: int = MAX_STRINGS) -> dict[str, Any]:
     """Parse an object.
 
     :param name: for messages.
-    :raises TaskModelError: if it is not one, repeats a key, holds NaN or an infinity, or nests deeper than MAX_DEPTH.
+    :param max_strings: that it may hold, names included.
+    :raises TaskModelError: if it is not one, repeats a key, holds NaN or an infinity, nests deeper than MAX_DEPTH, or holds
+        more values than any file of the format: a few bytes a value on disk are some hundred in memory.
     """
+    # Counted before anything is built; what stands within a string counts as well, which the limits have room for.
+    containers = content.count(b"{") + content.count(b"[")
+    if containers > MAX_CONTAINERS or content.count(b",") > MAX_VALUES or content.count(b'"') > 2 * max_strings:
+        raise TaskModelError(f"{name} holds more values than any that lusfx writes")
     try:
         value = json.loads(
             content.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant, parse_float=_number

@@ -44,7 +44,7 @@ class AggregationCard(Spec):
     """Which aggregation, with its parameters; ``custom`` for one that only the task's plugin knows."""
 
     kind: Literal["mean", "longest-run", "best-window", "noisy-or", "custom"]
-    parameters: Mapping[Name, float]
+    parameters: Mapping[Name, float] = Field(max_length=20)
 
     @classmethod
     def of(cls, aggregation: Aggregation) -> Self:
@@ -83,7 +83,7 @@ class AbstentionCard(Spec):
 class ZoneSummaryCard(Spec):
     """The zones of a complete exam."""
 
-    zones: tuple[Words, ...] = Field(min_length=1)
+    zones: tuple[Words, ...] = Field(min_length=1, max_length=1000)
 
 
 class TaskCard(Spec):

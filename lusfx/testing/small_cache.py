@@ -6,7 +6,6 @@ learnt from them says that a task works, and nothing about lungs.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from lusfx.config import EncoderIdentity, FeatureSpec, PreprocessSpec
 from lusfx.contracts import UNKNOWN, Task
 from lusfx.errors import UsageError
 from lusfx.site_key import SECRET_BYTES, SiteKey
+from lusfx.tables import write_table
 from lusfx.types import ClipEmbeddings, FrameStatus
 
 N_FRAMES = (12, 7, 1)
@@ -99,10 +99,7 @@ def make_small_cache(
                 ledger.record(LedgerEntry(site_key.source(name), "encoded", key, member, n_frames=n_frames))
                 table.append({"clip": key, "patient_id": person, "exam_id": exam, "zone": zone} | dict(rows[number]))
     labels = directory / "labels.csv"
-    with labels.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(table[0]))
-        writer.writeheader()
-        writer.writerows(table)
+    write_table(labels, dict.fromkeys(table[0], "text"), table)
     return SmallCache(directory / "cache", labels, store, site_key)
 
 

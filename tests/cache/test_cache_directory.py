@@ -16,7 +16,7 @@ import pytest
 from lusfx.cache import Cache, Store, verify
 from lusfx.config import FeatureSpec
 from lusfx.durable import TEMPORARY_PREFIX
-from lusfx.errors import CacheError
+from lusfx.errors import CacheError, CorruptRecordError
 from lusfx.types import ClipEmbeddings
 
 KEY = "0a" * 32
@@ -123,3 +123,25 @@ def test_a_cache_can_be_moved(cache: Cache, feature_spec: FeatureSpec, embedding
     shutil.move(cache.directory, moved)
     read = Cache.open(moved).find(feature_spec.fingerprint[:12]).read(KEY)
     np.testing.assert_array_equal(read.embeddings, embeddings.embeddings.astype(np.float16))
+
+
+@pytest.mark.parametrize("version", ["true", "1.0", "[1]", '"1"', "null", "-1", "9" * 400, '"\\u001b[31m"', "NaN"])
+def test_a_version_that_is_no_small_number_is_damage_and_is_not_repeated(cache: Cache, version: str) -> None:
+    (cache.directory / "cache.json").write_text(f'{{"format":"lusfx-cache","version":{version}}}')
+    with pytest.raises(CacheError, match="damaged or foreign"):
+        Cache.open(cache.directory)
+
+
+@pytest.mark.parametrize(
+    "change", [{"architecture": "x\x1b]0;title\x07"}, {"layer": "x\n"}, {"architecture": "x" * 10_000}]
+)
+def test_a_spec_whose_names_are_no_names_is_damage_though_its_digest_is_right(
+    cache: Cache, feature_spec: FeatureSpec, change: dict[str, str]
+) -> None:
+    spec = feature_spec.model_copy(update={"encoder": feature_spec.encoder.model_copy(update=change)})
+    directory = cache.directory / spec.fingerprint
+    directory.mkdir()
+    (directory / "spec.json").write_text(spec.canonical_json())
+    with pytest.raises(CorruptRecordError):
+        cache.stores()
+    assert [finding.code for finding in verify(cache).findings] == ["damaged-spec"]

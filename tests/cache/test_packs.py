@@ -19,8 +19,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lusfx.cache import Cache, Store, gc, info, pack, packing, repair, verify
+from lusfx.cache import Cache, Store, gc, info, pack, pack_layout, packing, repair, verify
+from lusfx.cache.pack import Pack
 from lusfx.cache.pack_layout import SEAL_BYTES, PackLayout
+from lusfx.cache.packing import write_pack
 from lusfx.cache.packs import Packs
 from lusfx.errors import CacheError, ClipNotCachedError, CorruptRecordError
 from lusfx.types import ClipEmbeddings, FrameStatus
@@ -456,3 +458,43 @@ def test_a_packer_that_is_killed_loses_nothing(cache: Cache, store: Store) -> No
     gc(cache)
     assert list(store.files()) == []
     assert_holds(cache, expected)
+
+
+def test_a_pack_has_no_more_clips_than_readers_take(
+    cache: Cache, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = fill(store, range(5))
+    for module in (packing, pack_layout):
+        monkeypatch.setattr(module, "MAX_CLIPS", 2)
+    assert pack(cache).packs == 3
+    assert_holds(cache, expected)
+    monkeypatch.setattr(pack_layout, "MAX_CLIPS", 1)
+    assert {finding.code for finding in verify(cache).findings} == {"damaged-pack"}
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_pack_that_is_gone_before_it_is_read_back_costs_no_clip(
+    cache: Cache, store: Store, monkeypatch: pytest.MonkeyPatch, merged: bool
+) -> None:
+    """Others merge it, or find it damaged and set it aside. In the second case its clips are nowhere else."""
+    expected = fill(store, range(3))
+    other = next(iter(fill(store, range(9, 10)).items()))
+    store.path_of(other[0]).unlink()
+    real, taken = Packs.open, list[Path]()
+
+    def vanish(packs: Packs, path: Path, pack_id: str | None = None) -> Pack:
+        if not taken:
+            taken.append(path)
+            if merged:
+                write_pack(store, sorted([other, *expected.items()], key=lambda clip: clip[0]))
+            path.unlink()
+        return real(packs, path, pack_id)
+
+    monkeypatch.setattr(Packs, "open", vanish)
+    if merged:
+        assert pack(cache).clips == 3
+    else:
+        with pytest.raises(CacheError, match="no clip was removed"):
+            pack(cache)
+    assert taken
+    assert_holds(cache, expected | (dict([other]) if merged else {}))

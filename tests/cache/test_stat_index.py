@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 import stat
+import struct
 import subprocess
 import sys
 import zlib
@@ -283,3 +284,24 @@ def test_an_index_that_is_no_plain_file_is_made_anew(
     with StatIndex(file, site_key) as index:
         assert index.lookup(clip) == KEY
     assert (victim.read_bytes() if victim.exists() else None) == before
+
+
+def test_a_journal_that_names_another_file_is_not_played_back(
+    tmp_path: Path, file: Path, clip: Path, site_key: SiteKey
+) -> None:
+    """SQLite would remove that file after playing it back."""
+    record(file, clip, site_key)
+    victim = tmp_path / "thesis.txt"
+    victim.write_bytes(b"precious")
+    name = str(victim).encode()
+    checksum = sum(byte if byte < 128 else byte - 256 for byte in name) & 0xFFFFFFFF
+    head = bytes.fromhex("d9d505f920a163d7") + struct.pack(">5I", 0, 0, 1, 512, 4096)
+    ending = struct.pack(">I", 2**30 // 4096 + 1) + name + struct.pack(">2I", len(name), checksum)
+    file.with_name(file.name + "-journal").write_bytes(
+        head.ljust(512, b"\0") + ending + bytes.fromhex("d9d505f920a163d7")
+    )
+    for _ in range(2):
+        record(file, clip, site_key)
+    with StatIndex(file, site_key) as index:
+        assert index.lookup(clip) == KEY
+    assert victim.read_bytes() == b"precious"

@@ -131,6 +131,7 @@ def test_converting_imagenets_weights_again_gives_the_same(tmp_path: Path) -> No
     tool = Path(__file__).parents[2] / "tools" / "convert_efficientnet_lite0.py"
     subprocess.run([sys.executable, str(tool), str(tmp_path / "again")], check=True, capture_output=True)
     again, bundled = (DirectoryEncoder(place, "cpu") for place in (tmp_path / "again", BUNDLED / IMAGENET_ENCODER))
-    assert again.identity == bundled.identity
+    said = {"graph_sha256": again.card.files["encoder.onnx"]}  # the bundled one is older than that field
+    assert again.identity == bundled.identity.model_copy(update=said)
     x = np.random.default_rng(1).integers(0, 256, (2, 224, 224), dtype=np.uint8)
     assert np.abs(again.encode(x) - bundled.encode(x)).max() < 1e-5

@@ -122,7 +122,12 @@ def test_keys_and_shapes_must_fit_to_the_last_one(copy: Path, change: str) -> No
     "change",
     [
         {"format": "other"},
-        {"format_version": 2},
+        {"format_version": 0},
+        {"format_version": 1},
+        {"probe": None},
+        {"probe": {"image": 2, "embedding": ""}},
+        {"probe": {"image": 1, "embedding": "AAAA"}},
+        {"probe": {"image": 1, "embedding": "no base64"}},
         {"unknown": 1},
         {"name": ""},
         {"files": {"../evil": "00"}},
@@ -133,6 +138,12 @@ def test_keys_and_shapes_must_fit_to_the_last_one(copy: Path, change: str) -> No
 def test_a_card_that_says_anything_unexpected_is_refused(copy: Path, change: dict[str, object]) -> None:
     rewrite_card(copy, **change)
     with pytest.raises(EncoderError, match=r"encoder\.json is invalid"):
+        read_card(copy)
+
+
+def test_a_card_of_a_later_version_says_so(copy: Path) -> None:
+    rewrite_card(copy, format_version=3)
+    with pytest.raises(EncoderError, match=r"of a later lusfx \(format version 3, .*Upgrade"):
         read_card(copy)
 
 

@@ -32,7 +32,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     content = graph.SerializeToString()
     (directory / "encoder.onnx").write_bytes(content)
     card = json.loads((directory / "encoder.json").read_text())
-    card["files"]["encoder.onnx"] = hashlib.sha256(content).hexdigest()
+    card["files"]["encoder.onnx"] = card["identity"]["graph_sha256"] = hashlib.sha256(content).hexdigest()
     del card["files"]["weights.safetensors"]
     (directory / "encoder.json").write_text(json.dumps(card))
     return directory

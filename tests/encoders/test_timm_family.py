@@ -169,22 +169,22 @@ def test_an_onnx_file_becomes_an_encoder(tmp_path: Path) -> None:
 
 def test_an_onnx_file_that_gives_something_else_is_refused(tmp_path: Path) -> None:
     tiny_graph(tmp_path / "tiny.onnx")
-    with pytest.raises(EncoderError, match=r"expected float32 \(3, 7\)"):
-        from_tiny(tmp_path, dim=7).encode(images(16))
+    with pytest.raises(EncoderError, match=r"expected float32 \(1, 7\)"):
+        from_tiny(tmp_path, dim=7)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
 
 
 def test_an_onnx_file_reads_no_other_file(tmp_path: Path) -> None:
     (tmp_path / "secret.bin").write_bytes(np.float32(1).tobytes())
     tiny_graph(tmp_path / "tiny.onnx", external=True)
-    encoder = from_tiny(tmp_path)
     with pytest.raises(EncoderError, match="cannot be loaded"):
-        encoder.warm_up()
+        from_tiny(tmp_path)
 
 
 def test_text_is_no_graph(tmp_path: Path) -> None:
     (tmp_path / "tiny.onnx").write_text("hello")
     with pytest.raises(EncoderError, match="cannot be loaded"):
-        from_tiny(tmp_path).warm_up()
+        from_tiny(tmp_path)
 
 
 def test_two_conversions_at_once_end_in_one_directory(tmp_path: Path) -> None:

@@ -131,4 +131,6 @@ def test_a_picture_that_cannot_be_written_is_a_usage_error(scripts: Path, site_k
     clip = scripts / "a.script"
     clip.write_text("1")
     with pytest.raises(UsageError, match="cannot be written"):
-        drawn(clip, scripts / "absent" / "out.png", site_key)
+        drawn(clip, clip / "out.png", site_key)
+    drawn(clip, scripts / "absent" / "out.png", site_key)
+    assert (scripts / "absent" / "out.png").exists()

@@ -44,6 +44,7 @@ from lusfx.networks.frame_store import FRAMES_FILE  # noqa: E402
 from lusfx.site_key import SECRET_BYTES, SiteKey  # noqa: E402
 from lusfx.synth import write_video  # noqa: E402
 from lusfx.task_model import TaskModel, UnitFeatures, load_task_model, verify_task_model  # noqa: E402
+from tests.conftest import write_bare_encoder  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_resamples")]
 
@@ -373,14 +374,7 @@ def test_what_makes_no_sense_is_refused(
 
 
 def test_a_graph_without_weights_cannot_be_trained(clips: Path, tmp_path: Path) -> None:
-    from lusfx.config import PreprocessSpec
-    from lusfx.encoders.conversion import make_directory_from_onnx
-
-    (tmp_path / "graph").write_bytes(b"a graph")
-    make_directory_from_onnx(
-        tmp_path / "bare", tmp_path / "graph", name="bare", dim=4, channels=1, mean=(0.5,), std=(0.5,),
-        preprocess=PreprocessSpec(), licence="", training_data="", source="", model_card="",
-    )  # fmt: skip
+    write_bare_encoder(tmp_path / "bare", 4)
     with pytest.raises(UsageError, match=r"bare cannot be trained: it is no timm architecture with its weights"):
         fine_tune(Stripes(), clips, tmp_path / "model", encoder=str(tmp_path / "bare"), site_key=KEY)
 

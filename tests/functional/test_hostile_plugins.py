@@ -50,6 +50,11 @@ HOSTILE = {
     "import-error": (f"import no_such_module\n{OTHER}", "No module named 'no_such_module'"),
     "syntax-error": (f"{OTHER}\nx = (", "SyntaxError"),
     "exits": (f"raise SystemExit(5)\n{OTHER}", "SystemExit: 5"),
+    "interrupts": (f"raise KeyboardInterrupt\n{OTHER}", "KeyboardInterrupt"),
+    "low-recursion-limit": (
+        f"import sys; sys.setrecursionlimit(sys.getrecursionlimit() // 4)\ndef f(): f()\nf()\n{OTHER}",
+        "RecursionError",
+    ),
     "exits-quietly": (f"import sys; sys.exit()\n{OTHER}", "SystemExit"),
     "generator-exit": (f"raise GeneratorExit\n{OTHER}", "GeneratorExit"),
     "own-base-exception": (f"class Fatal(BaseException): pass\nraise Fatal('boom')\n{OTHER}", "Fatal: boom"),
@@ -78,7 +83,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Lays a distribution as pip would, in a folder on the path: a module, its metadata, its entry point."""
     site = tmp_path / "site"
     site.mkdir()
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])]))
 
     def install(distribution: str, source: str, entry_point: str | None = None) -> None:
         module = distribution.replace("-", "_")
@@ -172,3 +177,63 @@ def test_what_a_plugin_prints_or_warns_of_stays_out_of_what_programs_read(instal
             names = {task["name"] for task in listed}
             assert "other" in names
             assert ("gliding" in names) == (warnings == "default")  # a warning that is an error fails its plugin alone
+
+
+NOISE = """
+import atexit, os, subprocess, sys, threading
+os.write(1, b"descriptor\\n")
+print("print")
+sys.__stdout__.write("first stream\\n")
+subprocess.run([sys.executable, "-c", "print('child')"])
+threading.Thread(target=print, args=["thread"]).start()
+atexit.register(print, "print at exit")
+atexit.register(os.write, 1, b"descriptor at exit\\n")
+"""
+NOISES = ["descriptor", "print", "first stream", "child", "thread", "print at exit", "descriptor at exit"]
+
+
+def ran(*arguments: str, **streams: Any) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "lusfx", *arguments]
+    return subprocess.run(command, check=False, timeout=120, **({"stderr": subprocess.PIPE} | streams))
+
+
+@pytest.mark.parametrize("command", ["tasks", "plugins", "heads"])
+def test_standard_output_is_the_programs_whatever_a_plugin_writes_to_it(install: Install, command: str) -> None:
+    install("good", GOOD)
+    quiet = {form: ran(command, *form, stdout=subprocess.PIPE).stdout for form in ((), ("--json",))}
+    install("noisy", NOISE)  # provides nothing, so that only 'plugins' tells of it
+    for form, expected in quiet.items():
+        done = ran(command, *form, stdout=subprocess.PIPE)
+        assert done.returncode == 0
+        if command != "plugins":
+            assert done.stdout == expected
+        assert set(NOISES) <= set(done.stderr.decode().splitlines())
+        if form:
+            json.loads(done.stdout)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="descriptors are closed by a shell")
+def test_a_stream_that_is_closed_full_or_not_read_any_more(install: Install) -> None:
+    install("noisy", NOISE)
+    shell = ["sh", "-c"]
+    lusfx = f"{sys.executable} -m lusfx tasks --json"
+
+    def done(script: str) -> tuple[int, str, str]:
+        run = subprocess.run([*shell, script], capture_output=True, text=True, timeout=120, check=False)
+        assert "Traceback" not in run.stderr
+        return run.returncode, run.stdout, run.stderr
+
+    code, out, err = done(f"{lusfx} >&-")
+    assert (code, out) == (0, "")
+    assert "question" not in err
+    code, out, err = done(f"{lusfx} 2>&-")
+    assert (code, err) == (0, "")
+    json.loads(out)
+    _, out, err = done(f"({lusfx}; echo code $? >&2) | true")
+    assert out == ""
+    assert "code 1" in err
+    assert "Error" not in err
+    if Path("/dev/full").exists():
+        code, _, err = done(f"{lusfx} >/dev/full")
+        assert code == 1
+        assert "Error: standard output cannot be written: No space left on device" in err

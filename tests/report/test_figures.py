@@ -75,4 +75,4 @@ def test_a_page_is_written_whole_for_its_owner_only(tmp_path: Path) -> None:
     assert (tmp_path / "report.html").stat().st_mode & 0o077 == 0
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(UsageError, match="cannot be written"):
-        write_page(page, tmp_path / "missing" / "report.html")
+        write_page(page, tmp_path / "report.html" / "below")

@@ -8,37 +8,18 @@ from typing import Any
 
 import pytest
 
-from lusfx.config import FeatureSpec, PreprocessSpec
-from lusfx.encoders.card import EncoderCard, read_card
-from lusfx.encoders.conversion import make_directory_from_onnx
+from lusfx.config import FeatureSpec
+from lusfx.encoders.card import read_card
 from lusfx.errors import TaskModelError
 from lusfx.task_model import FeaturesCard, encoder_sha256
+from tests.conftest import write_bare_encoder
 
 ENCODER_FILES = ("MODEL_CARD.md", "encoder.json", "encoder.onnx")
 
 
-def make_encoder(directory: Path, n_features: int, graph: bytes = b"a graph") -> EncoderCard:
-    """An encoder directory whose graph nobody looks into."""
-    (directory.parent / "graph").write_bytes(graph)
-    return make_directory_from_onnx(
-        directory,
-        directory.parent / "graph",
-        name="fine-tuned",
-        dim=n_features,
-        channels=1,
-        mean=(0.5,),
-        std=(0.5,),
-        preprocess=PreprocessSpec(),
-        licence="CC-BY-4.0",
-        training_data="clips",
-        source="a test",
-        model_card="# An encoder\n",
-    )
-
-
 @pytest.fixture
 def encoder(tmp_path: Path, models: Any) -> Path:
-    make_encoder(tmp_path / "made", models.n_features)
+    write_bare_encoder(tmp_path / "made", models.n_features)
     return tmp_path / "made"
 
 
@@ -113,7 +94,7 @@ def test_damage_to_any_file_of_the_encoder_is_found(name: str, model: Path, mode
 def test_another_encoder_in_its_place_is_found(model: Path, models: Any, tmp_path: Path) -> None:
     """One that is sound by itself, and also where the card of the task model was changed to name it."""
     other = tmp_path / "other"
-    make_encoder(other, models.n_features, b"another graph")
+    write_bare_encoder(other, models.n_features, b"another graph")
     for name in ENCODER_FILES:
         (model / "encoder" / name).write_bytes((other / name).read_bytes())
     assert "encoder/encoder.json does not have the content" in models.refusal(model)

@@ -263,6 +263,8 @@ def test_units_far_from_the_training_set_are_told_apart(models: Any, tmp_path: P
     assert reason.code == "unfamiliar"
     assert reason.detail == f"far from the training set: distance {distances[1]:.2f}, limit 1.50"
     assert model.unfamiliar(far.take(np.zeros(0, np.intp))) == []
+    nowhere = UnitFeatures(units.features[:1], np.full_like(units.centres[:1], np.nan))
+    assert [reason is None for reason in model.unfamiliar(nowhere)] == [False]
 
 
 def test_a_model_without_a_limit_answers_everything(logistic: Path, models: Any) -> None:

@@ -21,6 +21,7 @@ from lusfx.engine.scoring.result import ScoreResult, ScoreTally
 from lusfx.engine.scoring.table import Place, ScoreTable, columns_of
 from lusfx.errors import FingerprintMismatchError, RunInterruptedError, UsageError
 from lusfx.messages import short
+from lusfx.outputs import prepare_files
 from lusfx.plugins import Registry, load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
@@ -75,6 +76,8 @@ def score(
     registry = load_registry()
     loaded = _load_models(models, registry)
     panel = Panel(loaded, with_gates)
+    exams_out = _exams_place(out, loaded)
+    prepare_files({"table": out, "table of exams": exams_out, "report": None if report is None else Path(report)})
     if sources:
         request = EncoderRequest(
             name=encoder or _encoder_of(loaded),
@@ -110,9 +113,10 @@ def score(
     # Stopped while it encoded, a run scores what it has; stopped from here on, it leaves no table.
     rows = table.rows() if stop is None or stop.is_set() else _until(stop, table.rows())
     write_table(out, columns_of(loaded, show_paths), tally.count_rows(rows))
-    exams = _write_exams(out, table, loaded)
+    if exams_out is not None:
+        write_table(exams_out, exam_summary.COLUMNS, table.exam_rows)
     problems = registry.scores_written(out)
-    result = ScoreResult(out=out, exams=exams, extraction=extraction, tally=tally, problems=problems)
+    result = ScoreResult(out=out, exams=exams_out, extraction=extraction, tally=tally, problems=problems)
     if report is not None:
         write_page(score_page(result, table.exam_rows, time.monotonic() - started), report)
     return result
@@ -177,13 +181,11 @@ def _places_of_run(extraction: ExtractResult, members: Mapping[str, Membership],
     return places
 
 
-def _write_exams(out: Path, table: ScoreTable, models: Sequence[TaskModel]) -> Path | None:
-    """Write the exams of a table whose rows are written; None where no model summarises exams."""
+def _exams_place(out: Path, models: Sequence[TaskModel]) -> Path | None:
+    """Where the table of exams goes; None where no model summarises exams."""
     if all(model.card.task.exam_summary is None for model in models):
         return None
-    exams = out.with_name(f"{out.stem}-exams{out.suffix}")
-    write_table(exams, exam_summary.COLUMNS, table.exam_rows)
-    return exams
+    return out.with_name(f"{out.stem}-exams{out.suffix}")
 
 
 def _until(stop: threading.Event, rows: Iterator[dict[str, Cell]]) -> Iterator[dict[str, Cell]]:

@@ -14,8 +14,10 @@ from lusfx.engine.samples.samples import Samples, U
 from lusfx.engine.training.cross_validation import CrossValidation
 from lusfx.engine.training.learner import LearntOutcome
 from lusfx.engine.training.report import training_page
+from lusfx.engine.training.resemblance import unlike
 from lusfx.engine.training.result import OutcomeResult, TrainingResult
 from lusfx.engine.training.task_figures import task_figures
+from lusfx.errors import TrainingRefusedError
 from lusfx.metrics import Interval, performance, summary
 from lusfx.novelty import Novelty, familiar_limit, fit_novelty
 from lusfx.patients import numbered
@@ -42,14 +44,30 @@ def check_samples(card: TaskCard, samples: Samples[U], n_folds: int) -> list[str
 
 
 def judged_outcome(
-    name: str, number: int, learnt: LearntOutcome, validation: CrossValidation, samples: Samples[U], seed: int
+    name: str,
+    number: int,
+    learnt: LearntOutcome,
+    validation: CrossValidation,
+    samples: Samples[UnitFeatures],
+    seed: int,
 ) -> OutcomeResult:
     """One outcome with the figures that its cross-validation gives.
 
     :param number: of the outcome among the task's.
     :param learnt: on all patients.
+    :raises TrainingRefusedError: if what was learnt is of another kind than what the figures are of.
     """
     targets, groups = samples.targets[validation.rows, number], samples.groups[validation.rows]
+    own = learnt.probabilities(samples.units.take(validation.rows))
+    differences = [
+        unlike(own, unseen, targets, folds, spread_share=0)
+        for unseen, folds in zip(validation.probabilities, validation.folds, strict=True)
+    ]
+    if all(differences):
+        raise TrainingRefusedError(
+            f"{name}: the model that was learnt of all patients {differences[0]}. The figures are not this model's, so it is "
+            "not saved: choose another head or other settings, or another seed (--seed)"
+        )
     return OutcomeResult(
         name=name,
         learnt=learnt,

@@ -16,6 +16,7 @@ from lusfx.calibration import Calibration, CalibrationMethod, fit_calibration
 from lusfx.contracts import Aggregation, Bags, Head, HeadSettings, HeadSpec, OperatingPoint, TrainingSet
 from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.cross_validation import FoldPlace
+from lusfx.engine.training.resemblance import unlike
 from lusfx.errors import MissingExtraError, TrainingRefusedError
 from lusfx.metrics import choose_threshold, pairs, roc_auc, within_folds
 from lusfx.spacing import evenly_spaced
@@ -23,6 +24,9 @@ from lusfx.splits import Fold, check_split, inner_folds
 from lusfx.task_model import UnitFeatures, raw_scores
 
 N_INNER_FOLDS = 5
+N_ATTEMPTS = 3
+"""To fit a head that is of the kind of those in the folds."""
+ATTEMPT_SEEDS_APART = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class Learner:
     def learn(self, samples: Samples[UnitFeatures], outcome: int) -> LearntOutcome:
         """Learn from samples, each with a known answer.
 
-        :raises TrainingRefusedError: if a class has so few patients that nothing can be held out.
+        :raises TrainingRefusedError: if a class has so few patients that nothing can be held out, or the fit on all samples
+            turns out of another kind than those on parts of them.
         """
         targets = samples.targets[:, outcome]
         folds, fold_of = checked_inner_folds(samples, targets, N_INNER_FOLDS, self.seed)
@@ -105,11 +110,35 @@ class Learner:
         }
         return LearntOutcome(
             candidate=candidate,
-            head=fit_head(candidate, samples, targets, self.aggregation, self.frames_per_unit, self.seed),
+            head=self._fit_like(scores, candidate, samples, targets, fold_of),
             aggregation=self.aggregation,
             calibration=calibration,
             thresholds=thresholds,
             merits=merits,
+        )
+
+    def _fit_like(
+        self,
+        unseen: NDArray[np.float64],
+        candidate: Candidate,
+        samples: Samples[UnitFeatures],
+        targets: NDArray[np.int64],
+        fold_of: NDArray[np.int64],
+    ) -> Head:
+        """A head of all samples that is of the kind of those that were fitted on parts of them.
+
+        :param unseen: ``(n,)`` what those say of the units that they were not fitted on.
+        """
+        for attempt in range(N_ATTEMPTS):
+            seed = self.seed + ATTEMPT_SEEDS_APART * attempt
+            head = fit_head(candidate, samples, targets, self.aggregation, self.frames_per_unit, seed)
+            difference = unlike(raw_scores(head, samples.units, self.aggregation), unseen, targets, fold_of)
+            if difference is None:
+                return head
+            self.note(f"a fit of {candidate} {difference}; it was done again from other random numbers")
+        raise TrainingRefusedError(
+            f"the head '{candidate.head.name}', fitted on all samples, {difference}, {N_ATTEMPTS} times. No figure would be "
+            "this head's: choose another one (--head), or other settings (--set)"
         )
 
     def _best(

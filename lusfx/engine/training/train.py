@@ -30,6 +30,7 @@ from lusfx.engine.training.judging import (
 from lusfx.engine.training.learner import Candidate, Learner
 from lusfx.engine.training.result import OutcomeResult, TrainingResult
 from lusfx.errors import UsageError
+from lusfx.outputs import prepare_place
 from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey
 from lusfx.task_model import TaskCard, UnitFeatures, check_replaceable
@@ -128,6 +129,7 @@ def train_task(
         check_task(task)
         place = Path(out) if len(chosen) == 1 else Path(out) / name
         check_replaceable(place)
+        prepare_place("task model", place)
         plans.append(make_plan(registry, task, place, head, settings or {}, pooling, search))
     opened = Cache.open(Path(cache))
     store = choose_store(opened, fingerprint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from click.testing import CliRunner
 from lusfx.cache import Cache
 from lusfx.cli.cache import explain
 from lusfx.contracts import Task
-from lusfx.encoders import openvino_runtime
 from lusfx.engine.extraction.extract import extract
 from lusfx.engine.scoring.score import score
 from lusfx.engine.training.train import train_task
@@ -22,10 +20,8 @@ from lusfx.site_key import SiteKey
 from lusfx.synth import write_archive
 from lusfx.task_model import load_task_model
 
-for package in ("openvino", "onnx"):
-    if importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed", allow_module_level=True)
-if "BF16" not in openvino_runtime._openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+openvino, _ = (pytest.importorskip(package, reason=f"{package} is not installed") for package in ("openvino", "onnx"))
+if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
     pytest.skip("this processor has no bfloat16 arithmetic", allow_module_level=True)
 
 

@@ -134,12 +134,24 @@ def test_the_command_writes_it_where_asked(models: tuple[SmallCache, list[Path]]
     assert "Scores of 2 task models" in (tmp_path / "s.html").read_text(encoding="utf-8")
 
 
-def test_a_page_that_cannot_be_written_is_an_error_that_says_so(
-    models: tuple[SmallCache, list[Path]], tmp_path: Path
+def test_its_directory_is_made_as_that_of_the_table_is(models: tuple[SmallCache, list[Path]], tmp_path: Path) -> None:
+    small, places = models
+    out, report = tmp_path / "t" / "u" / "s.csv", tmp_path / "v" / "w" / "s.html"
+    score([], places, small.cache, out, report=report, site_key=small.site_key)
+    assert out.exists()
+    assert report.exists()
+
+
+@pytest.mark.parametrize("name", ["file/s.html", "folder", "s.csv", "s-exams.csv"])
+def test_a_page_that_cannot_be_written_is_an_error_before_any_work(
+    models: tuple[SmallCache, list[Path]], tmp_path: Path, name: str
 ) -> None:
     small, places = models
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match="the report cannot be written"):
-        score([], places, small.cache, tmp_path / "s.csv", report=tmp_path / "no" / "s.html", site_key=small.site_key)
+        score([], places, small.cache, tmp_path / "s.csv", report=tmp_path / name, site_key=small.site_key)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_what_nothing_is_known_of_has_a_page_too(models: tuple[SmallCache, list[Path]], tmp_path: Path) -> None:

@@ -42,7 +42,12 @@ def test_nothing_that_is_chosen_for_a_fold_has_seen_its_patients(
         repeat, fold = divmod(phase, 4)
         tested = set(patients[validation.folds[repeat] == fold].tolist())
         assert 0 < len(tested) < 20
-        *choosing, last = spy.log[start:end]
+        *choosing, looked_at, last = spy.log[start:end]
+        assert looked_at == (
+            "score",
+            everybody - tested,
+            everybody - tested,
+        )  # the head that is kept, on its own patients
         assert last == ("score", everybody - tested, tested)
         assert len([what for what, _, _ in choosing if what == "score"]) == 10  # five inner folds for two candidates
         for _, learnt_from, asked in choosing:

@@ -1,0 +1,47 @@
+"""Columns: the names that a table's header gives them, each of one column only."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from lusfx.errors import TableError
+from lusfx.tables.limits import MAX_COLUMNS
+
+
+def column_names(header: Sequence[str]) -> list[str]:
+    """The names as they are looked up: without blanks and unseen characters around them. A column without a name has ``""``.
+
+    :raises TableError: if there are too many, or people would take two for one; no name is repeated, since in a table without
+        a header they are the first patient's cells.
+    """
+    if len(header) > MAX_COLUMNS:
+        raise TableError(f"the table has more than {MAX_COLUMNS:,} columns")
+    names = [_trimmed(text) for text in header]
+    seen = [_as_seen(name) for name in names if name]
+    if len(set(seen)) != len(seen):
+        raise TableError(
+            "the table has two columns of one name, or of names that differ only in capitals, blanks or characters that "
+            "nobody sees. Give each a name of its own"
+        )
+    return names
+
+
+def _trimmed(text: str) -> str:
+    unseen = "".join({char for char in text if char.isspace() or _is_unseen(char)})
+    return text.strip(unseen)
+
+
+def _as_seen(name: str) -> str:
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join("".join(char for char in plain if not _is_unseen(char)).split())
+
+
+def _is_unseen(char: str) -> bool:
+    """Whether a character has no width: format and control characters, variation selectors, fillers."""
+    kind = unicodedata.category(char)
+    return kind == "Cf" or (kind == "Cc" and not char.isspace()) or char in UNSEEN or "\ufe00" <= char <= "\ufe0f"
+
+
+UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+"""Letters and marks that are drawn as nothing."""

@@ -1,0 +1,110 @@
+"""A table as rows of text that are read, and as rows of typed cells that are written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lusfx.durable import make_directory, whole_file
+from lusfx.errors import TableError, UsageError
+from lusfx.messages import system_reason
+from lusfx.plain_file import NotPlainError, open_plain_file
+from lusfx.tables.cells import Cell, ColumnType
+from lusfx.tables.csv_file import read_csv, write_csv
+from lusfx.tables.limits import MAX_BYTES
+from lusfx.tables.parquet_file import read_parquet, write_parquet
+
+SUFFIXES = (".csv", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a manifest or label table.
+
+    :param number: position below the header, from 1; what messages name, since a path can name a patient.
+    :param cells: text of each cell, stripped; blank where the table holds nothing.
+    """
+
+    number: int
+    cells: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.cells.get(column, "")
+
+
+def is_table(path: Path) -> bool:
+    """Whether a path names a table by its ending."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def check_table_name(path: Path) -> None:
+    """Refuse a table name whose ending says neither CSV nor Parquet, before any work is done for it."""
+    if not is_table(path):
+        raise UsageError(f"a table's name ends in {' or '.join(SUFFIXES)}, not '{path.suffix}'")
+
+
+def read_table(path: Path, required: Sequence[str] = ()) -> list[Row]:
+    """Read a table as text cells.
+
+    :param path: ``.csv`` (UTF-8, with or without a byte order mark) or ``.parquet``; a plain file or a link to one.
+    :param required: columns that must be there.
+    :raises TableError: if the file cannot be read as a table, exceeds a limit (:mod:`lusfx.tables.limits`), has two columns
+        that people take for one, or lacks a column.
+    """
+    check_table_name(path)
+    try:
+        rows = list(_rows(path))
+    except TableError:
+        raise
+    except NotPlainError as error:
+        raise TableError(f"the table cannot be read: {error.strerror}") from None
+    except OSError as error:
+        raise TableError(f"the table cannot be read: {system_reason(error)}") from None
+    except Exception as error:
+        # The parser's own words may quote cells, and cells may name patients.
+        raise TableError(f"the table cannot be read as {path.suffix[1:]} ({type(error).__name__})") from None
+    if not rows:
+        raise TableError("the table has no rows below its header")
+    missing = [column for column in required if column not in rows[0].cells]
+    if missing:
+        # Its columns are not named: of a table without a header they are the first patient's cells.
+        raise TableError(
+            f"the table has no column {', '.join(repr(name) for name in missing)} among its {len(rows[0].cells)}. "
+            "Its first line must name the columns"
+        )
+    return rows
+
+
+def write_table(path: Path, columns: Mapping[str, ColumnType], rows: Iterable[Mapping[str, Cell]]) -> None:
+    """Write a table whole or not at all, readable by its owner only. Rows are written as they come: an archive's table takes
+    no archive of memory.
+
+    Text is written as one line (:func:`lusfx.messages.one_line`), and in CSV files so that no spreadsheet takes it for a
+    formula (:mod:`lusfx.tables.cells`); :func:`read_table` gives it back.
+
+    :param path: ``.csv`` or ``.parquet``.
+    :param columns: their types, in order; what a row lacks is blank, and so is NaN.
+    """
+    check_table_name(path)
+    try:
+        make_directory(path.parent)
+        with whole_file(path) as descriptor, os.fdopen(descriptor, "w+b", closefd=False) as stream:
+            write = write_parquet if path.suffix.lower() == ".parquet" else write_csv
+            write(stream, columns, rows)
+    except OSError as error:
+        raise TableError(f"the table cannot be written: {system_reason(error)}") from None
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """Rows of the columns that have a name."""
+    with open_plain_file(path, follow_links=True) as stream:
+        if os.fstat(stream.fileno()).st_size > MAX_BYTES:
+            raise TableError(f"the table has more than {MAX_BYTES:,} bytes")
+        found = read_parquet(stream) if path.suffix.lower() == ".parquet" else read_csv(stream)
+        names = next(found)
+        for number, cells in enumerate(found, start=1):
+            row = dict(zip(names, cells, strict=True))
+            row.pop("", None)
+            yield Row(number, row)
