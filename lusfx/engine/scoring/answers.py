@@ -148,8 +148,8 @@ class Panel:
         if len(found) != 1:
             raise UsageError(
                 f"'{name}' is answered only where '{gate.task}' is '{gate.is_}', and {len(found)} of the models answer "
-                f"'{gate.task}'. Add one with --model (train-task '{gate.task}' makes it, where a plugin has that task), train a "
-                "task that requires no other ('lusfx tasks'), or ask without gates: --no-gates"
+                f"'{gate.task}'. Add one with --model (train-task '{gate.task}' makes it, where a plugin has that task), train "
+                "a task that requires no other ('lusfx tasks'), or ask without gates: --no-gates"
             )
         (other,) = found
         if other.card.task.unit != "clip" or gate.is_ not in other.card.task.classes or not other.card.task.exclusive:
