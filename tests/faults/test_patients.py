@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from lusfx.contracts import Task
 from lusfx.engine.evaluation.evaluate import evaluate
 from lusfx.engine.evaluation.result import EvaluationResult
 from lusfx.engine.extraction.extract import extract
+from lusfx.engine.training.result import TrainingResult
 from lusfx.engine.training.train import train_task
 from lusfx.errors import LeakError, LusfxError, TrainingRefusedError
 from lusfx.site_key import SiteKey, SiteKeyError
@@ -164,6 +165,36 @@ def test_where_nothing_can_be_compared_the_result_says_so(archive: Archive, tmp_
     extract(archive.clips("left"), tmp_path / "cache", encoder=str(archive.encoder), site_key=OTHER_KEY, workers=0)
     with pytest.raises(LeakError, match="clips"):  # whose they are need not be known
         evaluate(model, archive.table("left", name_of), tmp_path / "cache", task=Lines(), site_key=OTHER_KEY)
+
+
+@pytest.fixture
+def earlier_version(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Identifiers are hashed as they are written, and neither ledgers nor evidence say more than they did."""
+    with monkeypatch.context() as patch:
+        patch.setattr("lusfx.site_key.canonical", str.strip)
+        known = TrainingResult.evidence
+
+        def evidence(result: TrainingResult) -> dict[str, object]:
+            return {name: value for name, value in known(result).items() if name not in ("pseudonyms", "site_keys")}
+
+        patch.setattr(TrainingResult, "evidence", evidence)
+        yield patch
+
+
+@pytest.mark.parametrize("judged_by", [None, lambda clip: f"P {number_of(clip)}", lambda clip: f"p {number_of(clip)}"])
+def test_what_an_earlier_version_made_is_still_guarded(
+    archive: Archive, earlier_version: pytest.MonkeyPatch, judged_by: Callable[[Path], str] | None, tmp_path: Path
+) -> None:
+    """A model and a cache of identifiers as they were written: the table's are in capitals, the files' are not."""
+    extract([archive.folder / "left"], tmp_path / "old", encoder=str(archive.encoder), site_key=KEY, workers=0)
+    table = archive.table("left", lambda clip: "" if judged_by is None else f"P {number_of(clip)}")
+    train_task(
+        [Lines()], table, tmp_path / "old", tmp_path / "model", n_folds=2, n_repeats=1, site_key=KEY,
+        max_near_duplicates=1.0, head="logistic",
+    )  # fmt: skip
+    earlier_version.undo()
+    with pytest.raises(LeakError, match=rf"^{N_PATIENTS} patients"):
+        archive.evaluate(tmp_path / "model", judged_by)
 
 
 SPELLINGS = {
