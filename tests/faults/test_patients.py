@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,7 @@ class Archive:
 
     folder: Path
     encoder: Path
+    models: dict[object, Path] = field(default_factory=dict)
 
     def clips(self, cache: str) -> list[Path]:
         return sorted((self.folder / cache).glob("*.dcm"))
@@ -64,14 +65,18 @@ class Archive:
                 writer.writerow(row if patient is None else [*row, patient(clip)])
         return path
 
-    def train(self, patient: Callable[[Path], str] | None, cache: str = "left", **more: bool) -> Path:
-        out = self.folder / "model"
-        (result,) = train_task(
-            [Lines()], self.table(cache, patient), self.folder / f"cache-{cache}", out, n_folds=2, n_repeats=1, site_key=KEY,
-            max_near_duplicates=1.0, head="logistic", **more,
-        )  # fmt: skip
-        assert result.samples.n_patients == N_PATIENTS
-        return out
+    def train(self, patient: Callable[[Path], str] | None, **more: bool) -> Path:
+        """A model of the left clips, trained once for each way of naming patients."""
+        wanted = (patient, *more)
+        if wanted not in self.models:
+            out = self.folder / f"model-{len(self.models)}"
+            (result,) = train_task(
+                [Lines()], self.table("left", patient), self.folder / "cache-left", out, n_folds=2, n_repeats=1,
+                site_key=KEY, max_near_duplicates=1.0, head="logistic", **more,
+            )  # fmt: skip
+            assert result.samples.n_patients == N_PATIENTS
+            self.models[wanted] = out
+        return self.models[wanted]
 
     def evaluate(
         self, model: Path, patient: Callable[[Path], str] | None, cache: str = "right", key: SiteKey = KEY, **more: bool
