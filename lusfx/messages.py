@@ -21,6 +21,14 @@ def short(digest: str) -> str:
     return digest[:SHORT_DIGITS]
 
 
+def counted(n: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: ``1 run``, ``2 runs``.
+
+    :param plural: where it is not the noun and an s.
+    """
+    return f"{n} {noun if n == 1 else plural or f'{noun}s'}"
+
+
 def first_few(names: Sequence[str]) -> str:
     """The first of some names, and whether there are more."""
     return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Refuse if more than this share of the clips look like a clip of another patient; up to it, warn.",
 )
+@terminal.force_option
 @terminal.trust_table_option
 @terminal.seed_option
 @terminal.fingerprint_option
@@ -75,6 +76,7 @@ def command(
     folds: int,
     repeats: int | None,
     max_near_duplicates: float,
+    force: bool,
     trust_table: bool,
     seed: int,
     fingerprint: str | None,
@@ -105,6 +107,7 @@ def command(
         seed=seed,
         fingerprint=fingerprint,
         max_near_duplicates=max_near_duplicates,
+        force=force,
         trust_table=trust_table,
         progress=show,
     )

@@ -180,7 +180,7 @@ def test_what_the_cache_holds_is_scored_without_sources(small: SmallCache, save:
         assert row["answer"] == ("yes" if row["at_balanced"] else "no")
     assert result.models == [rows[0]["model"]]
     assert (result.rows, result.reasons, result.extraction, result.exams) == ({"scored": 18}, {}, None, None)
-    assert result.summary() == "18 rows = 18 scored + 0 not assessable, of 1 models"
+    assert result.summary() == "18 rows = 18 scored + 0 not assessable, of 1 model"
     told = result.as_dict()
     assert (told["rows"], told["by_status"], told["extraction"]) == (18, {"scored": 18}, None)
 
@@ -274,7 +274,7 @@ def test_a_model_that_is_named_twice_answers_once(small: SmallCache, save: Save,
     score([], [gated, sign], small.cache, out)
     once = read(out)
     copy = shutil.copytree(sign, tmp_path / "models" / "copy")
-    result = score([], [gated, sign, copy, gated], small.cache, out)
+    result = score([], [gated, sign, copy, gated], small.cache, out, force=True)
     assert read(out) == once
     assert result.summary().endswith("of 2 models")
 
@@ -287,7 +287,7 @@ def test_a_gate_asks_for_its_model_or_for_no_gates(small: SmallCache, save: Save
     assert not out.exists()
     score([], [gated], small.cache, out, with_gates=False)
     assert {row["status"] for row in read(out)} == {"scored"}
-    result = score([], [gated, sign], small.cache, out)
+    result = score([], [gated, sign], small.cache, out, force=True)
     no = sum(probability < 0.5 for probability in expected(small).values())
     assert 0 < no < 18
     assert result.rows == {"scored": 36 - no, "not assessable": no}
@@ -321,10 +321,10 @@ def test_a_damaged_clip_stops_nothing_and_is_told_by_the_exit_code(
     assert run(models, fresh.cache, out).exit_code == 0
     n_sound = len(read(out))
     key = damage(fresh.store)
-    told = run(models, fresh.cache, out)
+    told = run(models, fresh.cache, out, "--force")
     assert told.exit_code == 3
-    assert "note: 1 rows without an answer: damaged-in-cache" in told.stderr
-    assert "1 without features, of 1 models" in told.stdout
+    assert "note: 1 row without an answer: damaged-in-cache" in told.stderr
+    assert "1 without features, of 1 model" in told.stdout
     (row,) = [row for row in read(out) if row["status"] == "failed"]
     assert (row["clip"], row["code"], row["probability"]) == (key, "damaged-in-cache", None)
     assert len(read(out)) == (n_sound if task.unit == "clip" else n_sound + 1)
@@ -345,7 +345,7 @@ def test_a_plugin_that_fails_on_the_scores_is_told_of(
     registry.manager.register(Sender(), name="sender")
     monkeypatch.setattr("lusfx.engine.scoring.score.load_registry", lambda: registry)
     told = run([save(Sign(), small.store)], small.cache, tmp_path / "scores.csv")
-    assert told.exit_code == 0
+    assert told.exit_code == 4
     assert "warning: plugin 'sender' failed on lusfx_scores_written: ConnectionError" in told.stderr
     assert "DOE" not in told.output
     assert Sender.seen == tmp_path / "scores.csv"
@@ -410,8 +410,8 @@ def test_every_source_has_a_row_whatever_became_of_it(
     assert (rows["text.mp4"]["code"], rows["text.mp4"]["probability"]) == ("not-a-video", None)
     assert result.extraction is not None
     assert result.extraction.counts == {"cached": 2, "failed": 1}
-    assert result.summary() == "3 rows = 2 scored + 0 not assessable + 1 without features, of 1 models"
-    assert run([effusion["model"]], archive.cache, out, str(effusion["folder"])).exit_code == 3
+    assert result.summary() == "3 rows = 2 scored + 0 not assessable + 1 without features, of 1 model"
+    assert run([effusion["model"]], archive.cache, out, str(effusion["folder"]), "--force").exit_code == 3
     assert "path" not in read(out)[0]
 
 
@@ -433,10 +433,10 @@ def test_the_encoder_is_the_first_models_by_its_name_there(
     """Models of the same features may know their encoder by different names, one of which is nobody's here."""
     models = [effusion["model"], save(Severity(), effusion["store"], "my/encoder")]
     for _ in range(3):
-        score([effusion["folder"]], models, archive.cache, tmp_path / "scores.csv")
+        score([effusion["folder"]], models, archive.cache, tmp_path / "scores.csv", force=True)
     with pytest.raises(UsageError, match="unknown encoder 'my/encoder'"):
-        score([effusion["folder"]], models[::-1], archive.cache, tmp_path / "scores.csv")
-    score([effusion["folder"]], models[::-1], archive.cache, tmp_path / "scores.csv", encoder=DEFAULT_ENCODER)
+        score([effusion["folder"]], models[::-1], archive.cache, tmp_path / "scores.csv", force=True)
+    score([effusion["folder"]], models[::-1], archive.cache, tmp_path / "new.csv", encoder=DEFAULT_ENCODER)
 
 
 def test_sources_are_not_encoded_for_models_of_other_features(
