@@ -6,6 +6,7 @@ Built-in readers, encoders and heads are plugins too, registered by the same hoo
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib
 import inspect
@@ -99,9 +100,12 @@ class Catalogue(Generic[T]):
             )
         if name in self._items:
             return self._items[name]
-        known = ", ".join(self.names()) or "none"
+        names = [f"{known}/..." if getattr(self._items[known], "family", False) else known for known in self.names()]
+        near = difflib.get_close_matches(name, self.names())
+        meant = f". Did you mean {' or '.join(near)}?" if near else ""
+        known = ", ".join(names) or "none"
         broken = "".join(f"\n  plugin '{p.name}' ({p.distribution}) was left out: {p.error}" for p in failures)
-        raise UsageError(f"unknown {self.kind} '{name}'; known: {known}{broken}")
+        raise UsageError(f"unknown {self.kind} '{name}'; known: {known}{meant}{broken}")
 
 
 @dataclass

@@ -45,11 +45,14 @@ class PathType(click.Path):
             self.fail(f"what has this name is no {kind}, or cannot be read", param, ctx)
 
 
+CACHE_VARIABLE = "LUSFX_CACHE"
 DIRECTORY = PathType(file_okay=False, path_type=Path)
 FILE = PathType(dir_okay=False, path_type=Path)
 ANY_PATH = PathType(path_type=Path)
 
-cache_option = click.option("--cache", required=True, type=DIRECTORY, help="Cache directory.")
+cache_option = click.option(
+    "--cache", required=True, type=DIRECTORY, envvar=CACHE_VARIABLE, show_envvar=True, help="Cache directory."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 fingerprint_option = click.option(
     "--fingerprint", help="Which features, by their fingerprint or its beginning; needed if the cache holds several."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lusfx.cli import output, terminal
+from lusfx.cli.bar import Log
 
 if TYPE_CHECKING:
     from lusfx.calibration import CalibrationMethod
@@ -91,7 +92,7 @@ def command(
     from lusfx.engine.training.train import train_task
 
     pairs = dict(_pair(text) for text in settings)
-    show = (lambda text: output.say(text, err=True)) if sys.stderr.isatty() else None
+    show = (lambda text: output.say(text, err=True)) if sys.stderr.isatty() else Log().say
     results = train_task(
         tasks,
         labels,

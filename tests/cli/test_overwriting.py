@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
 
-from lusfx.cli import COMMANDS, group
+from lusfx.cli import group
 from lusfx.cli.terminal import DIRECTORY, FILE
 from lusfx.errors import UsageError
+from tests.cli.commands import commands
 
 GOES_ON = {"demo", "study", "pretrain"}
 """Commands that go on with what they began, and refuse a directory of anything else."""
 WRITES = ("out", "report", "accept")
-
-
-def commands() -> Iterator[tuple[str, click.Command]]:
-    context = click.Context(group)
-    for name in COMMANDS:
-        command = group.get_command(context, name)
-        assert command is not None
-        inner = getattr(command, "commands", None)
-        yield from ((f"{name} {key}", value) for key, value in inner.items()) if inner else [(name, command)]
 
 
 def test_each_command_that_writes_asks_for_force_or_goes_on() -> None:

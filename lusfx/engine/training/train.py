@@ -30,6 +30,7 @@ from lusfx.engine.training.judging import (
 from lusfx.engine.training.learner import Candidate, Learner
 from lusfx.engine.training.result import OutcomeResult, TrainingResult
 from lusfx.errors import UsageError
+from lusfx.messages import plain_problem
 from lusfx.outputs import prepare_place
 from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey
@@ -201,7 +202,7 @@ def head_settings(spec: HeadSpec, settings: Mapping[str, object]) -> HeadSetting
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         known = ", ".join(spec.settings.model_fields)
-        raise UsageError(f"head '{spec.name}', setting '{place}': {first['msg']}; it has: {known}") from None
+        raise UsageError(f"head '{spec.name}', setting '{place}': {plain_problem(first)}; it has: {known}") from None
 
 
 @dataclass(frozen=True, slots=True)
