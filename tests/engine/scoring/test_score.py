@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +19,14 @@ import pytest
 from click.testing import CliRunner
 
 from lusfx.cache import Cache, Store, pack
+from lusfx.cli.cache import command as cache_command
 from lusfx.cli.score import command
 from lusfx.contracts import Abstention, EncoderRequest, Gate, Task, Youden, ZoneSummary
 from lusfx.encoders import DEFAULT_ENCODER
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.scoring.score import score
-from lusfx.errors import CacheError, FingerprintMismatchError, UsageError
+from lusfx.errors import CacheError, FingerprintMismatchError, TableError, UsageError
 from lusfx.heads.linear import LogisticHead
 from lusfx.heads.standardiser import Standardiser
 from lusfx.hookspecs import hookimpl
@@ -446,3 +448,67 @@ def test_sources_are_not_encoded_for_models_of_other_features(
     with pytest.raises(FingerprintMismatchError, match="Run: lusfx extract"):
         score([effusion["folder"]], [model], tmp_path / "fresh", tmp_path / "scores.csv")
     assert not (tmp_path / "fresh").exists()
+
+
+# ---- night after night --------------------------------------------------------------------------------------------
+
+
+def test_an_empty_folder_and_a_lost_disk_replace_no_good_table(
+    archive: Any, effusion: Mapping[str, Any], tmp_path: Path
+) -> None:
+    model, out, folder = [effusion["model"]], tmp_path / "scores.csv", effusion["folder"]
+    assert run(model, archive.cache, out, str(folder), "--force").exit_code == 3
+    good = out.read_bytes()
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path\nlost/a.mp4\nlost/b.mp4\n")
+    (tmp_path / "empty").mkdir()
+    for source, message in (
+        (tmp_path / "empty", "no clip was found"),
+        (manifest, "none of 2 sources could be encoded"),
+    ):
+        for force in ((), ("--force",)):
+            told = run(model, archive.cache, out, str(source), *force)
+            assert told.exit_code != 0
+            assert out.read_bytes() == good
+        assert message in str(told.exception)
+    new = tmp_path / "new.csv"
+    assert run(model, archive.cache, new, str(manifest)).exit_code == 1
+    assert {row["status"] for row in csv.DictReader(new.read_text().splitlines())} == {"failed"}
+
+
+def test_a_file_that_is_known_to_be_bad_ends_no_night_with_3(
+    archive: Any, effusion: Mapping[str, Any], tmp_path: Path
+) -> None:
+    model, known, folder = [effusion["model"]], tmp_path / "known.csv", effusion["folder"]
+    assert run(model, archive.cache, tmp_path / "a.csv", str(folder)).exit_code == 3
+    told = CliRunner().invoke(cache_command, ["troubles", "--cache", str(archive.cache), "--accept", str(known)])
+    assert "1 source failed; taken as known" in told.stdout
+    told = run(model, archive.cache, tmp_path / "b.csv", str(folder), "--known-bad", str(known))
+    assert told.exit_code == 0
+    assert "1 failed (1 known)" in told.stdout
+    assert "text.mp4" not in known.read_text()
+    known.write_text(known.read_text().replace("not-a-video", "damaged"))  # which would be news
+    assert run(model, archive.cache, tmp_path / "c.csv", str(folder), "--known-bad", str(known)).exit_code == 3
+    known.write_text("source,code\ntext.mp4,not-a-video\n")
+    told = run(model, archive.cache, tmp_path / "d.csv", str(folder), "--known-bad", str(known))
+    assert isinstance(told.exception, TableError)
+
+
+# ---- answers without a table --------------------------------------------------------------------------------------
+
+
+def test_one_clip_has_its_answer_in_words_and_a_table_on_standard_output(
+    archive: Any, effusion: Mapping[str, Any], tmp_path: Path
+) -> None:
+    clip = sorted(effusion["folder"].glob("synthetic*"))[0]
+    options = ["--model", str(effusion["model"].parent), "--cache", str(archive.cache), str(clip)]
+    told = CliRunner().invoke(command, options)
+    assert told.exit_code == 0
+    *_, said = told.stdout.splitlines()
+    assert re.fullmatch(r"\S+@[0-9a-f]{12}: (yes|no) \(probability: yes 0\.\d{3}\)", said)
+    told = CliRunner().invoke(command, [*options, "--out", "-"])
+    (row,) = csv.DictReader(told.stdout.splitlines())
+    assert row["status"] == "scored"
+    assert row["answer"] in said
+    assert said in told.stderr
+    assert list(tmp_path.glob("-*")) == []
