@@ -244,7 +244,10 @@ def extraction_exit_code(result: ExtractResult) -> int:
     if result.nothing_came_of_it:
         output.say(f"Error: {result.nothing_came_of_it}", err=True)
         return EXIT_NOTHING
+    if result.some_are_empty:
+        output.say(f"warning: {result.some_are_empty}", err=True)
     too_many = result.too_many_skipped
     if too_many:
         output.say(f"warning: {too_many}", err=True)
-    return EXIT_SOME_FAILED if too_many or result.counts["failed"] > result.n_known_bad else 0
+    bad = too_many or result.some_are_empty
+    return EXIT_SOME_FAILED if bad or result.counts["failed"] > result.n_known_bad else 0

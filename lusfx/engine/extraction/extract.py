@@ -79,6 +79,7 @@ class ExtractResult:
     :param census: what the searched folders hold besides sources, of all shards.
     :param pictures_left_out: files of a picture kind that no reader claims, of this shard.
     :param max_skipped: share of the pictures that may be skipped or left out.
+    :param empty_places: numbers, from 1, of the named places that hold no source.
     :param clip_of: clip key of each source that is in the cache now.
     """
 
@@ -90,6 +91,7 @@ class ExtractResult:
     pictures_left_out: int = 0
     max_skipped: float = MAX_SKIPPED
     known_bad: KnownBad = field(default=frozenset(), repr=False)
+    empty_places: tuple[int, ...] = ()
     shard: Shard | None = None
     other_shards: int = 0
     batch_size: int = BATCH_SIZE
@@ -116,6 +118,14 @@ class ExtractResult:
     def is_known_bad(self, trouble: Trouble) -> bool:
         """Whether a source failed as it was known that it would."""
         return trouble.status == "failed" and (trouble.source_key, trouble.code) in self.known_bad
+
+    @property
+    def some_are_empty(self) -> str | None:
+        """A sentence, where a named place holds no clip; else None."""
+        if not self.empty_places:
+            return None
+        numbers = ", ".join(map(str, self.empty_places))
+        return f"no clip is in source {numbers}, counted as they were named: is its disk not mounted? Else leave it out"
 
     @property
     def nothing_came_of_it(self) -> str | None:
@@ -174,6 +184,7 @@ class ExtractResult:
             "batch_size": self.batch_size,
             "frames": self.frames,
             "seconds": round(self.seconds, 3),
+            "empty_sources": list(self.empty_places),
             "notes": dict(self.notes),
             "troubles": [trouble.as_dict(show_paths) for trouble in self.troubles],
         }
@@ -308,6 +319,7 @@ def extract_with(
             pictures_left_out=sum(shard is None or shard.holds(path) for path in found.census.pictures),
             max_skipped=max_skipped,
             known_bad=known_bad,
+            empty_places=found.empty_places,
             shard=shard,
             other_shards=len(found.sources) - len(sources),
             profile=pipeline.profile,

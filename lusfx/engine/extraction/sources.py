@@ -77,11 +77,13 @@ class Discovery:
     :param sources: in a stable order, each file once.
     :param not_clips: files in folders that no reader claims: tables, licences, notes.
     :param census: these and whatever else was left out, by kind.
+    :param empty_places: numbers, from 1, of the named places that hold no source.
     """
 
     sources: list[Source]
     not_clips: int
     census: Census = field(default_factory=Census, repr=False)
+    empty_places: tuple[int, ...] = ()
 
 
 Known = Callable[[Path], bool]
@@ -142,14 +144,18 @@ def discover(places: Sequence[Path], registry: Registry, site_key: SiteKey, know
     """
     _require_there(places)
     finder = _Finder(registry, site_key, known)
-    for place in places:
+    empty = []
+    for number, place in enumerate(places, start=1):
+        before = finder.n_told
         if place.is_dir():
             finder.add_folder(place)
         elif is_table(place):
             finder.add_manifest(place)
         else:
             finder.add_file(place)
-    return Discovery(finder.sources, finder.census.count(Why.NO_READER), finder.census)
+        if finder.n_told == before:
+            empty.append(number)
+    return Discovery(finder.sources, finder.census.count(Why.NO_READER), finder.census, tuple(empty))
 
 
 def reader_of(path: Path, registry: Registry) -> Reader | None:
@@ -188,6 +194,7 @@ class _Finder:
         self.site_key = site_key
         self.known = known
         self.sources: list[Source] = []
+        self.n_told = 0
         self.census = Census()
         self._seen: set[str] = set()
         self._left_out: set[str] = set()
@@ -277,6 +284,7 @@ class _Finder:
             self.sources.append(Source(path, f"file {len(self.sources) + 1}", reader_of(path, self.registry)))
 
     def _is_new(self, path: Path) -> bool:
+        self.n_told += 1
         text = str(path)
         if text in self._seen:
             return False

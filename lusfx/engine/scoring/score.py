@@ -126,6 +126,9 @@ def score(
     table, tally = ScoreTable(places, panel, store), ScoreTally(loaded)
     # Stopped while it encoded, a run scores what it has; stopped from here on, it leaves no table.
     rows = table.rows() if stop is None or stop.is_set() else _until(stop, table.rows())
+    for what, place in (("table", out), ("table of exams", exams_out)):
+        if place is not None:  # somebody may have written one meanwhile
+            refuse_taken(what, place, force)
     counted_rows = tally.count_rows(rows)
     if out is None:
         deque(counted_rows, maxlen=0)
@@ -154,11 +157,9 @@ def _require_worth(extraction: ExtractResult, out: Path | None) -> None:
 
     :raises LusfxError: with the reason.
     """
-    reason = extraction.nothing_came_of_it
+    reason = extraction.nothing_came_of_it or extraction.some_are_empty
     if reason and (not extraction.found or (out is not None and out.exists())):
-        raise LusfxError(
-            f"{reason.removesuffix('?')}{'? Nothing' if reason.endswith('?') else '; nothing'} was written"
-        )
+        raise LusfxError(f"{reason}{'' if reason.endswith('?') else '.'} Nothing was written")
 
 
 def _load_models(directories: Sequence[Path | str], registry: Registry) -> list[TaskModel]:

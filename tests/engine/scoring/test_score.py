@@ -471,6 +471,9 @@ def test_an_empty_folder_and_a_lost_disk_replace_no_good_table(
             assert told.exit_code != 0
             assert out.read_bytes() == good
         assert message in str(told.exception)
+    told = run(model, archive.cache, out, str(folder), str(tmp_path / "empty"), "--force")
+    assert "no clip is in source 2" in str(told.exception)
+    assert out.read_bytes() == good
     new = tmp_path / "new.csv"
     assert run(model, archive.cache, new, str(manifest)).exit_code == 1
     assert {row["status"] for row in csv.DictReader(new.read_text().splitlines())} == {"failed"}
