@@ -252,3 +252,8 @@ def test_facts_are_checked_when_they_are_stated() -> None:
         OutcomeCard(**outcome, operating_points={"a": point}, decides="b", n_units=1, n_events=0)
     with pytest.raises(ValidationError, match="more events than units"):
         OutcomeCard(**outcome, operating_points={"a": point}, decides="a", n_units=1, n_events=2)
+
+
+def test_a_directory_of_models_says_so(logistic: Path, models: Any) -> None:
+    with pytest.raises(TaskModelError, match="has 1 task model right below it"):
+        models.load(logistic.parent)
