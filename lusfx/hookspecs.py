@@ -67,5 +67,8 @@ def lusfx_resolve_weights(encoder: str) -> Path | None:
 def lusfx_scores_written(scores: Path) -> None:
     """Called once after ``score`` has written its table: to import it into a hospital's system, say.
 
+    What it raises makes ``lusfx score`` end with exit code 4. The words of a :class:`lusfx.errors.LusfxError` are shown, so
+    they must name no patient; those of others go to a file that only its owner reads.
+
     :param scores: the table, complete and closed.
     """

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 SHORT_DIGITS = 12
 """Digits of a digest that people are shown: 48 bits, enough to tell the clips of an archive apart. Some folders are named by as
 many: with another number, what they hold is not found again."""
+PLAIN_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "a text"}
 NAMED = 3
 """Names that a message has room for."""
 DIRECTIONS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
@@ -19,6 +21,36 @@ DIRECTIONS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", 
 def short(digest: str) -> str:
     """The beginning of a digest or a pseudonym, as people are shown it."""
     return digest[:SHORT_DIGITS]
+
+
+def counted(n: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: ``1 run``, ``2 runs``.
+
+    :param plural: where it is not the noun and an s.
+    """
+    return f"{n} {noun if n == 1 else plural or f'{noun}s'}"
+
+
+def an(noun: str) -> str:
+    """A noun with its article: ``a clip``, ``an exam``."""
+    return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
+
+
+def plain_problem(problem: Mapping[str, Any]) -> str:
+    """What pydantic found wrong with a setting, in words that say what to write.
+
+    :param problem: one of ``ValidationError.errors()``.
+    """
+    kind, stated = str(problem["type"]), problem.get("ctx", {})
+    if kind == "extra_forbidden":
+        return "there is no such setting"
+    if kind == "missing":
+        return "it is missing"
+    if kind.startswith(("int_", "float_", "bool_", "string_type")):
+        return f"it must be {PLAIN_KINDS[kind.partition('_')[0]]}"
+    if kind == "literal_error":
+        return f"it must be {stated['expected']}"
+    return str(problem["msg"]).removeprefix("Value error, ").replace("Input should be", "it must be")
 
 
 def first_few(names: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ Built-in readers, encoders and heads are plugins too, registered by the same hoo
 
 from __future__ import annotations
 
+import difflib
+import hashlib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +20,7 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 from lusfx import hookspecs
+from lusfx.config import user_directory
 from lusfx.contracts import (
     API_VERSION,
     EncoderSpec,
@@ -31,14 +34,16 @@ from lusfx.contracts import (
     check_task,
     gate_circle,
 )
-from lusfx.errors import PluginError, UsageError
+from lusfx.durable import make_directory, write_whole
+from lusfx.errors import LusfxError, PluginError, UsageError
 from lusfx.foreign_code import ForeignCodeError, call_foreign
-from lusfx.messages import one_line
+from lusfx.messages import SHORT_DIGITS, one_line
 from lusfx.version import __version__
 
 BUILT_IN = ("lusfx.readers", "lusfx.encoders", "lusfx.heads")
 OWN_DISTRIBUTION = f"lusfx {__version__}"
 UNKNOWN_DISTRIBUTION = "unknown distribution"
+HAND_OVERS = "hand-overs"
 MOST_SAID = 500
 """Characters of a plugin's error that are told."""
 
@@ -95,9 +100,12 @@ class Catalogue(Generic[T]):
             )
         if name in self._items:
             return self._items[name]
-        known = ", ".join(self.names()) or "none"
+        names = [f"{known}/..." if getattr(self._items[known], "family", False) else known for known in self.names()]
+        near = difflib.get_close_matches(name, self.names())
+        meant = f". Did you mean {' or '.join(near)}?" if near else ""
+        known = ", ".join(names) or "none"
         broken = "".join(f"\n  plugin '{p.name}' ({p.distribution}) was left out: {p.error}" for p in failures)
-        raise UsageError(f"unknown {self.kind} '{name}'; known: {known}{broken}")
+        raise UsageError(f"unknown {self.kind} '{name}'; known: {known}{meant}{broken}")
 
 
 @dataclass
@@ -146,14 +154,34 @@ class Registry:
         return None
 
     def scores_written(self, scores: Path) -> list[str]:
-        """Tell every plugin; returns what went wrong, since the table is written whatever they do."""
+        """Tell every plugin; returns what went wrong, since the table is written whatever they do.
+
+        What a plugin says with one of lusfx's own errors is told, since those name no patient. Of any other exception the words
+        go to a file of the user directory that only its owner can read, and the message says which.
+        """
         problems = []
         for impl in self.manager.hook.lusfx_scores_written.get_hookimpls():
             try:
                 _call("lusfx_scores_written", impl, {"scores": scores})
             except PluginError as error:
-                problems.append(str(error))
+                problems.append(f"{error}{_words_of(error.__cause__)}")
         return problems
+
+
+def _words_of(cause: BaseException | None) -> str:
+    """What an exception of a plugin says, or where that was written down."""
+    if cause is None:
+        return ""
+    if isinstance(cause, LusfxError):
+        return f": {_in_one_line(cause).removeprefix(type(cause).__name__ + ': ')}"
+    words = _in_one_line(cause)
+    name = f"{hashlib.sha256(words.encode()).hexdigest()[:SHORT_DIGITS]}.txt"
+    try:
+        make_directory(user_directory() / HAND_OVERS)
+        write_whole(user_directory() / HAND_OVERS / name, f"{words}\n".encode())
+    except OSError:
+        return ""
+    return f" (what it says may name a patient, and is in {HAND_OVERS}/{name} below $LUSFX_HOME or ~/.lusfx)"
 
 
 def _call(hook: str, impl: pluggy.HookImpl, arguments: Mapping[str, object]) -> object:

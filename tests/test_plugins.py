@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from lusfx.contracts import API_VERSION, EncoderSpec, Gate, HeadSettings, HeadSpec, Reader, Task
-from lusfx.errors import PluginError, UsageError
+from lusfx.errors import LusfxError, PluginError, UsageError
 from lusfx.hookspecs import hookimpl
 from lusfx.plugins import Registry, build_registry
 
@@ -287,8 +289,13 @@ def test_a_mirror_that_fails_is_named_and_nobody_is_asked_instead(
 
 
 def test_listeners_are_told_of_scores_and_a_failing_one_is_reported(
-    registry_of: Callable[..., Registry], capsys: pytest.CaptureFixture[str]
+    registry_of: Callable[..., Registry],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """In words that name nobody: others are in a file for the owner alone."""
+    monkeypatch.setenv("LUSFX_HOME", str(tmp_path / "home"))
     told = []
 
     def listen(scores: Path) -> None:
@@ -296,15 +303,26 @@ def test_listeners_are_told_of_scores_and_a_failing_one_is_reported(
         told.append(scores)
 
     def fail(scores: Path) -> None:
-        raise RuntimeError("no")
+        raise RuntimeError("no such patient: DOE^JANE")
 
-    listen.__name__ = fail.__name__ = "lusfx_scores_written"
+    def say(scores: Path) -> None:
+        raise LusfxError("the RIS is down")
+
+    listen.__name__ = fail.__name__ = say.__name__ = "lusfx_scores_written"
     registry = registry_of(
-        bad={"lusfx_scores_written": hookimpl(fail)}, good={"lusfx_scores_written": hookimpl(listen)}
+        bad={"lusfx_scores_written": hookimpl(fail)},
+        down={"lusfx_scores_written": hookimpl(say)},
+        good={"lusfx_scores_written": hookimpl(listen)},
     )
     problems = registry.scores_written(Path("scores.csv"))
     assert told == [Path("scores.csv")]
-    assert problems == ["plugin 'bad' failed on lusfx_scores_written: RuntimeError"]
+    (kept,) = (tmp_path / "home" / "hand-overs").iterdir()
+    assert kept.read_text() == "RuntimeError: no such patient: DOE^JANE\n"
+    assert os.name == "nt" or stat.S_IMODE(kept.stat().st_mode) == 0o600
+    words = {problem.split(": ", 1)[0]: problem for problem in problems}
+    assert words["plugin 'down' failed on lusfx_scores_written"].endswith(": LusfxError: the RIS is down")
+    assert f"RuntimeError (what it says may name a patient, and is in hand-overs/{kept.name}" in str(problems)
+    assert "DOE" not in str(problems)
     assert capsys.readouterr() == ("", "imported\n")
 
 

@@ -147,6 +147,6 @@ def _cached_ways(
     return {
         "clips": lambda: [*ScoreTable(kept, panel, store).rows()],
         "heads": lambda: [model.score(features, store.fingerprint) for model in models],
-        "score-cached": lambda: score([], places, cache.directory, out),
+        "score-cached": lambda: score([], places, cache.directory, out, force=True),
         "frames": ask_frames,
     }

@@ -8,6 +8,7 @@ from lusfx.cache.packing import Packing, pack
 from lusfx.cache.stat_index import StatIndex
 from lusfx.cache.store import Cache, Store
 from lusfx.cache.tidying import gc
+from lusfx.cache.troubles import troubles
 from lusfx.plain_file import Stamp
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "repair",
     "spec_difference",
     "stamped_clip_key",
+    "troubles",
     "verify",
 ]

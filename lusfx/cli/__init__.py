@@ -5,7 +5,10 @@ Nothing but click is imported until a command is run, so that ``lusfx --help`` a
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import json
+import sys
 from typing import NoReturn
 
 import click
@@ -52,6 +55,16 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return with_own_output(command)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(name, COMMANDS)
+            meant = f" Did you mean {' or '.join(near)}?" if near else " See: lusfx --help"
+            raise click.UsageError(f"there is no command '{name}'.{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -77,6 +90,7 @@ def _run() -> NoReturn:
         end(ended.code)
     except click.ClickException as error:
         error.show()
+        _say_json(error.format_message(), error.exit_code)
         end(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail(RunInterruptedError("interrupted"))
@@ -84,6 +98,14 @@ def _run() -> NoReturn:
         _fail(error)
 
 
+def _say_json(message: str, exit_code: int) -> None:
+    """Of a command that was asked for JSON, the error as JSON too: its reader finds no empty text."""
+    arguments = sys.argv[1:]
+    if "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments:
+        say(json.dumps({"error": {"message": message, "exit_code": exit_code}}, indent=2))
+
+
 def _fail(error: LusfxError) -> NoReturn:
     say(f"Error: {error}", err=True)
+    _say_json(str(error), error.exit_code)
     end(error.exit_code)

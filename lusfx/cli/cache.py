@@ -1,4 +1,4 @@
-"""``lusfx cache``: info, verify, repair, explain, pack, gc."""
+"""``lusfx cache``: info, verify, troubles, repair, explain, pack, gc."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lusfx.cli import output, terminal
-from lusfx.messages import short
+from lusfx.messages import counted, short
 
 if TYPE_CHECKING:
     from lusfx.cache import Finding
@@ -55,7 +55,10 @@ def info(cache: Path, as_json: bool) -> None:
         for s in held.stores
     ]
     terminal.print_table(("fingerprint", "architecture", "dim", "stored as", "frames", "clips", "packed", "size"), rows)
-    output.say(f"{held.n_runs} runs, {held.n_patients} known patients, {held.n_quarantined} files in quarantine")
+    output.say(
+        f"{counted(held.n_runs, 'run')}, {counted(held.n_patients, 'known patient')}, "
+        f"{counted(held.n_quarantined, 'file')} in quarantine"
+    )
 
 
 @command.command()
@@ -73,8 +76,40 @@ def verify(cache: Path, as_json: bool) -> None:
         for finding in result.findings:
             output.say(f"{finding.code}: {finding.file}: {finding.detail}")
         state = "sound" if result.sound else "DAMAGED. Run: lusfx cache repair"
-        output.say(f"{result.n_clips} clips and {result.n_runs} runs checked: {state}")
+        output.say(f"{counted(result.n_clips, 'clip')} and {counted(result.n_runs, 'run')} checked: {state}")
     sys.exit(0 if result.sound else 1)
+
+
+@command.command()
+@terminal.cache_option
+@click.option("--accept", type=terminal.FILE, help="Write them to this table (CSV or Parquet), for --known-bad.")
+@terminal.force_option
+@terminal.json_option
+def troubles(cache: Path, accept: Path | None, force: bool, as_json: bool) -> None:
+    """List the sources that failed in the latest run that came to them.
+
+    A table that --accept writes makes extract and score take these failures as known: they are counted apart, and are no
+    reason for exit code 3. One that then fails with another code is news.
+    """
+    from lusfx.cache import Cache
+    from lusfx.cache import troubles as failed
+    from lusfx.engine.extraction.known_bad import write_known_bad
+    from lusfx.outputs import prepare_files
+    from lusfx.tables import check_table_name
+
+    if accept is not None:
+        check_table_name(accept)
+    prepare_files({"table of known bad files": accept}, force=force)
+    entries = failed(Cache.open(cache))
+    if accept is not None and entries:
+        write_known_bad(accept, entries)
+    if as_json:
+        terminal.print_json([{"source": e.source, "code": e.code, "detail": e.detail} for e in entries])
+        return
+    if entries:
+        terminal.print_table(("source", "code", "detail"), [(e.source, e.code or "", e.detail or "") for e in entries])
+    accepted = "" if accept is None else "; taken as known" if entries else "; no table was written"
+    output.say(f"{counted(len(entries), 'source')} failed{accepted}")
 
 
 @command.command()
@@ -99,7 +134,9 @@ def repair(cache: Path, as_json: bool) -> None:
     else:
         for finding in findings:
             output.say(f"set aside: {finding.file}")
-        output.say(f"{len(findings)} damaged files set aside; run lusfx extract again to encode their clips anew")
+        output.say(
+            f"{counted(len(findings), 'damaged file')} set aside; run lusfx extract again to encode their clips anew"
+        )
     _name_left({finding.file: finding.detail for finding in left})
 
 
@@ -173,7 +210,7 @@ def gc(cache: Path, fingerprints: tuple[str, ...], dry_run: bool, as_json: bool)
     else:
         verb = "would be removed" if dry_run else "removed"
         left = f", {len(removal.left)} left" if removal.left else ""
-        output.say(f"{len(removal.files)} files of {removal.n_bytes / 1e6:.1f} MB {verb}{left}")
+        output.say(f"{counted(len(removal.files), 'file')} of {removal.n_bytes / 1e6:.1f} MB {verb}{left}")
     _name_left(removal.left)
 
 

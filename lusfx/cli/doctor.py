@@ -12,7 +12,13 @@ from lusfx.cli import terminal
 
 
 @click.command(name="doctor")
-@click.option("--cache", type=terminal.DIRECTORY, help="A cache to look at as well.")
+@click.option(
+    "--cache",
+    type=terminal.DIRECTORY,
+    envvar=terminal.CACHE_VARIABLE,
+    show_envvar=True,
+    help="A cache to look at as well.",
+)
 @click.option(
     "--sources",
     multiple=True,

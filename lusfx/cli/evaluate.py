@@ -14,21 +14,27 @@ from lusfx.cli import output, terminal
 @click.option("--labels", required=True, type=terminal.FILE, help="Label table (CSV or Parquet).")
 @terminal.cache_option
 @click.option("--report", type=terminal.FILE, help="Write an HTML report here.")
+@terminal.force_option
 @terminal.trust_table_option
 @terminal.seed_option
 @terminal.json_option
 def command(
-    model: Path, labels: Path, cache: Path, report: Path | None, trust_table: bool, seed: int, as_json: bool
+    model: Path,
+    labels: Path,
+    cache: Path,
+    report: Path | None,
+    force: bool,
+    trust_table: bool,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Judge a task model on labelled frames, clips or exams of patients that it was not trained on.
 
     Refused where a patient or a clip was in its training. A gate is not asked: every labelled unit counts.
     """
     from lusfx.engine.evaluation.evaluate import evaluate
-    from lusfx.outputs import prepare_files
 
-    prepare_files({"report": report})
-    result = evaluate(model, labels, cache, seed=seed, report=report, trust_table=trust_table)
+    result = evaluate(model, labels, cache, seed=seed, report=report, force=force, trust_table=trust_table)
     if as_json:
         terminal.print_json(result.as_dict())
         return

@@ -46,6 +46,7 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 )
 @click.option("--profile", is_flag=True, help="Say where the time went.")
 @terminal.max_skipped_option
+@terminal.known_bad_option
 @terminal.other_site_key_option
 @terminal.paths_option
 @terminal.json_option
@@ -64,6 +65,7 @@ def command(
     shard: tuple[int, int] | None,
     profile: bool,
     max_skipped: float,
+    known_bad: Path | None,
     other_site_key: bool,
     show_paths: bool,
     as_json: bool,
@@ -73,12 +75,17 @@ def command(
     SOURCES are folders, video, image and DICOM files, and manifests (CSV or Parquet with a column 'path' relative to the
     table, and optionally patient_id, exam_id and zone), in any mixture. A bad file never stops the others.
 
-    Exit code: 0 all done, 1 error, 3 done but some sources failed or too many pictures were skipped, 130 interrupted.
+    Exit code: 0 all done, 1 error, or nothing was found or all failed; 3 done but some sources failed or too many pictures were
+    skipped, 130 interrupted.
     """
     from lusfx.encoders import DEFAULT_ENCODER
     from lusfx.engine.extraction.extract import extract
 
-    with terminal.stop_on_signal() as stop, terminal.progress_bar("extract") as progress:
+    with (
+        terminal.naming_sources(show_paths),
+        terminal.stop_on_signal() as stop,
+        terminal.progress_bar("extract") as progress,
+    ):
         result = extract(
             sources,
             cache,
@@ -93,6 +100,7 @@ def command(
             workers=workers,
             shard=shard,
             max_skipped=max_skipped,
+            known_bad=known_bad,
             other_site_key=other_site_key,
             progress=progress,
             stop=stop,

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     type=terminal.DIRECTORY,
     help="Directory that keeps the decoded frames for the next run.  [default: a temporary one beside --out]",
 )
+@terminal.force_option
 @terminal.trust_table_option
 @terminal.device_option
 @network_options.threads_option

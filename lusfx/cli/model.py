@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lusfx.cli import output, terminal
-from lusfx.messages import short
+from lusfx.messages import an, counted, short
 
 model_argument = click.argument("directory", metavar="MODEL", type=terminal.DIRECTORY)
 
@@ -34,7 +34,7 @@ def show(directory: Path, as_json: bool) -> None:
         terminal.print_json(card.model_dump(mode="json") | {"digest": model.digest, "metrics": metrics})
         return
     output.say(f"{model.name}: {task.question}")
-    output.say(f"{task.kind}, one answer a {task.unit}: {', '.join(task.classes)}")
+    output.say(f"{task.kind}, one answer {an(task.unit)}: {', '.join(task.classes)}")
     form = task.pooling if task.aggregate is None else f"each frame, then {task.aggregate.kind}"
     output.say(f"features: {card.features.encoder}, {short(card.features.fingerprint)}, {form}")
     if model.own_encoder is not None:
@@ -44,7 +44,7 @@ def show(directory: Path, as_json: bool) -> None:
     if card.novelty is not None:
         output.say(f"not answered farther than {card.novelty.limit:.2f} from the training set")
     output.say(
-        f"trained on {card.training.n_units} {task.unit}s of {card.training.n_patients} patients, "
+        f"trained on {counted(card.training.n_units, task.unit)} of {counted(card.training.n_patients, 'patient')}, "
         f"{card.training.created:%Y-%m-%d}{', with weak labels' if card.training.weak_labels else ''}"
     )
     for outcome in card.outcomes:

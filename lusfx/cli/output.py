@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Any, TextIO
 
 import click
 
+from lusfx.cli.repeated_options import refuse_repeated_options
 from lusfx.errors import LusfxError
 from lusfx.messages import one_line, system_reason
 
@@ -46,13 +48,16 @@ class CommandContext(click.Context):
 
     def invoke(self, callback: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """See :meth:`click.Context.invoke`."""
-        with _alone():
+        # Imported by its name, as the commands are: what it needs is heavy, and --help needs none of it.
+        new_key = importlib.import_module("lusfx.cli.new_key")
+        with _alone(), new_key.told_of():
             return super().invoke(callback, *args, **kwargs)
 
 
 def with_own_output(command: click.Command) -> click.Command:
-    """The command, whose output nothing else mixes with; so too of a group's commands."""
+    """The command, whose output nothing else mixes with, and which drops no option; so too of a group's commands."""
     command.context_class = CommandContext
+    refuse_repeated_options(command)
     for inner in getattr(command, "commands", {}).values():
         with_own_output(inner)
     return command

@@ -34,6 +34,8 @@ from lusfx.cli import output, terminal
     help="Video files, DICOM in several transfer syntaxes, or both.",
 )
 @terminal.seed_option
+@terminal.force_option
+@terminal.json_option
 def command(
     out: Path,
     patients: int,
@@ -43,12 +45,15 @@ def command(
     site: str,
     clip_format: Literal["mp4", "dicom", "mixed"],
     seed: int,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Write synthetic clips and label tables into OUT: something to try lusfx on, and no substitute for real exams."""
+    """Write synthetic clips and label tables into OUT: something to try lusfx on, and no substitute for real
+    exams. OUT is a new directory, or an empty one."""
     from lusfx.synth import write_archive
 
     with terminal.count_bar("synth") as progress:
-        write_archive(
+        labels = write_archive(
             out,
             n_patients=patients,
             clips_per_patient=clips,
@@ -57,8 +62,13 @@ def command(
             first_patient=first_patient,
             site=site,
             clip_format=clip_format,
+            force=force,
             progress=progress,
         )
+    if as_json:
+        facts = {"site": site, "patients": patients, "clips": patients * clips, "format": clip_format, "seed": seed}
+        terminal.print_json(facts | {"labels": labels.name, "frame_labels": "frames.csv"})
+        return
     output.say(
         f"{patients * clips} synthetic clips of {patients} synthetic patients of the site '{site}', "
         "with labels.csv and frames.csv"

@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,14 +18,16 @@ import click
 from lusfx.cli import output
 from lusfx.cli.bar import Stand, bar
 from lusfx.cli.ending import end_at_once
-from lusfx.errors import RunInterruptedError
-from lusfx.messages import one_line
+from lusfx.errors import RunInterruptedError, UsageError
+from lusfx.messages import counted, one_line
 
 if TYPE_CHECKING:
     from lusfx.engine.extraction.census import Census
     from lusfx.engine.extraction.extract import ExtractResult, Progress
 
-EXIT_SOME_FAILED = 3
+EXIT_NOTHING, EXIT_SOME_FAILED, EXIT_NOT_HANDED_OVER = 1, 3, 4
+LISTED_TROUBLES = 20
+"""Sources that are listed one by one."""
 CENSUS_ROWS = 12
 """Of the table of what was left out."""
 EXIT_INTERRUPTED = RunInterruptedError.exit_code
@@ -42,11 +45,14 @@ class PathType(click.Path):
             self.fail(f"what has this name is no {kind}, or cannot be read", param, ctx)
 
 
+CACHE_VARIABLE = "LUSFX_CACHE"
 DIRECTORY = PathType(file_okay=False, path_type=Path)
 FILE = PathType(dir_okay=False, path_type=Path)
 ANY_PATH = PathType(path_type=Path)
 
-cache_option = click.option("--cache", required=True, type=DIRECTORY, help="Cache directory.")
+cache_option = click.option(
+    "--cache", required=True, type=DIRECTORY, envvar=CACHE_VARIABLE, show_envvar=True, help="Cache directory."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 fingerprint_option = click.option(
     "--fingerprint", help="Which features, by their fingerprint or its beginning; needed if the cache holds several."
@@ -79,6 +85,11 @@ max_skipped_option = click.option(
     show_default=True,
     help="End with exit code 3 if more than this share of the pictures was skipped by code or is claimed by no reader.",
 )
+known_bad_option = click.option(
+    "--known-bad",
+    type=FILE,
+    help="Table of sources that are known to fail ('lusfx cache troubles --accept'): they are no reason for exit code 3.",
+)
 precision_option = click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16", "float16"]),
@@ -110,6 +121,9 @@ trust_table_option = click.option(
     is_flag=True,
     help="Believe the label table's patients if the files say otherwise, or the cache has another site key.",
 )
+force_option = click.option(
+    "--force", is_flag=True, help="Replace what is there already. Without it nothing that is there is touched."
+)
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 
 
@@ -128,13 +142,13 @@ def _without_nan(value: Any) -> Any:
     return value
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, to_errors: bool = False) -> None:
     """Print columns padded to their widest cell; the last one runs on. A row is a line, whatever is in its cells."""
     shown = [[one_line(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in shown) for i in range(len(header) - 1)]
     for row in shown:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        output.say("  ".join([*cells, row[-1]]).rstrip())
+        output.say("  ".join([*cells, row[-1]]).rstrip(), err=to_errors)
 
 
 @contextmanager
@@ -155,6 +169,19 @@ def stop_on_signal() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def naming_sources(show_paths: bool) -> Iterator[None]:
+    """Say which sources do not exist: by their numbers, and by their names where those were asked for."""
+    try:
+        yield
+    except UsageError as error:
+        paths = getattr(error, "paths", ())  # of MissingSourcesError, whose module is heavy
+        if not paths:
+            raise
+        hint = f": {', '.join(map(str, paths))}" if show_paths else ". Run again with --show-paths to see which"
+        raise UsageError(f"{error}{hint}") from None
+
+
 def progress_bar(label: str) -> AbstractContextManager[Callable[[Progress], None] | None]:
     """The bar of clips that are encoded, with the rate of frames."""
     started = time.monotonic()
@@ -171,38 +198,56 @@ def count_bar(label: str) -> AbstractContextManager[Callable[[int, int], None] |
     return bar(lambda done, of: Stand(label, done, of, "clips"))
 
 
-def report_extraction(result: ExtractResult, show_paths: bool) -> None:
-    """Print the line that adds up, after what there is to say of single sources."""
-    for trouble in result.troubles:
+def report_extraction(result: ExtractResult, show_paths: bool, *, to_errors: bool = False) -> None:
+    """Print the line that adds up, after what there is to say of single sources.
+
+    :param to_errors: whether standard output is for something else.
+    """
+    news = [trouble for trouble in result.troubles if not result.is_known_bad(trouble)]
+    news.sort(key=lambda trouble: trouble.status)  # what failed before what was skipped
+    for trouble in news[:LISTED_TROUBLES]:
         place = str(trouble.path) if show_paths else f"{trouble.where} ({trouble.source_key})"
         output.say(f"{trouble.status}: {place}: {trouble.detail} [{trouble.code}]", err=True)
-    if result.troubles and not show_paths:
+    if more := Counter(trouble.code for trouble in news[LISTED_TROUBLES:]):
+        codes = ", ".join(f"{code} {n}" for code, n in more.most_common())
+        output.say(f"and {more.total()} more: {codes} (--json lists all)", err=True)
+    if news and not show_paths:
         output.say("(run again with --show-paths to see these files' names)", err=True)
     for note, count in sorted(result.notes.items()):
-        output.say(f"note: {count} clips: {note}", err=True)
+        output.say(f"note: {counted(count, 'clip')}: {note}", err=True)
     if result.batch_was_reduced:
         output.say(f"note: the encoder ran out of memory; batches of {result.batch_size} frames fitted", err=True)
     if result.not_clips:
-        output.say(f"{result.not_clips} other files in these folders are no clips")
-    print_census(result.census)
-    output.say(result.summary())
+        are = "is no clip" if result.not_clips == 1 else "are no clips"
+        output.say(f"{counted(result.not_clips, 'other file')} in these folders {are}", err=to_errors)
+    print_census(result.census, to_errors=to_errors)
+    output.say(result.summary(), err=to_errors)
 
 
-def print_census(census: Census) -> None:
+def print_census(census: Census, *, to_errors: bool = False) -> None:
     """Print a table of what was left out, if anything was."""
     rows = census.rows()
     shown = [(str(count), kind.name, why.in_words) for kind, why, count in rows[:CENSUS_ROWS]]
     if rest := sum(count for _, _, count in rows[CENSUS_ROWS:]):
         shown.append((str(rest), "other kinds", "see --json"))
     if shown:
-        print_table(("left out", "kind", "because"), shown)
+        print_table(("left out", "kind", "because"), shown, to_errors=to_errors)
 
 
 def extraction_exit_code(result: ExtractResult) -> int:
-    """0 all done, 3 some sources failed or too many pictures were skipped, which is said; 130 interrupted."""
+    """0 all done, 1 nothing came of it, 3 some sources failed or too many pictures were skipped, 130 interrupted.
+
+    Sources that were known to fail are no reason for any of them.
+    """
     if result.interrupted:
         return EXIT_INTERRUPTED
+    if result.nothing_came_of_it:
+        output.say(f"Error: {result.nothing_came_of_it}", err=True)
+        return EXIT_NOTHING
+    if result.some_are_empty:
+        output.say(f"warning: {result.some_are_empty}", err=True)
     too_many = result.too_many_skipped
     if too_many:
         output.say(f"warning: {too_many}", err=True)
-    return EXIT_SOME_FAILED if too_many or result.counts["failed"] else 0
+    bad = too_many or result.some_are_empty
+    return EXIT_SOME_FAILED if bad or result.counts["failed"] > result.n_known_bad else 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lusfx.cli import output, terminal
+from lusfx.cli.bar import Log
 
 if TYPE_CHECKING:
     from lusfx.calibration import CalibrationMethod
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Refuse if more than this share of the clips look like a clip of another patient; up to it, warn.",
 )
+@terminal.force_option
 @terminal.trust_table_option
 @terminal.seed_option
 @terminal.fingerprint_option
@@ -75,6 +77,7 @@ def command(
     folds: int,
     repeats: int | None,
     max_near_duplicates: float,
+    force: bool,
     trust_table: bool,
     seed: int,
     fingerprint: str | None,
@@ -89,7 +92,7 @@ def command(
     from lusfx.engine.training.train import train_task
 
     pairs = dict(_pair(text) for text in settings)
-    show = (lambda text: output.say(text, err=True)) if sys.stderr.isatty() else None
+    show = (lambda text: output.say(text, err=True)) if sys.stderr.isatty() else Log().say
     results = train_task(
         tasks,
         labels,
@@ -105,6 +108,7 @@ def command(
         seed=seed,
         fingerprint=fingerprint,
         max_near_duplicates=max_near_duplicates,
+        force=force,
         trust_table=trust_table,
         progress=show,
     )

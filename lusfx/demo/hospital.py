@@ -73,6 +73,7 @@ def simulate_set(folder: Path, patients: PatientSet, seed: int, on_patient: Call
                 first_patient=number,
                 site=patients.site,
                 clip_format="mixed",
+                force=True,
             )
             found = _whole_rows(place)
             drawn += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -120,6 +121,7 @@ class _Demo:
         """Train on the training set, judge on the two others."""
         folder, key = self.folder, self.folder.site_key()
         started = time.monotonic()
+        shutil.rmtree(folder.model(task.name), ignore_errors=True)  # an earlier run's, of the same patients
         try:
             (trained,) = train_task(
                 [task],
@@ -130,6 +132,7 @@ class _Demo:
                 n_repeats=N_REPEATS,
                 seed=folder.seed,
                 site_key=key,
+                force=True,
                 progress=self.report,
             )
         except TrainingRefusedError as error:
@@ -154,6 +157,7 @@ class _Demo:
                     task=task,
                     seed=folder.seed,
                     report=report,
+                    force=True,
                     site_key=key,
                 )
             )
@@ -170,6 +174,7 @@ class _Demo:
             self.folder.cache,
             self.folder.directory / "scores.csv",
             report=self.folder.directory / "scores.html",
+            force=True,
             site_key=self.folder.site_key(),
             stop=self.stop,
         )

@@ -21,14 +21,14 @@ from lusfx.engine.extraction.census import MAX_SKIPPED
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.extraction.survey import Survey, survey
 from lusfx.errors import LusfxError
-from lusfx.messages import short
+from lusfx.messages import counted, short, system_reason
 from lusfx.plugins import load_registry
 from lusfx.site_key import SECRET_BYTES, SiteKey, site_key_file
 from lusfx.version import __version__
 
 BASE = ("av", "h5py", "lightgbm", "numpy", "onnxruntime", "pillow", "pyarrow", "pydicom", "safetensors", "scikit-learn")
 CODECS = ("pyjpegls", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm")
-EXTRAS = {"train": ("torch",), "timm": ("timm", "torch", "onnx", "onnxscript")}
+EXTRAS = {"train": ("torch",), "timm": ("timm", "torch", "onnx", "onnxscript"), "openvino": ("openvino", "onnx")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def doctor(cache: Path | None = None) -> list[Check]:
 
     :param cache: a cache to look at as well.
     """
-    return [*_machine(), *_packages(), _site_key(), *_plugins(), _encoder(), *([_cache(cache)] if cache else [])]
+    return [*_machine(), *_packages(), _site_key(), *_plugins(), _encoder(), *(_cache(cache) if cache else [])]
 
 
 def survey_sources(places: Sequence[Path | str]) -> Survey:
@@ -116,6 +116,10 @@ def _plugins() -> Iterator[Check]:
     yield Check("tasks", "ok" if registry.tasks.names() else "absent", ", ".join(registry.tasks.names()) or "none")
     for plugin in registry.failures:
         yield Check(f"plugin '{plugin.name}'", "wrong", f"{plugin.distribution}: {plugin.error}")
+    for catalogue in (registry.tasks, registry.encoders, registry.heads, registry.readers):
+        for name, owners in sorted(catalogue.clashes.items()):
+            claimed = f"claimed by {' and by '.join(owners)}; neither can be used. Remove one"
+            yield Check(f"{catalogue.kind} '{name}'", "wrong", claimed)
 
 
 def _encoder() -> Check:
@@ -133,10 +137,32 @@ def _encoder() -> Check:
     return Check("encoder", "ok", f"{encoder.name} on {encoder.runtime}, fingerprint {fingerprint}")
 
 
-def _cache(directory: Path) -> Check:
+def _cache(directory: Path) -> Iterator[Check]:
+    """The cache, and whether the site key here is the one that its pseudonyms were made with."""
     try:
-        stores = Cache.open(directory).stores()
+        if not directory.exists() or not any(directory.iterdir()):
+            yield Check("cache", "absent", "not begun yet; the first extraction makes it")
+            return
+        cache = Cache.open(directory)
+        n_stores, known = len(cache.stores()), cache.site_keys()
+    except OSError as error:
+        yield Check("cache", "wrong", f"it cannot be read: {system_reason(error)}")
+        return
     except LusfxError as error:
-        return Check("cache", "wrong", str(error))
+        yield Check("cache", "wrong", str(error))
+        return
     writable = os.access(directory, os.W_OK)
-    return Check("cache", "ok", f"{len(stores)} fingerprints, {'writable' if writable else 'read-only'}")
+    yield Check("cache", "ok", f"{counted(n_stores, 'fingerprint')}, {'writable' if writable else 'read-only'}")
+    if known:
+        yield _cache_key(cache)
+
+
+def _cache_key(cache: Cache) -> Check:
+    name = "cache's site key"
+    try:
+        cache.require_site_key(SiteKey.load(make=False))
+    except LusfxError as error:
+        return Check(name, "wrong", str(error))
+    others = len(cache.site_keys()) - 1
+    also = f"; {counted(others, 'other')} was used as well, whose patients are not recognised" if others else ""
+    return Check(name, "ok", f"the one in use here{also}")

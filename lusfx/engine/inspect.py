@@ -59,6 +59,7 @@ def inspect(
     *,
     encoder: str = DEFAULT_ENCODER,
     frame: int = 0,
+    force: bool = False,
     site_key: SiteKey | None = None,
 ) -> Inspection:
     """Draw a frame, the beam, the crop and the encoder's input side by side.
@@ -67,12 +68,15 @@ def inspect(
     :param out: PNG file to write, readable by its owner only: it shows a patient's images.
     :param encoder: whose preprocessing is shown.
     :param frame: which frame, from 0.
+    :param force: whether a file that is there may be replaced.
     :raises ClipError: if the file cannot be read, or has no such frame.
-    :raises UsageError: if the picture cannot be written there.
+    :raises UsageError: if the picture cannot be written there, its name is no PNG file's, or something is there already.
     :raises DecoderError: if no decoding process can be started.
     """
     path = Path(clip)
-    prepare_files({"picture": Path(out)})
+    if Path(out).suffix.lower() != ".png":
+        raise UsageError("the picture is a PNG file: give it a name that ends in .png")
+    prepare_files({"picture": Path(out)}, force=force)
     registry = load_registry()
     spec: PreprocessSpec = open_encoder(EncoderRequest(encoder, device="cpu"), registry).preprocess
     reader = reader_of(path, registry)

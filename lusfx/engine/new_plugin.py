@@ -19,7 +19,7 @@ from typing import Any
 
 from lusfx.contracts import API_VERSION, Kind, Task, Unit, check_task
 from lusfx.errors import LusfxError, PluginError, UsageError
-from lusfx.messages import system_reason
+from lusfx.messages import an, system_reason
 from lusfx.patience import replace
 from lusfx.plugins import load_registry
 from lusfx.version import __version__
@@ -111,7 +111,7 @@ def new_plugin(
 
 def _classes(kind: Kind, classes: Sequence[str]) -> tuple[str, ...]:
     if not classes and kind != "binary":
-        raise UsageError(f"a {kind} task needs the names of its classes, in order: --class NAME for each")
+        raise UsageError(f"{an(kind)} task needs the names of its classes, in order: --class NAME for each")
     if kind == "multi-class" and {name.casefold() for name in classes} & set(Task.not_known):
         raise UsageError(f"a cell that says '{Task.not_known[0]}' is not known: no class can have that name")
     return _words("class", classes) or Task.classes
@@ -122,7 +122,7 @@ def _columns(name: str, kind: Kind, classes: tuple[str, ...], columns: Sequence[
         columns = [re.sub(r"\W+", "_", label).strip("_").lower() for label in classes]
     if kind != "multi-label" and len(columns) > 1:
         raise UsageError(
-            f"a {kind} task reads one column, unless it has a method 'target' of its own: give one --column, and write it"
+            f"{an(kind)} task reads one column, unless it has a method 'target' of its own: give one --column, and write it"
         )
     return _words("column", columns) or (name.replace("-", "_"),)
 

@@ -49,6 +49,7 @@ class FineTuningRequest:
     work: Path | None = None
     device: Device = "auto"
     threads: int = 0
+    force: bool = False
     trust_table: bool = False
     site_key: SiteKey | None = None
     progress: FineTuningListener | None = None

@@ -68,6 +68,7 @@ def fine_tune(request: FineTuningRequest) -> TrainingResult:
     :param licence: of the new encoder; by default that of the encoder that it began as.
     :param work: directory for the decoded frames, which stay there for the next run; by default a temporary one beside
         ``out``, which is removed.
+    :param force: whether a task model that is there may be replaced, as :func:`lusfx.train_task` takes it.
     :param trust_table: believe the label table's patients where the files themselves say otherwise.
     :param threads: of the CPU; 0 for one or all, whichever a short trial finds faster.
     :param stop: set it to end the run early; then no task model is written.
@@ -124,7 +125,7 @@ class _Run:
         task = registry.task(request.task) if isinstance(request.task, str) else request.task
         check_task(task)
         require_pooled_task(task)
-        check_replaceable(Path(request.out))
+        check_replaceable(Path(request.out), force=request.force)
         prepare_place("task model", Path(request.out))
         initial_weights = choose_initial_weights(
             request.encoder, request.architecture, request.weights, request.size, registry, layer=request.layer

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lusfx.errors import UsageError
+from lusfx.messages import plain_problem
 
 Augmentation = Literal["ultrasound", "degraded", "byol", "none"]
 
@@ -52,7 +53,7 @@ class FineTuningSettings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             place = str(first["loc"][0]).replace("_", "-") if first["loc"] else "settings"
-            raise UsageError(f"{place}: {first['msg']}") from None
+            raise UsageError(f"{place}: {plain_problem(first)}") from None
         if given.backbone_lr is not None:
             return given
         return given.model_copy(update={"backbone_lr": given.lr * (1.0 if random_weights else BACKBONE_SHARE)})

@@ -15,6 +15,7 @@ import numpy as np
 
 from lusfx.backbone import FAMILY
 from lusfx.encoders.conversion import make_directory
+from lusfx.engine.extraction.sources import check_places
 from lusfx.errors import EncoderError, RunInterruptedError, UsageError
 from lusfx.networks.decoded_frames import DecodingProgress, FrameBounds, fill_store
 from lusfx.networks.errors import NetworkError
@@ -179,6 +180,7 @@ class _Run:
             return
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise UsageError("--out holds something that is no pretraining run. Take another, or an empty one")
+        check_places([Path(source) for source in self.request.sources])
         make_private_directory(self.out)
         content = {"format": FORMAT, "settings": self.settings.model_dump(mode="json")}
         write_whole(path, (json.dumps(content, indent=2) + "\n").encode())

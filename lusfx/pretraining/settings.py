@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lusfx.backbone import LAST_LAYER
 from lusfx.errors import UsageError
+from lusfx.messages import plain_problem
 
 Method = Literal["simclr", "barlow-twins", "vicreg"]
 Augmentation = Literal["byol", "ultrasound", "degraded"]
@@ -98,7 +99,7 @@ class PretrainingSettings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             place = str(first["loc"][0]).replace("_", "-") if first["loc"] else "settings"
-            raise UsageError(f"{place}: {first['msg']}") from None
+            raise UsageError(f"{place}: {plain_problem(first)}") from None
         lr = given.lr
         if lr is None:
             pairs = given.batch_size * given.accumulate

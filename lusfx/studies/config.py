@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, mod
 from lusfx.config import FramesPerSecond, Spec
 from lusfx.contracts import Pooling
 from lusfx.errors import UsageError
-from lusfx.messages import system_reason
+from lusfx.messages import plain_problem, system_reason
 
 LOCAL = "local"
 """The test set that cross-validation of the training table stands in for where a task names none of this name."""
@@ -301,8 +301,7 @@ def checked_config(values: Any, base: Path) -> StudyConfig:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"the study's file{f', {place}' if place else ''}: {message}") from None
+        raise UsageError(f"the study's file{f', {place}' if place else ''}: {plain_problem(first)}") from None
 
 
 def _distinct(what: str, names: Iterable[object]) -> None:

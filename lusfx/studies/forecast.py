@@ -15,6 +15,7 @@ from lusfx.cache import Cache, read_ledger
 from lusfx.cache.store import MARKER
 from lusfx.contracts import Device
 from lusfx.engine.extraction.extract import extract_with
+from lusfx.messages import counted
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey
 from lusfx.studies.config import checked_config, read_config
@@ -73,13 +74,16 @@ class Forecast:
     def lines(self) -> list[str]:
         """For people: a line an encoder, a line a way."""
         said = [
-            f"encode with {e.encoder}: {e.n_clips} clips{_about(e.seconds)}" for e in self.encodings if e.n_clips
+            f"encode with {e.encoder}: {counted(e.n_clips, 'clip')}{_about(e.seconds)}"
+            for e in self.encodings
+            if e.n_clips
         ] or ["encode: nothing, all is in the cache"]
         for runs in self.runs:
             there = "how many are there shows once clips are encoded" if runs.n_done is None else f"{runs.n_done} there"
             inner = f" with up to {runs.n_inner} trainings of inner folds" if runs.n_inner else ""
             said.append(
-                f"train in the way '{runs.way}': {runs.n_runs} runs{inner}, {there}{_about(runs.seconds)} ({runs.because})"
+                f"train in the way '{runs.way}': "
+                f"{counted(runs.n_runs, 'run')}{inner}, {there}{_about(runs.seconds)} ({runs.because})"
             )
         return said
 
@@ -91,7 +95,7 @@ class Forecast:
         known = [part for part in parts if part is not None]
         total = f"about {_duration(sum(known))}" if known else "no time" if not parts else "no estimate"
         rest = " and what is not known yet" if known and len(known) < len(parts) else ""
-        return f"{n_runs} runs; {total}{rest} with {self.workers} worker{'s' if self.workers > 1 else ''}"
+        return f"{counted(n_runs, 'run')}; {total}{rest} with {self.workers} worker{'s' if self.workers > 1 else ''}"
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: what ``lusfx study --dry-run --json`` prints."""

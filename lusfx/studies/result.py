@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lusfx.messages import counted
 from lusfx.studies.choice import Choices
 from lusfx.studies.config import CHOSEN, LOCAL, MEAN, StudyConfig
 from lusfx.studies.costs import CostRow
@@ -65,7 +66,7 @@ class StudyResult:
     def summary(self) -> str:
         """One line that adds up, the highest of all, and what choosing within the training patients gives."""
         left = self.n_runs - self.n_done
-        runs = f"{self.n_runs} runs = {self.n_new} new + {self.n_done - self.n_new} found + {left} left"
+        runs = f"{counted(self.n_runs, 'run')} = {self.n_new} new + {self.n_done - self.n_new} found + {left} left"
         best = self.headline()
         if best is None:
             return runs

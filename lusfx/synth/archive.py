@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from lusfx.errors import UsageError
+from lusfx.messages import system_reason
 from lusfx.synth.case_mix import ZoneFindings, draw_case, draw_finding, draw_look, zone_of
 from lusfx.synth.dicom_file import Names, installed_syntaxes, write_dicom
 from lusfx.synth.simulation import PatientLook, SyntheticClip, simulate
@@ -19,6 +21,9 @@ from lusfx.tables import Cell, write_table
 
 ClipFormat = Literal["mp4", "dicom", "mixed"]
 CLIPS_AN_EXAM = 6
+CLIPS = "clips"
+OWN_CLIP = re.compile(r"synthetic-(?:[a-z]+-)?\d{4,}-\d+\.(?:mp4|dcm)")
+"""What the simulator calls its files."""
 LOOK_STREAM, CASE_STREAM = 0, 1
 """Numbers that keep the random numbers of looks apart from those of diseases."""
 Progress = Callable[[int, int], None]
@@ -52,6 +57,7 @@ def write_archive(
     first_patient: int = 1,
     site: str = "local",
     clip_format: ClipFormat = "mp4",
+    force: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Write synthetic clips (``clips/``), ``labels.csv`` and ``frames.csv``.
@@ -62,16 +68,19 @@ def write_archive(
     :param first_patient: number of the first patient; archives of other numbers have other patients.
     :param site: name of one of :data:`lusfx.synth.SITES`.
     :param clip_format: of the files; ``mixed`` writes a patient's clips as video or as DICOM, patient by patient.
+    :param force: write into a directory that is not empty. The simulator's clips of before go, and so do its tables; what else
+        is there stays.
     :param progress: told after each clip how many are written, and of how many.
     :returns: the label table of the clips.
-    :raises UsageError: no patient, clip or frame, a negative seed or patient number, an unknown site or format.
+    :raises UsageError: no patient, clip or frame, a negative seed or patient number, an unknown site or format; a directory
+        that is not empty, or cannot be written.
     """
     if min(n_patients, clips_per_patient, n_frames) < 1 or min(seed, first_patient) < 0:
         raise UsageError("An archive needs a patient, a clip and a frame at least; seed and numbers start at 0")
     if clip_format not in {"mp4", "dicom", "mixed"}:
         raise UsageError(f"there is no clip format '{clip_format}'; there are: mp4, dicom, mixed")
     place = site_named(site)
-    (out / "clips").mkdir(parents=True, exist_ok=True)
+    _begin_directory(out, force)
     clip_rows: list[dict[str, Cell]] = []
     frame_rows: list[dict[str, Cell]] = []
     n_clips = n_patients * clips_per_patient
@@ -87,6 +96,25 @@ def write_archive(
     write_table(out / "frames.csv", dict.fromkeys(frame_rows[0], "text"), frame_rows)
     write_table(out / "labels.csv", dict.fromkeys(clip_rows[0], "text"), clip_rows)
     return out / "labels.csv"
+
+
+def _begin_directory(out: Path, force: bool) -> None:
+    """Make the archive's directory; of an archive that may be replaced, remove the clips, which its table would not have.
+
+    :raises UsageError: if it is not empty and may not be replaced, or cannot be written.
+    """
+    try:
+        if out.is_dir() and not force and any(not entry.name.startswith(".") for entry in out.iterdir()):
+            raise UsageError(
+                "the directory for the synthetic clips is not empty, and nothing was written. Name another one, or replace the "
+                "clips and tables that are there: --force"
+            )
+        (out / CLIPS).mkdir(parents=True, exist_ok=True)
+        for clip in (out / CLIPS).iterdir():
+            if OWN_CLIP.fullmatch(clip.name) and clip.is_file():
+                clip.unlink()
+    except OSError as error:
+        raise UsageError(f"the synthetic clips cannot be written: {system_reason(error)}") from None
 
 
 def plan_patient(site: Site, patient: int, n_clips: int, seed: int) -> Iterator[PlannedClip]:
@@ -118,7 +146,7 @@ def _write_clip(
 ) -> str:
     """Write a clip's file; its path relative to the archive."""
     name = f"{planned.patient_id}-{planned.number}"
-    path = f"clips/{name}.{'dcm' if as_dicom else 'mp4'}"
+    path = f"{CLIPS}/{name}.{'dcm' if as_dicom else 'mp4'}"
     if as_dicom:
         syntaxes = installed_syntaxes()
         names = Names(origin, planned.patient_id, planned.exam_id, name, planned.exam_number, planned.number)

@@ -16,7 +16,7 @@ from lusfx.task_model.card import (
     calibration_card,
     head_file,
 )
-from lusfx.task_model.directory import check_replaceable, save_task_model
+from lusfx.task_model.directory import OLD, check_replaceable, models_below, place_of_old, save_task_model
 from lusfx.task_model.model import TaskModel, class_numbers, load_task_model, verify_task_model
 from lusfx.task_model.own_encoder import OWN_ENCODER, encoder_sha256
 from lusfx.task_model.task_card import TaskCard
@@ -24,6 +24,7 @@ from lusfx.task_model.units import UnitFeatures, raw_scores
 
 __all__ = [
     "NOVELTY_FILE",
+    "OLD",
     "OWN_ENCODER",
     "FeaturesCard",
     "HeadCard",
@@ -43,6 +44,8 @@ __all__ = [
     "encoder_sha256",
     "head_file",
     "load_task_model",
+    "models_below",
+    "place_of_old",
     "raw_scores",
     "save_task_model",
     "verify_task_model",

@@ -14,7 +14,8 @@ from typing import Any
 
 from lusfx.durable import exchange, make_directory, sync_directory
 from lusfx.errors import TaskModelError
-from lusfx.messages import system_reason
+from lusfx.messages import short, system_reason
+from lusfx.outputs import refuse_taken
 from lusfx.patience import replace
 from lusfx.task_model.card import (
     CARD_FILE,
@@ -32,12 +33,13 @@ from lusfx.task_model.own_encoder import (
     copy_encoder,
     foreign_to_encoder,
     own_encoder_problems,
-    remove_encoder,
 )
 from lusfx.task_model.strict_json import read_bytes, strict_json
 
 FILE_MODE = 0o600  # the evidence holds patient keys: nobody but the owner reads it unless the owner says so
 DIRECTORY_MODE = 0o700
+OLD = ".old-"
+"""Between the name of a task model that was replaced and its digest."""
 
 
 def save_task_model(
@@ -51,7 +53,7 @@ def save_task_model(
     """Write a task model.
 
     Everything is written into a new directory beside the target and made durable; then the target's name is given to it. A
-    crash before that leaves the old model as it was.
+    crash before that leaves the old model as it was. An old model is kept: see :func:`place_of_old`.
 
     :param directory: the target: absent, empty, or a task model, which is replaced.
     :param facts: what the card says but for the digests, which are made here.
@@ -86,10 +88,12 @@ def save_task_model(
     return digest
 
 
-def check_replaceable(directory: Path) -> None:
-    """Refuse a target that holds anything but a task model: it would be deleted.
+def check_replaceable(directory: Path, *, force: bool = True) -> None:
+    """Refuse a target that holds anything but a task model.
 
+    :param force: whether a task model may be replaced.
     :raises TaskModelError: if it does.
+    :raises UsageError: if it holds a task model that may not be replaced.
     """
     if not os.path.lexists(directory):
         return
@@ -105,6 +109,31 @@ def check_replaceable(directory: Path) -> None:
         raise TaskModelError(refusal.format("no task model")) from None
     if names - _entries(card) or (card.own_encoder is not None and foreign_to_encoder(directory)):
         raise TaskModelError(refusal.format("more than a task model"))
+    refuse_taken("task model", directory, force)
+
+
+def models_below(directory: Path) -> list[Path]:
+    """The task models right below a directory that is none itself, in order of name. Those that were replaced are left out."""
+    if (directory / CARD_FILE).exists():
+        return []
+    try:
+        below = sorted(path.parent for path in directory.glob(f"*/{CARD_FILE}"))
+    except OSError:
+        return []
+    return [path for path in below if not path.name.startswith(".") and OLD not in path.name]
+
+
+def place_of_old(directory: Path) -> Path | None:
+    """Where a task model goes that is replaced: beside, its name ending in ``.old-`` and its digest's first digits.
+
+    :returns: None where there is no task model.
+    """
+    try:
+        _, digest = read_card(directory)
+    except TaskModelError:
+        return None
+    place = directory.with_name(f"{directory.name[:80]}{OLD}{short(digest)}")
+    return place.with_name(f"{place.name}-{secrets.token_hex(3)}") if os.path.lexists(place) else place
 
 
 def _entries(card: TaskModelCard) -> set[str]:
@@ -199,13 +228,16 @@ def _take_the_name(temporary: Path, directory: Path) -> None:
         replace(temporary, directory)
         sync_directory(directory.parent)
         return
-    aside = temporary.with_name(f"{temporary.name}.old")
+    kept = place_of_old(directory)
+    aside = temporary.with_name(f"{temporary.name}.old") if kept is None else kept
     if exchange(temporary, directory):
         replace(temporary, aside)
     else:
         _step_aside(temporary, directory, aside)
     sync_directory(directory.parent)
-    _remove_old(aside)
+    if kept is None:
+        with contextlib.suppress(OSError):  # it was empty; what arrived since then stays
+            aside.rmdir()
 
 
 def _step_aside(temporary: Path, directory: Path, aside: Path) -> None:
@@ -216,16 +248,3 @@ def _step_aside(temporary: Path, directory: Path, aside: Path) -> None:
     except OSError:
         replace(aside, directory)
         raise
-
-
-def _remove_old(aside: Path) -> None:
-    # Checked a moment ago to hold a task model's files and nothing else: it is removed file by file all the same, so that
-    # whatever arrived since then stays.
-    with contextlib.suppress(OSError, TaskModelError):
-        if any(aside.iterdir()):
-            card, _ = read_card(aside)
-            for name in (CARD_FILE, *card.files):
-                (aside / name).unlink()
-            if card.own_encoder is not None:
-                remove_encoder(aside)
-        aside.rmdir()

@@ -16,7 +16,7 @@ from lusfx.calibration import Calibration
 from lusfx.contracts import Aggregation, Bags, Features, Head, HeadSpec, Task
 from lusfx.errors import FingerprintMismatchError, LusfxError, TaskModelError
 from lusfx.foreign_code import ForeignCodeError, call_foreign
-from lusfx.messages import short
+from lusfx.messages import counted, short
 from lusfx.novelty import Novelty
 from lusfx.task_model.card import (
     NOVELTY_FILE,
@@ -27,7 +27,7 @@ from lusfx.task_model.card import (
     head_file,
     read_card,
 )
-from lusfx.task_model.directory import checked_files
+from lusfx.task_model.directory import checked_files, models_below
 from lusfx.task_model.evidence import EVIDENCE_FILE, check_evidence, most_strings
 from lusfx.task_model.own_encoder import OWN_ENCODER
 from lusfx.task_model.strict_json import strict_json
@@ -214,6 +214,10 @@ def verify_task_model(
 def _require_directory(directory: Path) -> None:
     if not directory.is_dir():
         raise TaskModelError("there is no task model directory at the place given")
+    if below := models_below(directory):
+        raise TaskModelError(
+            f"this directory is no task model, and has {counted(len(below), 'task model')} right below it: name one of them"
+        )
 
 
 def _assemble(

@@ -81,17 +81,6 @@ def foreign_to_encoder(task_model: Path) -> bool:
     return encoder.is_symlink() or not encoder.is_dir() or bool({entry.name for entry in encoder.iterdir()} - FILES)
 
 
-def remove_encoder(task_model: Path) -> None:
-    """Remove an encoder file by file: what else arrived in its directory stays, and then so does the directory.
-
-    :raises OSError: if it does.
-    """
-    encoder = task_model / OWN_ENCODER
-    for name in FILES:
-        (encoder / name).unlink(missing_ok=True)
-    encoder.rmdir()
-
-
 def _card(encoder: Path) -> EncoderCard:
     try:
         return parse_card(read_bytes(encoder / CARD, MAX_CARD_BYTES))

@@ -1,4 +1,4 @@
-"""The bar of commands with several stages: shown on a terminal, absent in a pipe."""
+"""The bar of commands with several stages: shown on a terminal; a line a minute in a pipe."""
 
 from __future__ import annotations
 
@@ -32,14 +32,29 @@ def test_a_terminal_is_shown_the_stage_with_its_numbers(monkeypatch: pytest.Monk
     assert "steps" in terminal.getvalue()
 
 
-@pytest.mark.parametrize(("stream", "is_wanted"), [(io.StringIO(), True), (Terminal(), False)])
-def test_a_pipe_is_shown_nothing_and_neither_who_wants_none(
-    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, is_wanted: bool
-) -> None:
+@pytest.mark.parametrize("is_a_terminal", [True, False])
+def test_who_wants_none_is_shown_nothing(monkeypatch: pytest.MonkeyPatch, is_a_terminal: bool) -> None:
+    stream = Terminal() if is_a_terminal else io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
-    with bar(stand, is_wanted) as show:
+    with bar(stand, is_wanted=False) as show:
         assert show is None
     assert stream.getvalue() == ""
+
+
+def test_a_log_gets_a_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe, too: of a long work, with what is left by its pace; of a short one nothing."""
+    stream, now = io.StringIO(), [1000.0]
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr("lusfx.cli.bar.time.monotonic", lambda: now[0])
+    with bar(lambda done: Stand("encode", done, 9, "clips")) as show:
+        assert show is not None
+        for done in range(10):
+            show(done)
+            now[0] += 30
+    assert stream.getvalue().splitlines() == [
+        f"encode: {done} of 9 clips, about 0:0{left} left"
+        for done, left in [(2, "3:30"), (4, "2:30"), (6, "1:30"), (8, "0:30")]
+    ]
 
 
 def test_time_is_counted_for_a_stage_and_what_is_left_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

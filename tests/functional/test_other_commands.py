@@ -91,7 +91,7 @@ def test_an_unknown_command_is_a_usage_error(lusfx: Lusfx) -> None:
     assert isinstance(group, LazyGroup)
     run = lusfx("nonsense")
     assert run.code == 2
-    assert "No such command" in run.err
+    assert "there is no command 'nonsense'" in run.err
 
 
 @pytest.mark.parametrize("name", ["encoders", "heads", "plugins", "tasks"])
@@ -112,9 +112,80 @@ def test_doctor_finds_this_installation_sound(lusfx: Lusfx, archive: Any) -> Non
 def test_doctor_finds_what_is_wrong(lusfx: Lusfx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "key").write_text("nonsense")
     monkeypatch.setenv("LUSFX_SITE_KEY", str(tmp_path / "key"))
+    (tmp_path / "no-cache").mkdir()
+    (tmp_path / "no-cache" / "mine").touch()
     run = lusfx("doctor", "--cache", tmp_path / "no-cache", "--json")
     assert run.code == 1
     assert {check["name"] for check in run.json if check["state"] == "wrong"} == {"site key", "cache"}
+
+
+def test_doctor_knows_a_cache_of_another_key_and_one_that_is_not_begun(
+    lusfx_here: Lusfx, archive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def state_of(name: str, cache: Path) -> str:
+        return {check["name"]: check["state"] for check in lusfx_here("doctor", "--cache", cache, "--json").json}[name]
+
+    assert state_of("cache", tmp_path / "new") == "absent"
+    assert state_of("cache's site key", archive.cache) == "ok"
+    for file in ("other.key", "absent.key"):
+        monkeypatch.setenv("LUSFX_SITE_KEY", str(tmp_path / file))
+        if file == "other.key":
+            made = lusfx_here("site-key", "--make")
+            assert made.err.startswith(f"note: a site key was made, {tmp_path / file}: back it up")
+            assert "note" not in lusfx_here("site-key").err
+        assert state_of("cache's site key", archive.cache) == "wrong"
+    assert not (tmp_path / "absent.key").exists()
+
+
+def test_a_source_that_is_not_there_begins_nothing(lusfx_here: Lusfx, archive: Any, tmp_path: Path) -> None:
+    """Nor does a manifest that cannot be used; and of a cache that is there no run is begun."""
+    (tmp_path / "m.csv").write_text("file\na.mp4\n")
+    for words in (["nowhere"], [archive.folder, "nowhere"], ["m.csv"], []):
+        assert lusfx_here("extract", *words, "--cache", "new").code != 0
+        assert not (tmp_path / "new").exists()
+    n_runs = len(list((archive.cache / "runs").iterdir()))
+    told = lusfx_here("extract", "nowhere", "--cache", archive.cache)
+    assert told.err == "Error: source 1 of 1 does not exist. Run again with --show-paths to see which\n"
+    assert lusfx_here("extract", "nowhere", "--cache", archive.cache, "--show-paths").err.endswith("exist: nowhere\n")
+    assert len(list((archive.cache / "runs").iterdir())) == n_runs
+
+
+def test_nothing_found_and_nothing_done_are_errors(lusfx_here: Lusfx, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    told = lusfx_here("extract", "empty", "--cache", "cache")
+    assert told.code == 1
+    assert "Error: no clip was found in the sources" in told.err
+    (tmp_path / "bad").mkdir()
+    for number in range(30):
+        (tmp_path / "bad" / f"{number}.mp4").write_text(f"no video {number}")
+    told = lusfx_here("extract", "bad", "--cache", "cache")
+    assert told.code == 1
+    assert "Error: none of 30 sources could be encoded" in told.err
+    assert len([line for line in told.err.splitlines() if line.startswith("failed: ")]) == 20
+    assert "and 10 more: not-a-video 10" in told.err
+
+
+def test_errors_are_json_where_json_was_asked_for(lusfx_here: Lusfx) -> None:
+    for words, code in ((["cache", "info", "--cache", "nowhere"], 1), (["extract", "--frames"], 2)):
+        told = lusfx_here(*words, "--json")
+        assert told.code == told.json["error"]["exit_code"] == code
+        assert told.json["error"]["message"] in told.err
+
+
+def test_the_cache_may_be_named_by_the_environment(
+    lusfx_here: Lusfx, archive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUSFX_CACHE", str(archive.cache))
+    assert lusfx_here("cache", "info", "--json").json["stores"][0]["n_clips"] == 24
+
+
+def test_what_was_meant_is_said(lusfx_here: Lusfx, tmp_path: Path) -> None:
+    assert "Did you mean pretrain or train-task?" in lusfx_here("train").err
+    (tmp_path / "a.png").touch()
+    told = lusfx_here("extract", "a.png", "--cache", "new", "--encoder", "lung_lite0")
+    assert "Did you mean lung-lite0?" in told.err
+    assert "timm/..." in told.err
+    assert ".png" in lusfx_here("inspect", "a.png", "--out", "a.jpg").err
 
 
 def test_inspect_draws(lusfx_here: Lusfx, archive: Any, tmp_path: Path) -> None:
@@ -124,7 +195,7 @@ def test_inspect_draws(lusfx_here: Lusfx, archive: Any, tmp_path: Path) -> None:
     assert run.json["beam_shape"] in ("sector", "linear")
     with Image.open(tmp_path / "picture.png") as picture:
         assert picture.width == 1440
-    assert lusfx_here("inspect", clip, "--out", "picture.png", "--frame", 900).code == 1
+    assert lusfx_here("inspect", clip, "--out", "other.png", "--frame", 900).code == 1
 
 
 def test_cache_commands(lusfx_here: Lusfx, archive: Any) -> None:
@@ -141,7 +212,7 @@ def test_cache_commands(lusfx_here: Lusfx, archive: Any) -> None:
     found = lusfx_here("cache", "verify", "--cache", archive.cache, "--json")
     assert found.code == 1
     assert [finding["code"] for finding in found.json["findings"]] == ["damaged-clip"]
-    assert "1 damaged files set aside" in lusfx_here("cache", "repair", "--cache", archive.cache).out
+    assert "1 damaged file set aside" in lusfx_here("cache", "repair", "--cache", archive.cache).out
     assert lusfx_here("extract", archive.folder, "--cache", archive.cache, "--json").json["encoded"] == 1
     assert lusfx_here("cache", "gc", "--cache", archive.cache, "--json").json["removed"]
     assert lusfx_here("cache", "verify", "--cache", archive.cache).code == 0

@@ -82,4 +82,4 @@ def test_what_is_wrong_with_the_file_is_one_line(lusfx_here: Any, config: Path) 
     config.write_text(config.read_text().replace("draws = 2", "drawz = 2"))
     refused = lusfx_here("study", config, "--out", "out")
     assert refused.code == 2
-    assert refused.err == "Error: the study's file, drawz: Extra inputs are not permitted\n"
+    assert refused.err == "Error: the study's file, drawz: there is no such setting\n"

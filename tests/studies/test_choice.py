@@ -318,7 +318,7 @@ def test_candidates_are_in_the_order_given_and_of_the_fractions_and_draws_that_a
             "choice: none of its ways is a head that is done with any of its encoders",
         ),
         ({"name": "w"}, "choice: its name 'w' is that of a way"),
-        ({"folds": 1}, "choice.folds: Input should be greater than or equal to 2"),
+        ({"folds": 1}, "choice.folds: it must be greater than or equal to 2"),
     ):
         with pytest.raises(UsageError) as caught:
             checked_config({**values, "choice": choice}, Path())

@@ -81,4 +81,4 @@ def test_clips_without_features_are_counted(tmp_path: Path, own_made_study: Call
     )
     found = forecast(own, tmp_path / "out")
     assert [(one.encoder, one.n_clips, one.seconds) for one in found.encodings] == [("A", 1, None), ("B", 1, None)]
-    assert found.lines()[0] == "encode with A: 1 clips"
+    assert found.lines()[0] == "encode with A: 1 clip"

@@ -71,9 +71,9 @@ def test_json_says_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"drawz": 3}, "drawz: Extra inputs are not permitted"),
-        ({"draws": 0}, "draws: Input should be greater than or equal to 1"),
-        ({"fractions": [1.0, 1.5]}, "fractions.2: Input should be less than or equal to 1"),
+        ({"drawz": 3}, "drawz: there is no such setting"),
+        ({"draws": 0}, "draws: it must be greater than or equal to 1"),
+        ({"fractions": [1.0, 1.5]}, "fractions.2: it must be less than or equal to 1"),
         ({"fractions": [0.1, 0.1]}, "fractions: '0.1' stands twice"),
         ({"train": None}, "task 'b-lines' has no table to train on"),
         ({"tests": {"train": "x.csv"}}, "a test set cannot be called 'train'"),
@@ -100,7 +100,7 @@ def test_what_makes_no_sense_is_named(changes: dict[str, Any], message: str) -> 
         ("study.yaml", "", "ends in .toml or .json"),
         ("study.toml", "a = = 1", "is no TOML"),
         ("study.json", "{", "is no JSON"),
-        ("study.json", "[]", "Input should be a valid dictionary"),
+        ("study.json", "[]", "it must be a valid dictionary"),
     ],
 )
 def test_what_is_no_such_file_is_refused(tmp_path: Path, name: str, text: str, message: str) -> None:

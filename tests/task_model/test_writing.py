@@ -82,7 +82,7 @@ def test_a_file_or_a_link_is_left_as_it_is(logistic: Path, save: Any, models: An
 
 
 def test_a_task_model_and_an_empty_directory_are_replaced(logistic: Path, save: Any, models: Any) -> None:
-    """By a model of more files, and then by one of fewer: nothing of the old one stays."""
+    """By a model of more files, and then by one of fewer: nothing of the old one stays in it, and it is kept whole beside."""
     empty = logistic.parent / "empty"
     empty.mkdir()
     two = models.files_of(models.plain_head(), models.plain_head())
@@ -93,7 +93,12 @@ def test_a_task_model_and_an_empty_directory_are_replaced(logistic: Path, save: 
         save(target)
         assert models.load(target).card.outcomes[0].n_events == 39
         assert len(list(target.iterdir())) == 4
-    assert sorted(path.name for path in logistic.parent.iterdir()) == ["b-lines", "empty"]
+    names = sorted(path.name for path in logistic.parent.iterdir())
+    assert names[0] == "b-lines"
+    assert [name.partition(".old-")[0] for name in names] == ["b-lines"] * 3 + ["empty"] * 2
+    for name in names:
+        model = models.load(logistic.parent / name)
+        assert ".old-" not in name or name.endswith(f".old-{model.digest[:12]}")
 
 
 # ---- what goes wrong on the way -----------------------------------------------------------------------------------
@@ -123,7 +128,7 @@ def test_a_failed_rename_brings_the_old_model_back(
     rename = os.replace
 
     def fails_for_the_new(source: Path, target: Path) -> None:
-        if not source.name.endswith(".old") and target == logistic:
+        if ".old-" not in source.name and target == logistic:
             raise PermissionError(13, "Permission denied")
         rename(source, target)
 
@@ -133,24 +138,6 @@ def test_a_failed_rename_brings_the_old_model_back(
         save(logistic)
     assert models.snapshot(logistic) == before
     assert [path.name for path in logistic.parent.iterdir()] == ["b-lines"]
-
-
-def test_what_arrives_in_the_last_moment_stays(
-    logistic: Path, save: Any, models: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The old model is removed file by file, so that a note which somebody put into it meanwhile is kept."""
-    rename = os.replace
-
-    def with_a_note(source: Path, target: Path) -> None:
-        rename(source, target)
-        if target.name.endswith(".old"):
-            (target / "notes.txt").write_text("mine")
-
-    monkeypatch.setattr(os, "replace", with_a_note)
-    save(logistic)
-    assert models.verify(logistic) == []
-    (aside,) = [path for path in logistic.parent.iterdir() if path != logistic]
-    assert [path.name for path in aside.iterdir()] == ["notes.txt"]
 
 
 def test_a_killed_process_leaves_the_old_model(logistic: Path, save: Any, models: Any) -> None:
@@ -265,3 +252,8 @@ def test_facts_are_checked_when_they_are_stated() -> None:
         OutcomeCard(**outcome, operating_points={"a": point}, decides="b", n_units=1, n_events=0)
     with pytest.raises(ValidationError, match="more events than units"):
         OutcomeCard(**outcome, operating_points={"a": point}, decides="a", n_units=1, n_events=2)
+
+
+def test_a_directory_of_models_says_so(logistic: Path, models: Any) -> None:
+    with pytest.raises(TaskModelError, match="has 1 task model right below it"):
+        models.load(logistic.parent)

@@ -23,6 +23,7 @@ from lusfx.errors import LeakError, TableError, UsageError
 from lusfx.identifiers import common_spellings
 from lusfx.messages import first_few, short
 from lusfx.metrics import Interval, performance, summary
+from lusfx.outputs import prepare_files
 from lusfx.plugins import load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey, spellings
@@ -37,6 +38,7 @@ def evaluate(
     task: Task | None = None,
     seed: int = 0,
     report: Path | None = None,
+    force: bool = False,
     trust_table: bool = False,
     site_key: SiteKey | None = None,
 ) -> EvaluationResult:
@@ -45,12 +47,14 @@ def evaluate(
     :param model: task model directory.
     :param task: the task that the model answers, where no plugin provides it; it says how labels are read.
     :param report: where to write an HTML report, if anywhere.
+    :param force: whether a report that is there may be replaced.
     :param trust_table: believe the label table's patients where the cache's ledgers say otherwise, or were made with another
         site key.
     :raises LeakError: if a patient or a clip was in training: the figures would be too good. Of clips that only look like
         training clips the result warns.
     :raises TableError: if units have no patient, so that no interval could be given, or none can be assessed.
     """
+    prepare_files({"report": None if report is None else Path(report)}, force=force)
     loaded, task = _load_model(Path(model), task)
     opened = Cache.open(Path(cache))
     store = store_for(opened, loaded)
@@ -81,7 +85,7 @@ def evaluate(
         ],
     )
     if report is not None:
-        write_page(evaluation_page(result), report)
+        write_page(evaluation_page(result), Path(report))
     return result
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from lusfx.engine.extraction.decoding.decoders import workers_for
 from lusfx.engine.extraction.decoding.limits import Limits
 from lusfx.engine.extraction.encoding import batch_s_of_environment
 from lusfx.engine.extraction.intake import Settlement
+from lusfx.engine.extraction.known_bad import KnownBad, read_known_bad
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.extraction.pipeline import Pipeline
 from lusfx.engine.extraction.profile import Profile
-from lusfx.engine.extraction.sources import Shard, Source, discover
+from lusfx.engine.extraction.sources import Shard, Source, check_places, discover
 from lusfx.errors import UsageError
+from lusfx.messages import counted
 from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey
 
@@ -76,6 +79,7 @@ class ExtractResult:
     :param census: what the searched folders hold besides sources, of all shards.
     :param pictures_left_out: files of a picture kind that no reader claims, of this shard.
     :param max_skipped: share of the pictures that may be skipped or left out.
+    :param empty_places: numbers, from 1, of the named places that hold no source.
     :param clip_of: clip key of each source that is in the cache now.
     """
 
@@ -86,6 +90,8 @@ class ExtractResult:
     census: Census = field(default_factory=Census, repr=False)
     pictures_left_out: int = 0
     max_skipped: float = MAX_SKIPPED
+    known_bad: KnownBad = field(default=frozenset(), repr=False)
+    empty_places: tuple[int, ...] = ()
     shard: Shard | None = None
     other_shards: int = 0
     batch_size: int = BATCH_SIZE
@@ -105,6 +111,32 @@ class ExtractResult:
         return self.found - sum(self.counts[status] for status in STATUSES)
 
     @property
+    def n_known_bad(self) -> int:
+        """Sources that failed as it was known that they would."""
+        return sum(self.is_known_bad(trouble) for trouble in self.troubles)
+
+    def is_known_bad(self, trouble: Trouble) -> bool:
+        """Whether a source failed as it was known that it would."""
+        return trouble.status == "failed" and (trouble.source_key, trouble.code) in self.known_bad
+
+    @property
+    def some_are_empty(self) -> str | None:
+        """A sentence, where a named place holds no clip; else None."""
+        if not self.empty_places:
+            return None
+        numbers = ", ".join(map(str, self.empty_places))
+        return f"no clip is in source {numbers}, counted as they were named: is its disk not mounted? Else leave it out"
+
+    @property
+    def nothing_came_of_it(self) -> str | None:
+        """A sentence, where sources were asked for and none has embeddings now; else None."""
+        if not self.found and not self.other_shards:
+            return "no clip was found in the sources. Is a folder empty, or its disk not mounted?"
+        if self.counts["failed"] > self.n_known_bad and not self.clip_of and not self.interrupted:
+            return f"none of {counted(self.found, 'source')} could be encoded"
+        return None
+
+    @property
     def interrupted(self) -> bool:
         return self.not_reached > 0
 
@@ -122,14 +154,15 @@ class ExtractResult:
 
     def summary(self) -> str:
         """One line that adds up."""
-        terms = " + ".join(f"{self.counts[status]} {status}" for status in STATUSES)
+        known = {"failed": f" ({self.n_known_bad} known)"} if self.n_known_bad else {}
+        terms = " + ".join(f"{self.counts[status]} {status}{known.get(status, '')}" for status in STATUSES)
         line = f"{self.found} found = {terms}"
         if self.interrupted:
             line += f" + {self.not_reached} not reached (interrupted)"
         if self.shard is not None:
             line = f"shard {self.shard}: {line}; {self.other_shards} in other shards"
         rate = f", {self.frames / self.seconds:.0f} frames/s" if self.frames else ""
-        return f"{line}; {self.frames} frames in {self.seconds:.1f} s{rate}"
+        return f"{line}; {counted(self.frames, 'frame')} in {self.seconds:.1f} s{rate}"
 
     def profile_as_dict(self) -> dict[str, Any]:
         """Where the time went, for programs; :class:`~lusfx.engine.extraction.profile.Profile` says what the figures are."""
@@ -142,6 +175,7 @@ class ExtractResult:
             "encoder": self.encoder,
             "found": self.found,
             **{status: self.counts[status] for status in STATUSES},
+            "known_bad": self.n_known_bad,
             "not_reached": self.not_reached,
             "not_clips": self.not_clips,
             "census": census_as_dict(self.census, self.picture_share, self.max_skipped),
@@ -150,6 +184,7 @@ class ExtractResult:
             "batch_size": self.batch_size,
             "frames": self.frames,
             "seconds": round(self.seconds, 3),
+            "empty_sources": list(self.empty_places),
             "notes": dict(self.notes),
             "troubles": [trouble.as_dict(show_paths) for trouble in self.troubles],
         }
@@ -170,6 +205,7 @@ def extract(
     workers: int | None = None,
     shard: tuple[int, int] | None = None,
     max_skipped: float = MAX_SKIPPED,
+    known_bad: Path | None = None,
     other_site_key: bool = False,
     site_key: SiteKey | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -192,18 +228,23 @@ def extract(
     :param shard: ``(i, n)`` takes the i-th of n parts of the sources, from 1; the parts are told by the sources' paths.
     :param max_skipped: share of the pictures, 0 to 1, that may be skipped by code or left out because no reader claims them;
         of more the result says so (``too_many_skipped``), and the command ends with exit code 3.
+    :param known_bad: table of sources that are known to fail, as ``lusfx cache troubles --accept`` writes it; the result counts
+        their failures apart.
     :param other_site_key: go on with a cache of another site key, whose patients the new pseudonyms do not match.
     :param site_key: makes pseudonyms; by default the site's own key file.
     :param progress: called after each settled source, on the caller's thread.
     :param stop: set it to end the run early; the clip in hand is dropped and the result says so.
     :raises LusfxError: where the run as a whole cannot go on. A bad source never raises: the result and the ledger have it.
     """
+    places = [Path(source) for source in sources]
+    check_places(places)
+    known = read_known_bad(known_bad)
     registry = load_registry()
     request = EncoderRequest(encoder, weights, device, threads, precision, runtime)
     opened = open_encoder(request, registry)
     return extract_with(
         opened,
-        [Path(source) for source in sources],
+        places,
         Cache.open(Path(cache), create=True),
         registry,
         site_key or SiteKey.load(),
@@ -212,6 +253,7 @@ def extract(
         workers=workers,
         shard=None if shard is None else Shard(*shard),
         max_skipped=max_skipped,
+        known_bad=known,
         other_site_key=other_site_key,
         progress=progress,
         stop=stop,
@@ -230,6 +272,7 @@ def extract_with(
     workers: int | None = None,
     shard: Shard | None = None,
     max_skipped: float = MAX_SKIPPED,
+    known_bad: KnownBad = frozenset(),
     other_site_key: bool = False,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
@@ -244,14 +287,16 @@ def extract_with(
     stop = stop or threading.Event()
     n_workers, limits, batch_s = workers_for(registry, workers), Limits.of_environment(), batch_s_of_environment()
     spec = encoder.feature_spec.sampled(fps)
+    if not other_site_key:
+        cache.require_site_key(site_key)
     store = cache.store(spec)
-    with (
-        cache.stat_index(site_key) as index,
-        cache.start_run(spec.fingerprint, encoder.name, site_key, other_site_key=other_site_key) as ledger,
-    ):
+    with ExitStack() as opened:
+        index = opened.enter_context(cache.stat_index(site_key))
         keys = store.keys()
         # What was encoded under another fingerprint only has to be opened, so somebody must tell what it is.
         found = discover(places, registry, site_key, known=lambda path: index.lookup(path) in keys)
+        # Not before the sources are found: of what is refused there is nothing to put on record.
+        ledger = opened.enter_context(cache.start_run(spec.fingerprint, encoder.name, site_key, other_site_key=True))
         sources = [source for source in found.sources if shard is None or shard.holds(source.path)]
         pipeline = Pipeline(
             spec,
@@ -273,6 +318,8 @@ def extract_with(
             census=found.census,
             pictures_left_out=sum(shard is None or shard.holds(path) for path in found.census.pictures),
             max_skipped=max_skipped,
+            known_bad=known_bad,
+            empty_places=found.empty_places,
             shard=shard,
             other_shards=len(found.sources) - len(sources),
             profile=pipeline.profile,

@@ -20,6 +20,8 @@ from lusfx.plugins import Registry
 from lusfx.site_key import SiteKey
 from lusfx.tables import Row, is_table, read_table
 
+NAMED_SOURCES = 10
+"""That a message has room for."""
 ZONE = re.compile(r"[A-Za-z0-9_-]{1,16}")
 
 
@@ -75,15 +77,60 @@ class Discovery:
     :param sources: in a stable order, each file once.
     :param not_clips: files in folders that no reader claims: tables, licences, notes.
     :param census: these and whatever else was left out, by kind.
+    :param empty_places: numbers, from 1, of the named places that hold no source.
     """
 
     sources: list[Source]
     not_clips: int
     census: Census = field(default_factory=Census, repr=False)
+    empty_places: tuple[int, ...] = ()
 
 
 Known = Callable[[Path], bool]
 """Whether a file is known from an earlier run, so that nobody need look into it to tell what it is."""
+
+
+class MissingSourcesError(UsageError):
+    """Named sources that do not exist.
+
+    :param paths: of them; for nobody's eyes unless asked for.
+    """
+
+    def __init__(self, numbers: Sequence[int], paths: Sequence[Path], of: int) -> None:
+        named = ", ".join(map(str, numbers[:NAMED_SOURCES])) + (", ..." if len(numbers) > NAMED_SOURCES else "")
+        which = f"source {named} of {of} does" if len(numbers) == 1 else f"sources {named} of {of} do"
+        super().__init__(f"{which} not exist")
+        self.paths = tuple(paths)
+
+
+def check_places(places: Sequence[Path]) -> None:
+    """Refuse places that no clips can come from, before anything is made for them.
+
+    :raises UsageError: if nothing was named, or a named place does not exist.
+    :raises TableError: if a manifest cannot be used.
+    """
+    _require_there(places)
+    for place in places:
+        if is_table(place) and not place.is_dir():
+            for _ in _manifest_rows(place):
+                pass
+
+
+def _require_there(places: Sequence[Path]) -> None:
+    if not places:
+        raise UsageError("name at least one folder, file or manifest")
+    missing = [number for number, place in enumerate(places, start=1) if not place.exists()]
+    if missing:
+        raise MissingSourcesError(missing, [places[number - 1] for number in missing], len(places))
+
+
+def _manifest_rows(table: Path) -> Iterator[tuple[Path, Row, str | None]]:
+    """The path, the row and the zone of each row of a manifest."""
+    base = table.resolve().parent
+    for row in read_table(table, required=("path",)):
+        if not row["path"]:
+            raise TableError(f"row {row.number} of the manifest has no path")
+        yield Path(os.path.normpath(base / row["path"])), row, _checked_zone(row)
 
 
 def discover(places: Sequence[Path], registry: Registry, site_key: SiteKey, known: Known) -> Discovery:
@@ -93,22 +140,22 @@ def discover(places: Sequence[Path], registry: Registry, site_key: SiteKey, know
     lead out of it are left alone; the census counts what was left out. A file that is named, or listed in a manifest, counts
     as found whatever it is.
 
-    :raises UsageError: if nothing was named, or a named place does not exist.
-    :raises TableError: if a manifest cannot be read or has no column ``path``.
+    :raises UsageError, TableError: as :func:`check_places` does, which finds out before anything is begun.
     """
-    if not places:
-        raise UsageError("name at least one folder, file or manifest")
+    _require_there(places)
     finder = _Finder(registry, site_key, known)
+    empty = []
     for number, place in enumerate(places, start=1):
+        before = finder.n_told
         if place.is_dir():
             finder.add_folder(place)
-        elif not place.exists():
-            raise UsageError(f"source {number} of {len(places)} does not exist")
         elif is_table(place):
             finder.add_manifest(place)
         else:
             finder.add_file(place)
-    return Discovery(finder.sources, finder.census.count(Why.NO_READER), finder.census)
+        if finder.n_told == before:
+            empty.append(number)
+    return Discovery(finder.sources, finder.census.count(Why.NO_READER), finder.census, tuple(empty))
 
 
 def reader_of(path: Path, registry: Registry) -> Reader | None:
@@ -147,6 +194,7 @@ class _Finder:
         self.site_key = site_key
         self.known = known
         self.sources: list[Source] = []
+        self.n_told = 0
         self.census = Census()
         self._seen: set[str] = set()
         self._left_out: set[str] = set()
@@ -216,11 +264,7 @@ class _Finder:
         return True
 
     def add_manifest(self, table: Path) -> None:
-        base = table.resolve().parent
-        for row in read_table(table, required=("path",)):
-            if not row["path"]:
-                raise TableError(f"row {row.number} of the manifest has no path")
-            path = Path(os.path.normpath(base / row["path"]))
+        for path, row, zone in _manifest_rows(table):
             if not self._is_new(path):
                 continue
             self.sources.append(
@@ -230,7 +274,7 @@ class _Finder:
                     reader_of(path, self.registry),
                     patient_key=self.site_key.patient(row["patient_id"]) if row["patient_id"] else None,
                     exam_key=self.site_key.exam(row["exam_id"]) if row["exam_id"] else None,
-                    zone=_checked_zone(row),
+                    zone=zone,
                 )
             )
 
@@ -240,6 +284,7 @@ class _Finder:
             self.sources.append(Source(path, f"file {len(self.sources) + 1}", reader_of(path, self.registry)))
 
     def _is_new(self, path: Path) -> bool:
+        self.n_told += 1
         text = str(path)
         if text in self._seen:
             return False

@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 
 from lusfx.engine.extraction.extract import ExtractResult
 from lusfx.engine.scoring.table import NOT_ASSESSABLE, SCORED
+from lusfx.engine.scoring.words import in_words
+from lusfx.messages import counted
 from lusfx.tables import Cell
 from lusfx.task_model import TaskModel
 
+KEPT_ROWS = 1000
+"""That can be told in words: those of some clips, or of the frames of one."""
 N_BINS = 20
 """Of probabilities, from 0 to 1."""
 
@@ -49,12 +53,14 @@ class ScoreTally:
     :param models: those that were asked.
     :param statuses: number of rows by status: ``scored``, ``not assessable``, ``failed``, ``skipped``, ``not reached``.
     :param reasons: number of rows without an answer, by code.
+    :param kept: the first rows.
     """
 
     models: Sequence[TaskModel]
     by_model: dict[str, ModelTally] = field(default_factory=dict)
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    kept: list[dict[str, Cell]] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         for model in self.models:
@@ -65,6 +71,8 @@ class ScoreTally:
         """The same rows, counted as they pass."""
         for row in rows:
             self._count(row)
+            if len(self.kept) < KEPT_ROWS:
+                self.kept.append(row)
             yield row
 
     def _count(self, row: Mapping[str, Cell]) -> None:
@@ -91,10 +99,11 @@ class ScoreResult:
     :param exams: table of the exams, where a model summarises them; else None.
     :param extraction: what the run did before the models were asked; None where it scored what the cache held.
     :param tally: the rows by model, answer and probability.
+    :param out: None where no table was asked for.
     :param problems: what went wrong after the table was written.
     """
 
-    out: Path
+    out: Path | None
     exams: Path | None
     extraction: ExtractResult | None
     tally: ScoreTally = field(repr=False)
@@ -115,14 +124,19 @@ class ScoreResult:
         """Number of rows without an answer, by code."""
         return self.tally.reasons
 
+    @property
+    def words(self) -> list[str]:
+        """What was answered, a line a model and clip or exam, of the first rows."""
+        return in_words(self.tally.kept, self.tally.models)
+
     def summary(self) -> str:
         """One line that adds up."""
         scored, not_assessable = self.rows.get(SCORED, 0), self.rows.get(NOT_ASSESSABLE, 0)
         total = sum(self.rows.values())
-        line = f"{total} rows = {scored} scored + {not_assessable} not assessable"
+        line = f"{counted(total, 'row')} = {scored} scored + {not_assessable} not assessable"
         if total > scored + not_assessable:
             line += f" + {total - scored - not_assessable} without features"
-        return f"{line}, of {len(self.models)} models"
+        return f"{line}, of {counted(len(self.models), 'model')}"
 
     def as_dict(self, show_paths: bool = False) -> dict[str, Any]:
         """For programs: what ``lusfx score --json`` prints."""
@@ -132,5 +146,6 @@ class ScoreResult:
             "by_status": dict(self.rows),
             "by_reason": dict(self.reasons),
             "extraction": None if self.extraction is None else self.extraction.as_dict(show_paths),
+            "answers": self.words,
             "problems": list(self.problems),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,28 +13,30 @@ from lusfx.config import FeatureSpec
 from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
 from lusfx.engine.extraction.census import MAX_SKIPPED
 from lusfx.engine.extraction.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
+from lusfx.engine.extraction.known_bad import read_known_bad
 from lusfx.engine.extraction.opening import open_encoder
+from lusfx.engine.extraction.sources import check_places
 from lusfx.engine.samples.stores import store_for
 from lusfx.engine.scoring import exam_summary
 from lusfx.engine.scoring.answers import Panel
 from lusfx.engine.scoring.report import score_page
 from lusfx.engine.scoring.result import ScoreResult, ScoreTally
 from lusfx.engine.scoring.table import Place, ScoreTable, columns_of
-from lusfx.errors import FingerprintMismatchError, RunInterruptedError, UsageError
+from lusfx.errors import FingerprintMismatchError, LusfxError, RunInterruptedError, TaskModelError, UsageError
 from lusfx.messages import short
-from lusfx.outputs import prepare_files
+from lusfx.outputs import prepare_files, refuse_taken
 from lusfx.plugins import Registry, load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
 from lusfx.tables import Cell, check_table_name, write_table
-from lusfx.task_model import TaskModel, load_task_model
+from lusfx.task_model import TaskModel, load_task_model, models_below
 
 
 def score(
     sources: Sequence[Path | str],
     models: Sequence[Path | str],
     cache: Path | str,
-    out: Path | str,
+    out: Path | str | None = None,
     *,
     encoder: str | None = None,
     with_gates: bool = True,
@@ -43,9 +46,11 @@ def score(
     batch_size: int = BATCH_SIZE,
     workers: int | None = None,
     max_skipped: float = MAX_SKIPPED,
+    known_bad: Path | None = None,
     other_site_key: bool = False,
     show_paths: bool = False,
     report: Path | None = None,
+    force: bool = False,
     site_key: SiteKey | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
@@ -54,8 +59,10 @@ def score(
 
     :param sources: folders, files and manifests. With none, all clips that the cache holds are scored, and no encoder and no
         source file is needed.
-    :param models: task model directories, all bound to one fingerprint. One that is named twice, or a copy of it, answers once.
-    :param out: score table, ``.parquet`` or ``.csv``: a row a unit, model and outcome. Where a model summarises exams, they
+    :param models: task model directories, all bound to one fingerprint, or directories of such. One that is named twice, or a
+        copy of it, answers once.
+    :param out: score table, ``.parquet`` or ``.csv``: a row a unit, model and outcome; None for none, where the result's
+        ``words`` are enough. Where a model summarises exams, they
         get a table of their own beside it, its name ending in ``-exams``.
     :param encoder: the encoder, where no model brings it along and the models' own name for it is not known here (a
         directory, say).
@@ -65,19 +72,24 @@ def score(
         encoded, are those that the models were trained on.
     :param workers: decoding processes, as :func:`lusfx.extract` takes them.
     :param max_skipped: share of the pictures that may be skipped or left out, as :func:`lusfx.extract` takes it.
+    :param known_bad: as :func:`lusfx.extract` takes it.
     :param other_site_key: as :func:`lusfx.extract` takes it.
     :param show_paths: add a column ``path``; a path can name a patient.
     :param report: where to write an HTML report, if anywhere; it has no pictures and names no file.
+    :param force: whether tables and a report that are there may be replaced.
     :raises FingerprintMismatchError: if the encoder's features are not those that a model was trained on.
+    :raises LusfxError: if the sources hold no clip, or all failed and there is a table, which is left as it is.
     :raises RunInterruptedError: if ``stop`` is set while the table is written.
     """
-    out = Path(out)
-    check_table_name(out)
-    registry = load_registry()
+    out, report = None if out is None else Path(out), None if report is None else Path(report)
+    _check_outputs(out, report, force)
+    if sources:
+        check_places([Path(source) for source in sources])
+    registry, known = load_registry(), read_known_bad(known_bad)
     loaded = _load_models(models, registry)
     panel = Panel(loaded, with_gates)
     exams_out = _exams_place(out, loaded)
-    prepare_files({"table": out, "table of exams": exams_out, "report": None if report is None else Path(report)})
+    prepare_files({"table": out, "table of exams": exams_out, "report": report}, force=force)
     if sources:
         request = EncoderRequest(
             name=encoder or _encoder_of(loaded),
@@ -98,10 +110,12 @@ def score(
             batch_size=batch_size,
             workers=workers,
             max_skipped=max_skipped,
+            known_bad=known,
             other_site_key=other_site_key,
             progress=progress,
             stop=stop,
         )
+        _require_worth(extraction, out)
         store = holder.store(spec)
         places = _places_of_run(extraction, holder.memberships(), show_paths)
     else:
@@ -112,23 +126,57 @@ def score(
     table, tally = ScoreTable(places, panel, store), ScoreTally(loaded)
     # Stopped while it encoded, a run scores what it has; stopped from here on, it leaves no table.
     rows = table.rows() if stop is None or stop.is_set() else _until(stop, table.rows())
-    write_table(out, columns_of(loaded, show_paths), tally.count_rows(rows))
+    for what, place in (("table", out), ("table of exams", exams_out)):
+        if place is not None:  # somebody may have written one meanwhile
+            refuse_taken(what, place, force)
+    counted_rows = tally.count_rows(rows)
+    if out is None:
+        deque(counted_rows, maxlen=0)
+    else:
+        write_table(out, columns_of(loaded, show_paths), counted_rows)
     if exams_out is not None:
         write_table(exams_out, exam_summary.COLUMNS, table.exam_rows)
-    problems = [*_without_zones(table.exam_rows), *registry.scores_written(out)]
+    problems = [] if out is None else registry.scores_written(out)
     result = ScoreResult(out=out, exams=exams_out, extraction=extraction, tally=tally, problems=problems)
     if report is not None:
         write_page(score_page(result, table.exam_rows, time.monotonic() - started), report)
     return result
 
 
+def _check_outputs(out: Path | None, report: Path | None, force: bool) -> None:
+    """Refuse what can be refused at once. Where the table of exams goes is known with the models."""
+    if out is not None:
+        check_table_name(out)
+    for what, place in (("table", out), ("report", report)):
+        if place is not None and place.is_file():
+            refuse_taken(what, place, force)
+
+
+def _require_worth(extraction: ExtractResult, out: Path | None) -> None:
+    """Stop where a table would say nothing, or only that the sources are gone, in place of one that says something.
+
+    :raises LusfxError: with the reason.
+    """
+    reason = extraction.nothing_came_of_it or extraction.some_are_empty
+    if reason and (not extraction.found or (out is not None and out.exists())):
+        raise LusfxError(f"{reason}{'' if reason.endswith('?') else '.'} Nothing was written")
+
+
 def _load_models(directories: Sequence[Path | str], registry: Registry) -> list[TaskModel]:
-    """The models, each once.
+    """The models, each once; of a directory that is none itself, those right below it.
 
     :raises UsageError: if there is none, or they are bound to different features.
     """
     heads, tasks = registry.heads.as_mapping(), registry.tasks.as_mapping()
-    loaded = [load_task_model(Path(directory), heads, tasks) for directory in directories]
+    loaded = []
+    for number, directory in enumerate(directories, start=1):
+        for place in models_below(Path(directory)) or [Path(directory)]:
+            try:
+                loaded.append(load_task_model(place, heads, tasks))
+            except TaskModelError as error:
+                if len(directories) == 1:
+                    raise
+                raise type(error)(f"model {number} of {len(directories)}: {error}") from None
     models = list({model.digest: model for model in loaded}.values())
     if not models:
         raise UsageError("name at least one task model")
@@ -186,12 +234,14 @@ def _without_zones(exam_rows: Sequence[Mapping[str, Cell]]) -> list[str]:
     n_exams = len({row["exam"] for row in exam_rows if row.get("reason") == exam_summary.NO_ZONES})
     if not n_exams:
         return []
-    return [f"no clip of {n_exams} exams has a zone, so they have no sum. A manifest's column 'zone' names the zones"]
+    return [
+        f"no clip of {counted(n_exams, 'exam')} has a zone, so there is no sum. A manifest's column 'zone' names the zones"
+    ]
 
 
-def _exams_place(out: Path, models: Sequence[TaskModel]) -> Path | None:
-    """Where the table of exams goes; None where no model summarises exams."""
-    if all(model.card.task.exam_summary is None for model in models):
+def _exams_place(out: Path | None, models: Sequence[TaskModel]) -> Path | None:
+    """Where the table of exams goes; None where no model summarises exams, or no table is asked for."""
+    if out is None or all(model.card.task.exam_summary is None for model in models):
         return None
     return out.with_name(f"{out.stem}-exams{out.suffix}")
 

@@ -23,7 +23,7 @@ from lusfx.novelty import Novelty, familiar_limit, fit_novelty
 from lusfx.patients import numbered
 from lusfx.report import render
 from lusfx.splits import Fold, check_trainable, training_warnings
-from lusfx.task_model import TaskCard, UnitFeatures, save_task_model
+from lusfx.task_model import TaskCard, UnitFeatures, place_of_old, save_task_model
 
 
 def check_samples(card: TaskCard, samples: Samples[U], n_folds: int) -> list[str]:
@@ -124,6 +124,7 @@ def save_model(result: TrainingResult, own_encoder: Path | None = None) -> Train
     :param own_encoder: encoder directory that goes into the task model.
     :returns: the result with the model's digest.
     """
+    kept = place_of_old(result.out)
     digest = save_task_model(
         result.out,
         result.facts(),
@@ -132,4 +133,7 @@ def save_model(result: TrainingResult, own_encoder: Path | None = None) -> Train
         render(training_page(result)),
         own_encoder=own_encoder,
     )
-    return replace(result, digest=digest)
+    warnings = (
+        [] if kept is None else [f"the task model that was there is kept beside it, its name ending in {kept.suffix}"]
+    )
+    return replace(result, digest=digest, warnings=[*result.warnings, *warnings])

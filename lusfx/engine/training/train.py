@@ -30,6 +30,7 @@ from lusfx.engine.training.judging import (
 from lusfx.engine.training.learner import Candidate, Learner
 from lusfx.engine.training.result import OutcomeResult, TrainingResult
 from lusfx.errors import UsageError
+from lusfx.messages import plain_problem
 from lusfx.outputs import prepare_place
 from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey
@@ -88,6 +89,7 @@ def train_task(
     seed: int = 0,
     fingerprint: str | None = None,
     max_near_duplicates: float = MAX_SHARE,
+    force: bool = False,
     trust_table: bool = False,
     site_key: SiteKey | None = None,
     progress: Callable[[str], None] | None = None,
@@ -110,6 +112,8 @@ def train_task(
     :param fingerprint: which features, where the cache holds several.
     :param max_near_duplicates: share of a training's clips, 0 to 1, that may look like a clip of another patient. Up to it
         the result warns; above it there is no training.
+    :param force: whether task models that are there may be replaced; they are kept beside the new ones, their names ending in
+        ``.old-`` and their digests' first digits.
     :param trust_table: believe the label table's patients where the cache's ledgers say otherwise, or were made with another
         site key.
     :param progress: called with a sentence now and then.
@@ -128,7 +132,7 @@ def train_task(
     for name, task in chosen.items():
         check_task(task)
         place = Path(out) if len(chosen) == 1 else Path(out) / name
-        check_replaceable(place)
+        check_replaceable(place, force=force)
         prepare_place("task model", place)
         plans.append(make_plan(registry, task, place, head, settings or {}, pooling, search))
     opened = Cache.open(Path(cache))
@@ -198,7 +202,7 @@ def head_settings(spec: HeadSpec, settings: Mapping[str, object]) -> HeadSetting
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         known = ", ".join(spec.settings.model_fields)
-        raise UsageError(f"head '{spec.name}', setting '{place}': {first['msg']}; it has: {known}") from None
+        raise UsageError(f"head '{spec.name}', setting '{place}': {plain_problem(first)}; it has: {known}") from None
 
 
 @dataclass(frozen=True, slots=True)

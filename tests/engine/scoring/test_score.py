@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +19,14 @@ import pytest
 from click.testing import CliRunner
 
 from lusfx.cache import Cache, Store, pack
+from lusfx.cli.cache import command as cache_command
 from lusfx.cli.score import command
 from lusfx.contracts import Abstention, EncoderRequest, Gate, Task, Youden, ZoneSummary
 from lusfx.encoders import DEFAULT_ENCODER
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.scoring.score import score
-from lusfx.errors import CacheError, FingerprintMismatchError, UsageError
+from lusfx.errors import CacheError, FingerprintMismatchError, TableError, UsageError
 from lusfx.heads.linear import LogisticHead
 from lusfx.heads.standardiser import Standardiser
 from lusfx.hookspecs import hookimpl
@@ -180,7 +182,7 @@ def test_what_the_cache_holds_is_scored_without_sources(small: SmallCache, save:
         assert row["answer"] == ("yes" if row["at_balanced"] else "no")
     assert result.models == [rows[0]["model"]]
     assert (result.rows, result.reasons, result.extraction, result.exams) == ({"scored": 18}, {}, None, None)
-    assert result.summary() == "18 rows = 18 scored + 0 not assessable, of 1 models"
+    assert result.summary() == "18 rows = 18 scored + 0 not assessable, of 1 model"
     told = result.as_dict()
     assert (told["rows"], told["by_status"], told["extraction"]) == (18, {"scored": 18}, None)
 
@@ -274,7 +276,7 @@ def test_a_model_that_is_named_twice_answers_once(small: SmallCache, save: Save,
     score([], [gated, sign], small.cache, out)
     once = read(out)
     copy = shutil.copytree(sign, tmp_path / "models" / "copy")
-    result = score([], [gated, sign, copy, gated], small.cache, out)
+    result = score([], [gated, sign, copy, gated], small.cache, out, force=True)
     assert read(out) == once
     assert result.summary().endswith("of 2 models")
 
@@ -287,7 +289,7 @@ def test_a_gate_asks_for_its_model_or_for_no_gates(small: SmallCache, save: Save
     assert not out.exists()
     score([], [gated], small.cache, out, with_gates=False)
     assert {row["status"] for row in read(out)} == {"scored"}
-    result = score([], [gated, sign], small.cache, out)
+    result = score([], [gated, sign], small.cache, out, force=True)
     no = sum(probability < 0.5 for probability in expected(small).values())
     assert 0 < no < 18
     assert result.rows == {"scored": 36 - no, "not assessable": no}
@@ -321,10 +323,10 @@ def test_a_damaged_clip_stops_nothing_and_is_told_by_the_exit_code(
     assert run(models, fresh.cache, out).exit_code == 0
     n_sound = len(read(out))
     key = damage(fresh.store)
-    told = run(models, fresh.cache, out)
+    told = run(models, fresh.cache, out, "--force")
     assert told.exit_code == 3
-    assert "note: 1 rows without an answer: damaged-in-cache" in told.stderr
-    assert "1 without features, of 1 models" in told.stdout
+    assert "note: 1 row without an answer: damaged-in-cache" in told.stderr
+    assert "1 without features, of 1 model" in told.stdout
     (row,) = [row for row in read(out) if row["status"] == "failed"]
     assert (row["clip"], row["code"], row["probability"]) == (key, "damaged-in-cache", None)
     assert len(read(out)) == (n_sound if task.unit == "clip" else n_sound + 1)
@@ -345,7 +347,7 @@ def test_a_plugin_that_fails_on_the_scores_is_told_of(
     registry.manager.register(Sender(), name="sender")
     monkeypatch.setattr("lusfx.engine.scoring.score.load_registry", lambda: registry)
     told = run([save(Sign(), small.store)], small.cache, tmp_path / "scores.csv")
-    assert told.exit_code == 0
+    assert told.exit_code == 4
     assert "warning: plugin 'sender' failed on lusfx_scores_written: ConnectionError" in told.stderr
     assert "DOE" not in told.output
     assert Sender.seen == tmp_path / "scores.csv"
@@ -410,8 +412,8 @@ def test_every_source_has_a_row_whatever_became_of_it(
     assert (rows["text.mp4"]["code"], rows["text.mp4"]["probability"]) == ("not-a-video", None)
     assert result.extraction is not None
     assert result.extraction.counts == {"cached": 2, "failed": 1}
-    assert result.summary() == "3 rows = 2 scored + 0 not assessable + 1 without features, of 1 models"
-    assert run([effusion["model"]], archive.cache, out, str(effusion["folder"])).exit_code == 3
+    assert result.summary() == "3 rows = 2 scored + 0 not assessable + 1 without features, of 1 model"
+    assert run([effusion["model"]], archive.cache, out, str(effusion["folder"]), "--force").exit_code == 3
     assert "path" not in read(out)[0]
 
 
@@ -433,10 +435,10 @@ def test_the_encoder_is_the_first_models_by_its_name_there(
     """Models of the same features may know their encoder by different names, one of which is nobody's here."""
     models = [effusion["model"], save(Severity(), effusion["store"], "my/encoder")]
     for _ in range(3):
-        score([effusion["folder"]], models, archive.cache, tmp_path / "scores.csv")
+        score([effusion["folder"]], models, archive.cache, tmp_path / "scores.csv", force=True)
     with pytest.raises(UsageError, match="unknown encoder 'my/encoder'"):
-        score([effusion["folder"]], models[::-1], archive.cache, tmp_path / "scores.csv")
-    score([effusion["folder"]], models[::-1], archive.cache, tmp_path / "scores.csv", encoder=DEFAULT_ENCODER)
+        score([effusion["folder"]], models[::-1], archive.cache, tmp_path / "scores.csv", force=True)
+    score([effusion["folder"]], models[::-1], archive.cache, tmp_path / "new.csv", encoder=DEFAULT_ENCODER)
 
 
 def test_sources_are_not_encoded_for_models_of_other_features(
@@ -446,3 +448,70 @@ def test_sources_are_not_encoded_for_models_of_other_features(
     with pytest.raises(FingerprintMismatchError, match="Run: lusfx extract"):
         score([effusion["folder"]], [model], tmp_path / "fresh", tmp_path / "scores.csv")
     assert not (tmp_path / "fresh").exists()
+
+
+# ---- night after night --------------------------------------------------------------------------------------------
+
+
+def test_an_empty_folder_and_a_lost_disk_replace_no_good_table(
+    archive: Any, effusion: Mapping[str, Any], tmp_path: Path
+) -> None:
+    model, out, folder = [effusion["model"]], tmp_path / "scores.csv", effusion["folder"]
+    assert run(model, archive.cache, out, str(folder), "--force").exit_code == 3
+    good = out.read_bytes()
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path\nlost/a.mp4\nlost/b.mp4\n")
+    (tmp_path / "empty").mkdir()
+    for source, message in (
+        (tmp_path / "empty", "no clip was found"),
+        (manifest, "none of 2 sources could be encoded"),
+    ):
+        for force in ((), ("--force",)):
+            told = run(model, archive.cache, out, str(source), *force)
+            assert told.exit_code != 0
+            assert out.read_bytes() == good
+        assert message in str(told.exception)
+    told = run(model, archive.cache, out, str(folder), str(tmp_path / "empty"), "--force")
+    assert "no clip is in source 2" in str(told.exception)
+    assert out.read_bytes() == good
+    new = tmp_path / "new.csv"
+    assert run(model, archive.cache, new, str(manifest)).exit_code == 1
+    assert {row["status"] for row in csv.DictReader(new.read_text().splitlines())} == {"failed"}
+
+
+def test_a_file_that_is_known_to_be_bad_ends_no_night_with_3(
+    archive: Any, effusion: Mapping[str, Any], tmp_path: Path
+) -> None:
+    model, known, folder = [effusion["model"]], tmp_path / "known.csv", effusion["folder"]
+    assert run(model, archive.cache, tmp_path / "a.csv", str(folder)).exit_code == 3
+    told = CliRunner().invoke(cache_command, ["troubles", "--cache", str(archive.cache), "--accept", str(known)])
+    assert "1 source failed; taken as known" in told.stdout
+    told = run(model, archive.cache, tmp_path / "b.csv", str(folder), "--known-bad", str(known))
+    assert told.exit_code == 0
+    assert "1 failed (1 known)" in told.stdout
+    assert "text.mp4" not in known.read_text()
+    known.write_text(known.read_text().replace("not-a-video", "damaged"))  # which would be news
+    assert run(model, archive.cache, tmp_path / "c.csv", str(folder), "--known-bad", str(known)).exit_code == 3
+    known.write_text("source,code\ntext.mp4,not-a-video\n")
+    told = run(model, archive.cache, tmp_path / "d.csv", str(folder), "--known-bad", str(known))
+    assert isinstance(told.exception, TableError)
+
+
+# ---- answers without a table --------------------------------------------------------------------------------------
+
+
+def test_one_clip_has_its_answer_in_words_and_a_table_on_standard_output(
+    archive: Any, effusion: Mapping[str, Any], tmp_path: Path
+) -> None:
+    clip = sorted(effusion["folder"].glob("synthetic*"))[0]
+    options = ["--model", str(effusion["model"].parent), "--cache", str(archive.cache), str(clip)]
+    told = CliRunner().invoke(command, options)
+    assert told.exit_code == 0
+    *_, said = told.stdout.splitlines()
+    assert re.fullmatch(r"\S+@[0-9a-f]{12}: (yes|no) \(probability: yes 0\.\d{3}\)", said)
+    told = CliRunner().invoke(command, [*options, "--out", "-"])
+    (row,) = csv.DictReader(told.stdout.splitlines())
+    assert row["status"] == "scored"
+    assert row["answer"] in said
+    assert said in told.stderr
+    assert list(tmp_path.glob("-*")) == []

@@ -326,7 +326,7 @@ def test_a_damaged_clip_stops_training_and_is_not_skipped(train: Train, small: S
     [
         ({"head": "logistics"}, "unknown head 'logistics'; known: attention, lightgbm, logistic, mlp"),
         ({"settings": {"depth": "3"}}, "head 'mlp', setting 'depth': .*; it has: hidden, members, linear_variance"),
-        ({"settings": {"unit_variance": "-1"}}, "head 'mlp', setting 'unit_variance': Input should be greater"),
+        ({"settings": {"unit_variance": "-1"}}, "head 'mlp', setting 'unit_variance': it must be greater"),
         ({"settings": {"unit_variance": "1"}, "search": True}, "--search chooses the settings itself"),
         ({"settings": {"unit_variance": "1"}, "head": "auto"}, "--head auto chooses the settings itself"),
         ({"head": "attention", "pooling": "mean"}, "weighs frames by itself"),
