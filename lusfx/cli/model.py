@@ -54,9 +54,9 @@ def show(directory: Path, as_json: bool) -> None:
             f"{outcome.name}: {outcome.n_events} of {outcome.n_units}; cross-validated AUC {auc['value']:.3f} "
             f"({auc['low']:.3f} to {auc['high']:.3f}); head {outcome.head.name}, calibration {calibration}"
         )
-        for name, point in outcome.operating_points.items():
-            decides = ", decides the answer" if name == outcome.decides else ""
-            output.say(f"  {name}: yes from {point.threshold:.3f}{decides}")
+        for name, threshold in outcome.thresholds.items():
+            output.say(f"  {name}: yes from {threshold:.3f}")
+    output.say(f"the answer is {task.decided_by(card.outcomes[0].decides)}")
 
 
 @command.command()

@@ -30,7 +30,7 @@ from lusfx.metrics.statistic import (
     specificity,
     within_folds,
 )
-from lusfx.metrics.threshold import choose_threshold
+from lusfx.metrics.threshold import choose_threshold, choose_thresholds
 from lusfx.metrics.weightings import aucs_of_weightings
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "brier_score",
     "calibration_bins",
     "choose_threshold",
+    "choose_thresholds",
     "delong",
     "events",
     "mean_absolute_error",

@@ -119,6 +119,13 @@ class RuleCard(Spec):
             raise ValueError("a 'min-' rule needs a value, and 'youden' takes none")
         return self
 
+    @property
+    def strictness(self) -> tuple[int, float]:
+        """As :func:`lusfx.contracts.by_strictness` sorts rules; a card's value may be one that no task could ask for."""
+        kinds = ("min-sensitivity", "youden", "min-specificity")
+        value = self.value or 0.0
+        return kinds.index(self.kind), -value if self.kind == "min-sensitivity" else value
+
     @classmethod
     def of(cls, point: OperatingPoint) -> RuleCard:
         """The rule of a task's operating point."""
@@ -144,7 +151,8 @@ class OperatingPointCard(Spec):
 class OutcomeCard(Spec):
     """One yes-or-no question of the task, with the head that answers it.
 
-    :param decides: the operating point that decides the answer.
+    :param decides: the operating point that decides the answer, except of a multi-class task, where the highest probability
+        does (:attr:`TaskCard.decided_by`).
     :param n_units: labelled units that the head was trained on.
     :param n_events: those of them that are yes.
     """
@@ -164,6 +172,17 @@ class OutcomeCard(Spec):
         if self.decides not in self.operating_points:
             raise ValueError("there is no operating point to decide the answer")
         return self
+
+    @property
+    def points(self) -> dict[str, OperatingPointCard]:
+        """The operating points from the least strict on, as every table and page names them; the file has them by name."""
+        points = self.operating_points
+        return {name: points[name] for name in sorted(points, key=lambda name: (points[name].rule.strictness, name))}
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Their thresholds as they are stored, in the same order."""
+        return {name: point.threshold for name, point in self.points.items()}
 
 
 class NoveltyCard(Spec):

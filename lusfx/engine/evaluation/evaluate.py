@@ -154,8 +154,8 @@ def _outcome(
         probabilities=known,
         metrics=summary(targets, known, groups, seed=seed),
         performances={
-            name: performance(targets, known >= point.threshold, groups, seed=seed)
-            for name, point in stated.operating_points.items()
+            name: performance(targets, known >= threshold, groups, seed=seed)
+            for name, threshold in stated.thresholds.items()
         },
     )
 

@@ -18,7 +18,7 @@ def evaluation_page(result: EvaluationResult) -> Page:
             targets=outcome.targets,
             probabilities=outcome.probabilities[None],
             folds=np.zeros((1, len(outcome.targets)), np.int64),
-            thresholds={name: point.threshold for name, point in card_of_outcome.operating_points.items()},
+            thresholds=card_of_outcome.thresholds,
             metrics=outcome.metrics,
             performances=outcome.performances,
         )

@@ -86,11 +86,10 @@ def _model_parts(model: TaskModel, tally: ScoreTally) -> list[Part]:
     if said.n_scored:
         figures = []
         for outcome in model.card.outcomes:
-            thresholds = {name: point.threshold for name, point in outcome.operating_points.items()}
             figures.append(
                 Figure(
                     f"Probability of '{outcome.name}'",
-                    histogram_figure({"": said.counts[outcome.name]}, thresholds, unit),
+                    histogram_figure({"": said.counts[outcome.name]}, outcome.thresholds, unit),
                     f"{said.n_scored} {unit}s. Lines: the model's thresholds.",
                 )
             )

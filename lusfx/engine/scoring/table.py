@@ -30,7 +30,8 @@ BYTES_AT_ONCE = 64 << 20
 
 def columns_of(models: Sequence[TaskModel], show_paths: bool) -> dict[str, ColumnType]:
     """Columns of the score table with their types, in order."""
-    points = sorted({point for model in models for o in model.card.outcomes for point in o.operating_points})
+    rules = [(p.rule.strictness, name) for model in models for o in model.card.outcomes for name, p in o.points.items()]
+    points = dict.fromkeys(name for _, name in sorted(rules))
     columns: dict[str, ColumnType] = {
         "unit": "text",
         "exam": "text",
@@ -173,8 +174,8 @@ class ScoreTable:
         row = self._row(model, place, at | {"answer": answer.said, "status": SCORED})
         for outcome, probability in zip(model.card.outcomes, answer.probabilities.tolist(), strict=True):
             row_of_outcome = row | {"outcome": outcome.name, "probability": probability}
-            for name, point in outcome.operating_points.items():
-                row_of_outcome[f"at_{name}"] = probability >= point.threshold
+            for name, threshold in outcome.thresholds.items():
+                row_of_outcome[f"at_{name}"] = probability >= threshold
             yield row_of_outcome
 
     def _row(self, model: TaskModel, place: Place, facts: Mapping[str, Cell]) -> dict[str, Cell]:
