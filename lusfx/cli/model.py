@@ -42,7 +42,8 @@ def show(directory: Path, as_json: bool) -> None:
     if task.requires is not None:
         output.say(f"answered only where {task.requires.task} is {task.requires.is_}")
     if card.novelty is not None:
-        output.say(f"not answered farther than {card.novelty.limit:.2f} from the training set")
+        said = "called far" if task.abstain.familiar is None else "not answered"
+        output.say(f"{said} farther than {card.novelty.limit:.2f} from the training set")
     output.say(
         f"trained on {card.training.n_units} {task.unit}s of {card.training.n_patients} patients, "
         f"{card.training.created:%Y-%m-%d}{', with weak labels' if card.training.weak_labels else ''}"

@@ -89,6 +89,8 @@ def command(
     else:
         if result.extraction is not None:
             terminal.report_extraction(result.extraction, show_paths)
+        for warning in result.warnings:
+            output.say(f"warning: {warning}", err=True)
         for problem in result.problems:
             output.say(f"warning: {problem}", err=True)
         for code, count in sorted(result.reasons.items()):

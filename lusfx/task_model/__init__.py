@@ -20,6 +20,7 @@ from lusfx.task_model.directory import check_replaceable, save_task_model
 from lusfx.task_model.model import TaskModel, class_numbers, load_task_model, verify_task_model
 from lusfx.task_model.own_encoder import OWN_ENCODER, encoder_sha256
 from lusfx.task_model.task_card import TaskCard
+from lusfx.task_model.training_units import TrainingUnits
 from lusfx.task_model.units import UnitFeatures, raw_scores
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "TaskModelCard",
     "TaskModelFacts",
     "TrainingCard",
+    "TrainingUnits",
     "UnitFeatures",
     "calibration_card",
     "check_replaceable",

@@ -186,7 +186,11 @@ class OutcomeCard(Spec):
 
 
 class NoveltyCard(Spec):
-    """How far from the training set a unit may lie and still be answered; distances are those of ``novelty.safetensors``."""
+    """How far from the training set a unit may lie and still be familiar; distances are those of ``novelty.safetensors``.
+
+    :param limit: most held-out training units lie within it: as many as the task's ``abstain.familiar`` says, where it abstains
+        beyond it, else :data:`lusfx.novelty.USUAL_SHARE`.
+    """
 
     limit: float = Field(gt=0)
 
@@ -246,8 +250,8 @@ class TaskModelFacts(Spec):
     def _answers_the_task(self) -> Self:
         if tuple(outcome.name for outcome in self.outcomes) != self.task.outcomes:
             raise ValueError("the outcomes are not those of the task")
-        if (self.novelty is None) != (self.task.abstain.familiar is None):
-            raise ValueError("a limit of distance belongs to a task that abstains beyond one")
+        if self.novelty is None and self.task.abstain.familiar is not None:
+            raise ValueError("a task that abstains beyond a distance has a limit of it")
         return self
 
 

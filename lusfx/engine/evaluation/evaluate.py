@@ -175,13 +175,13 @@ def _check_unseen(model: TaskModel, labelled: LabelledUnits, spelt_otherwise: Se
 
     :raises LeakError: naming the first few.
     """
-    seen = {*model.evidence["patients"], *model.evidence.get("pseudonyms", ())}
+    seen = model.training_units.patients
     groups = np.unique(labelled.groups).tolist()
     clips = {key for clips in labelled.clips for key in clips}
     for noun, shared in (
         ("patients", [group for group in groups if not seen.isdisjoint({group, *labelled.pseudonyms.get(group, ())})]),
         ("patients, spelt otherwise,", sorted(seen.intersection(spelt_otherwise))),
-        ("clips", sorted(clips.intersection(model.evidence["clips"]))),
+        ("clips", sorted(clips.intersection(model.training_units.clips))),
     ):
         if shared:
             named = first_few([short(key) for key in shared])
@@ -215,7 +215,7 @@ def _looks_seen(found: Sequence[NearDuplicate]) -> list[str]:
 
 def _familiar(model: TaskModel, samples: Samples[UnitFeatures]) -> Samples[UnitFeatures]:
     """The units that the model answers; those too far from its training set are counted as not assessable."""
-    reasons = model.unfamiliar(samples.units)
+    reasons = model.unfamiliar(model.distances(samples.units))
     kept = np.array([row for row, reason in enumerate(reasons) if reason is None], np.intp)
     n_missing = len(samples) - len(kept)
     if not len(kept):

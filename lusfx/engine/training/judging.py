@@ -19,7 +19,7 @@ from lusfx.engine.training.result import OutcomeResult, TrainingResult
 from lusfx.engine.training.task_figures import task_figures
 from lusfx.errors import TrainingRefusedError
 from lusfx.metrics import Interval, performance, summary
-from lusfx.novelty import Novelty, familiar_limit, fit_novelty
+from lusfx.novelty import USUAL_SHARE, Novelty, familiar_limit, fit_novelty
 from lusfx.patients import numbered
 from lusfx.report import render
 from lusfx.splits import Fold, check_trainable, training_warnings
@@ -105,17 +105,27 @@ def novelty_folds(samples: Samples[UnitFeatures], n_folds: int) -> list[Fold]:
 
 
 def novelty_of(card: TaskCard, samples: Samples[UnitFeatures], folds: Sequence[Fold]) -> tuple[Novelty, float] | None:
-    """What measures the distance from all samples, and the limit of it; None where the task answers everything.
+    """What measures the distance from all samples, and the limit of it; None where nothing can and the task needs none.
 
     :param folds: the limit is taken from the distances of each fold's test side to its training side.
+    :raises TrainingRefusedError: if the task abstains far from the training set, and no distance can be measured.
     """
-    if card.abstain.familiar is None:
+    familiar = card.abstain.familiar
+    try:
+        novelty, limit = _novelty_of(samples, folds, familiar or USUAL_SHARE)
+    except TrainingRefusedError:
+        if familiar is not None:
+            raise
         return None
+    return (novelty, limit) if limit > 0 or familiar is not None else None
+
+
+def _novelty_of(samples: Samples[UnitFeatures], folds: Sequence[Fold], familiar: float) -> tuple[Novelty, float]:
     centres, groups = samples.units.centres, samples.groups
     distances: list[NDArray[np.float64]] = [
         fit_novelty(centres[fold.train], groups[fold.train]).distance(centres[fold.test]) for fold in folds
     ]
-    return fit_novelty(centres, groups), familiar_limit(np.concatenate(distances), card.abstain.familiar)
+    return fit_novelty(centres, groups), familiar_limit(np.concatenate(distances), familiar)
 
 
 def save_model(result: TrainingResult, own_encoder: Path | None = None) -> TrainingResult:

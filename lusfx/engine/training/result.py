@@ -105,7 +105,7 @@ class TrainingResult:
     :param encoder: its name, for people.
     :param fingerprint: of the features that the heads take.
     :param figures: of the task as a whole, where it has several outcomes.
-    :param novelty: what measures the distance from the training set, and the limit of it; None where all is answered.
+    :param novelty: what measures the distance from the training set, and the limit of it; None where nothing can.
     :param fine_tuning: how the model's own encoder was made; None where it has none.
     :param copied: clips that look like a clip of another patient.
     :param site_keys: checks of the site keys that the patients' pseudonyms are made with.
