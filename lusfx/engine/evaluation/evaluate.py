@@ -13,16 +13,17 @@ from lusfx.cache import Cache, Store
 from lusfx.contracts import Task
 from lusfx.engine.evaluation.report import evaluation_page
 from lusfx.engine.evaluation.result import EvaluationResult, OutcomeEvaluation
+from lusfx.engine.evaluation.subgroups import check_columns, subgroups
 from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.samples.labels import LabelledUnits, LabelRow, labels_of, read_labels, site_keys_of
 from lusfx.engine.samples.near_duplicates import NearDuplicate, near_duplicates
 from lusfx.engine.samples.samples import Samples, make_samples
 from lusfx.engine.samples.stores import store_for
-from lusfx.engine.training.task_figures import task_figures
+from lusfx.engine.training.task_figures import confusion, task_figures
 from lusfx.errors import LeakError, TableError, UsageError
 from lusfx.identifiers import common_spellings
 from lusfx.messages import first_few, short
-from lusfx.metrics import Interval, performance, summary
+from lusfx.metrics import Interval, may_be_believed, performance, predictive_values, reliability, summary
 from lusfx.plugins import load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey, spellings
@@ -39,6 +40,8 @@ def evaluate(
     report: Path | None = None,
     trust_table: bool = False,
     site_key: SiteKey | None = None,
+    by: Sequence[str] = (),
+    prevalence: float | None = None,
 ) -> EvaluationResult:
     """Judge a task model on a label table's cached units. A gate is not asked: every labelled unit counts.
 
@@ -47,22 +50,27 @@ def evaluate(
     :param report: where to write an HTML report, if anywhere.
     :param trust_table: believe the label table's patients where the cache's ledgers say otherwise, or were made with another
         site key.
+    :param by: columns of the label table; each of their values is a subgroup with figures of its own.
+    :param prevalence: share of units that are yes where the model is to be used, which the predictive values are for; None for
+        that of the label table.
     :raises LeakError: if a patient or a clip was in training: the figures would be too good. Of clips that only look like
         training clips the result warns.
     :raises TableError: if units have no patient, so that no interval could be given, or none can be assessed.
     """
     loaded, task = _load_model(Path(model), task)
+    check_prevalence(loaded, prevalence)
     opened = Cache.open(Path(cache))
     store = store_for(opened, loaded)
     site_key = site_key or SiteKey.load(make=False)
     rows = read_labels(Path(labels), opened, store, site_key, trust_table=trust_table)
+    check_columns(by, rows)
     labelled = _units_of_patients(task, rows)
     _check_unseen(loaded, labelled, _patients_spelt_otherwise(labelled, rows, site_key))
     keys = sorted({key for clips in labelled.clips for key in clips})
     samples = _answered_samples(loaded, labelled, store, keys)
     probabilities = loaded.score(samples.units, store.fingerprint)
     outcomes = [
-        _outcome(stated, samples, number, probabilities[:, number], seed)
+        _outcome(stated, samples, number, probabilities[:, number], seed, prevalence)
         for number, stated in enumerate(loaded.card.outcomes)
     ]
     result = EvaluationResult(
@@ -70,6 +78,9 @@ def evaluate(
         samples=samples,
         outcomes=outcomes,
         figures=_figures(loaded, samples, probabilities, seed),
+        subgroups=subgroups(by, rows, samples, loaded.card.outcomes, probabilities, seed),
+        confusion=_confusion(loaded, samples, probabilities),
+        prevalence=prevalence,
         n_not_known=labelled.n_not_known,
         n_not_cached=len(labelled.rows_not_cached),
         warnings=[
@@ -143,20 +154,56 @@ def _figures(
     )
 
 
+def check_prevalence(model: TaskModel, prevalence: float | None) -> None:
+    """Refuse a prevalence that is none, or of nobody knows which outcome.
+
+    :raises UsageError: if it is not between 0 and 1, or the task has several outcomes.
+    """
+    if prevalence is None:
+        return
+    if not 0 < prevalence < 1:
+        raise UsageError("a prevalence is a share above 0 and below 1")
+    if len(model.card.outcomes) > 1:
+        raise UsageError("a prevalence is of one yes-or-no question, and this task has several outcomes")
+
+
+def _confusion(
+    model: TaskModel, samples: Samples[UnitFeatures], probabilities: NDArray[np.float64]
+) -> NDArray[np.int64] | None:
+    """How many units of each class (rows) were answered to be of which (columns); None of tasks that have no such table."""
+    if model.card.task.kind not in ("multi-class", "ordinal"):
+        return None
+    thresholds = np.array([stated.thresholds[stated.decides] for stated in model.card.outcomes])
+    return confusion(model.card.task, samples.classes, probabilities, probabilities >= thresholds)
+
+
 def _outcome(
-    stated: OutcomeCard, samples: Samples[UnitFeatures], number: int, probabilities: NDArray[np.float64], seed: int
+    stated: OutcomeCard,
+    samples: Samples[UnitFeatures],
+    number: int,
+    probabilities: NDArray[np.float64],
+    seed: int,
+    prevalence: float | None,
 ) -> OutcomeEvaluation:
     rows = samples.known(number)
     targets, groups, known = samples.targets[rows, number], samples.groups[rows], probabilities[rows]
+    calibration = reliability(targets, known, groups, seed=seed)
+    believed, sentence = may_be_believed(targets, known, calibration)
     return OutcomeEvaluation(
         name=stated.name,
         targets=targets,
         probabilities=known,
-        metrics=summary(targets, known, groups, seed=seed),
+        metrics={**summary(targets, known, groups, seed=seed), **calibration},
         performances={
             name: performance(targets, known >= threshold, groups, seed=seed)
             for name, threshold in stated.thresholds.items()
         },
+        predictive={
+            name: predictive_values(targets, known >= threshold, groups, prevalence, seed=seed)
+            for name, threshold in stated.thresholds.items()
+        },
+        believed=believed,
+        calibration=sentence,
     )
 
 

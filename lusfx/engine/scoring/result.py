@@ -84,8 +84,8 @@ class ScoreTally:
             tally, unit = self.by_model[model.digest], model.card.task.unit
             if tally.n_in_training:
                 said.append(
-                    f"{tally.n_in_training} {unit}s or sources are of clips or patients of the training of {model.name}: "
-                    "its answers about them are too good (in_training). What heads that had not seen the patient said stands in "
+                    f"{tally.n_in_training} {unit}s or sources are of clips or patients of the training of {model.name}: its "
+                    "answers about them are too good (in_training). What heads that had not seen the patient said stands in "
                     "out_of_fold, where it is known"
                 )
             if (
@@ -94,8 +94,8 @@ class ScoreTally:
             ):
                 said.append(
                     f"{tally.n_far} of {tally.n_measured} {unit}s lie farther from the training set of {model.name} than its "
-                    f"limit ({tally.n_far / tally.n_measured:.0%}, where {far_share(model):.0%} are expected): another device, view "
-                    "or kind of patient? Judge the model on such clips before it is believed (lusfx evaluate)"
+                    f"limit ({tally.n_far / tally.n_measured:.0%}, where {far_share(model):.0%} are expected): another "
+                    "device, view or kind of patient? Judge the model on such clips before it is believed (lusfx evaluate)"
                 )
         return said
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -111,6 +111,8 @@ class TrainingResult:
     :param site_keys: checks of the site keys that the patients' pseudonyms are made with.
     :param precision: what the encoder computed in.
     :param fps: how many frames of each second were encoded; None for all.
+    :param confusion: ``(n_classes, n_classes)`` units of each class by the class that was answered, in the mean over
+        repeats, of multi-class and ordinal tasks; else None.
     """
 
     task: Task
@@ -132,6 +134,8 @@ class TrainingResult:
     fine_tuning: NetworkRecord | None = None
     precision: Precision = "float32"
     fps: float | None = None
+    confusion: NDArray[np.float64] | None = None
+    created: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
 
     @property
     def n_repeats(self) -> int:
@@ -174,6 +178,7 @@ class TrainingResult:
             "weak_labels": self.samples.weak_labels,
             "near_duplicates": self.copied.as_dict(),
             "figures": {name: interval.as_dict() for name, interval in self.figures.items()},
+            "confusion": None if self.confusion is None else self.confusion.tolist(),
             "outcomes": [outcome.as_dict() for outcome in self.outcomes],
             "familiar_limit": None if self.novelty is None else self.novelty[1],
             "warnings": list(self.warnings),
@@ -202,7 +207,7 @@ class TrainingResult:
                 weak_labels=samples.weak_labels,
                 seed=self.seed,
                 lusfx_version=__version__,
-                created=datetime.now(UTC).replace(microsecond=0),
+                created=self.created,
             ),
         )
 
