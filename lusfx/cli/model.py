@@ -44,6 +44,10 @@ def show(directory: Path, as_json: bool) -> None:
     if card.novelty is not None:
         said = "called far" if task.abstain.familiar is None else "not answered"
         output.say(f"{said} farther than {card.novelty.limit:.2f} from the training set")
+    if card.recalibrated_from is not None:
+        output.say(
+            f"recalibrated from {short(card.recalibrated_from)}: the figures are of the units that this was done on"
+        )
     output.say(
         f"trained on {card.training.n_units} {task.unit}s of {card.training.n_patients} patients, "
         f"{card.training.created:%Y-%m-%d}{', with weak labels' if card.training.weak_labels else ''}"

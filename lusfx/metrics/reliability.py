@@ -18,8 +18,9 @@ BEYOND = 30.0
 or 1 to the last digits."""
 FEWEST = 10
 """Units of the rarer answer below which nothing is said of probabilities but the counts."""
-SMALL_SHIFT, SMALL_TURN = 0.25, 0.2
-"""Log odds, and slope from 1: what many units show for sure and nobody would notice is not called wrong."""
+SMALL_SHIFT, SMALL_PART, SMALL_TURN = 0.25, 0.1, 0.2
+"""Log odds, part of the rarer answer that is expected, and slope from 1: what many units show for sure and
+nobody would notice is not called wrong."""
 VAGUE = 2.0
 """Log odds. An interval of the intercept that is wider says neither that probabilities are right nor that they are wrong."""
 
@@ -105,7 +106,8 @@ def may_be_believed(
     )
     intercept, slope = figures["calibration_intercept"], figures["calibration_slope"]
     wrong = []
-    if abs(intercept.value) >= SMALL_SHIFT and (intercept.low > 0 or intercept.high < 0):
+    off = abs(expected - n_events) >= SMALL_PART * min(expected, n_units - expected)
+    if off and abs(intercept.value) >= SMALL_SHIFT and (intercept.low > 0 or intercept.high < 0):
         wrong.append(f"they are too {'low' if intercept.low > 0 else 'high'}")
     if abs(slope.value - 1) < SMALL_TURN:
         pass

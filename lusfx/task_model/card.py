@@ -153,7 +153,7 @@ class OutcomeCard(Spec):
 
     :param decides: the operating point that decides the answer, except of a multi-class task, where the highest probability
         does (:attr:`TaskCard.decided_by`).
-    :param n_units: labelled units that the head was trained on.
+    :param n_units: labelled units that the head was trained on, or recalibrated on.
     :param n_events: those of them that are yes.
     """
 
@@ -237,6 +237,8 @@ class TaskModelFacts(Spec):
 
     :param own_encoder: SHA-256 of ``encoder/encoder.json``, where the model brings its encoder along; else None, and not in
         the file.
+    :param recalibrated_from: digest of the model that the heads are of, where calibration and thresholds were fitted to other
+        units later; else None, and not in the file. ``training`` counts the units of both.
     """
 
     task: TaskCard
@@ -245,6 +247,7 @@ class TaskModelFacts(Spec):
     novelty: NoveltyCard | None
     training: TrainingCard
     own_encoder: Sha256 | None = None
+    recalibrated_from: Sha256 | None = None
 
     @model_validator(mode="after")
     def _answers_the_task(self) -> Self:
@@ -319,6 +322,8 @@ def as_json(card: TaskModelCard) -> dict[str, Any]:
         del values["features"]["fps"]
     if card.own_encoder is None:
         del values["own_encoder"]
+    if card.recalibrated_from is None:
+        del values["recalibrated_from"]
     return values
 
 

@@ -41,6 +41,7 @@ from lusfx.version import __version__
 if TYPE_CHECKING:
     from lusfx.engine.training.learner import Candidate
     from lusfx.engine.training.result import OutcomeResult, TrainingResult
+    from lusfx.task_model import TaskModel
 
 PREDICTIVE = ("a yes is right", "a no is right")
 FIGURE_HEADER = ("figure", "value", "interval")
@@ -318,6 +319,7 @@ def _facts(result: TrainingResult) -> list[tuple[str, str]]:
         )
     )
     return [
+        *([] if result.recalibrated is None else [_recalibrated(result.recalibrated)]),
         ("task", f"{card.name}, version {card.version}: {card.kind}, one answer a {card.unit}"),
         *[
             (f"'{outcome.name}'", f"{outcome.n_events} of {outcome.n_units} {card.unit}s")
@@ -334,6 +336,15 @@ def _facts(result: TrainingResult) -> list[tuple[str, str]]:
         ("seed", str(result.seed)),
         ("made", f"{result.created:%Y-%m-%d %H:%M} UTC, by lusfx {__version__}; its digest: lusfx model show"),
     ]
+
+
+def _recalibrated(model: TaskModel) -> tuple[str, str]:
+    training = model.card.training
+    return (
+        "recalibrated from",
+        f"{model.name}, whose heads were trained on {training.n_units} {model.card.task.unit}s of {training.n_patients} other "
+        "patients. Calibration and thresholds are of the units below",
+    )
 
 
 def _head(candidate: Candidate) -> str:
