@@ -1,7 +1,7 @@
 """lusfx: encode a lung-ultrasound exam once, and answer every question from the cached features.
 
-The commands are functions, too: :func:`extract`, :func:`train_task`, :func:`score`, :func:`evaluate`, :func:`pretrain`,
-:func:`fine_tune`, :func:`study`, :func:`run_demo`.
+The commands are functions, too: :func:`extract`, :func:`train_task`, :func:`score`, :func:`evaluate`,
+:func:`recalibrate`, :func:`pretrain`, :func:`fine_tune`, :func:`study`, :func:`run_demo`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,23 @@ from lusfx.version import __version__
 
 telemetry.turn_off()  # here, since it must come before any import of the libraries that it is about
 
-__all__ = ["__version__", "evaluate", "extract", "fine_tune", "pretrain", "run_demo", "score", "study", "train_task"]
+__all__ = [
+    "__version__",
+    "evaluate",
+    "extract",
+    "fine_tune",
+    "pretrain",
+    "recalibrate",
+    "run_demo",
+    "score",
+    "study",
+    "train_task",
+]
 
 if TYPE_CHECKING:
     from lusfx.demo import run_demo
     from lusfx.engine.evaluation.evaluate import evaluate
+    from lusfx.engine.evaluation.recalibrate import recalibrate
     from lusfx.engine.extraction.extract import extract
     from lusfx.engine.scoring.score import score
     from lusfx.engine.training.train import train_task
@@ -31,6 +43,7 @@ FUNCTIONS = {
     "train_task": "lusfx.engine.training.train",
     "score": "lusfx.engine.scoring.score",
     "evaluate": "lusfx.engine.evaluation.evaluate",
+    "recalibrate": "lusfx.engine.evaluation.recalibrate",
     "pretrain": "lusfx.pretraining.run",
     "fine_tune": "lusfx.fine_tuning.run",
     "study": "lusfx.studies",

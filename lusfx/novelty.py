@@ -22,6 +22,8 @@ LAYOUT = "novelty/1"
 FILE_NAME = "novelty.safetensors"
 DIMENSIONS = {"mean": 1, "inverse_std": 1, "components": 2, "variances": 1, "residual_variance": 1}
 
+USUAL_SHARE = 0.95
+"""Of held-out training units that lie within the limit, where a task does not say how many."""
 MAX_COMPONENTS = 32
 PATIENTS_PER_COMPONENT = 4
 CONSTANT_BELOW = 1e-6

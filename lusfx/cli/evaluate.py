@@ -15,6 +15,13 @@ from lusfx.cli import output, terminal
 @terminal.cache_option
 @click.option("--report", type=terminal.FILE, help="Write an HTML report here.")
 @terminal.force_option
+@click.option("--by", multiple=True, metavar="COLUMN", help="Judge each value of a column by itself; may be repeated.")
+@click.option(
+    "--prevalence",
+    type=float,
+    metavar="SHARE",
+    help="Share that is yes where the model is to be used, for the predictive values; the label table's own by default.",
+)
 @terminal.trust_table_option
 @terminal.seed_option
 @terminal.json_option
@@ -24,17 +31,33 @@ def command(
     cache: Path,
     report: Path | None,
     force: bool,
+    by: tuple[str, ...],
+    prevalence: float | None,
     trust_table: bool,
     seed: int,
     as_json: bool,
 ) -> None:
     """Judge a task model on labelled frames, clips or exams of patients that it was not trained on.
 
+    It says how well the model tells yes from no, whether its probabilities may be believed, and what to do next.
+
     Refused where a patient or a clip was in its training. A gate is not asked: every labelled unit counts.
     """
     from lusfx.engine.evaluation.evaluate import evaluate
+    from lusfx.engine.evaluation.verdict import next_steps, rates
+    from lusfx.engine.training.report import stated
 
-    result = evaluate(model, labels, cache, seed=seed, report=report, force=force, trust_table=trust_table)
+    result = evaluate(
+        model,
+        labels,
+        cache,
+        seed=seed,
+        report=report,
+        force=force,
+        trust_table=trust_table,
+        by=by,
+        prevalence=prevalence,
+    )
     if as_json:
         terminal.print_json(result.as_dict())
         return
@@ -44,5 +67,10 @@ def command(
     for outcome in result.outcomes:
         if len(result.outcomes) > 1:
             output.say(f"{outcome.name}:")
-        for name, value in outcome.performances.items():
-            output.say(f"  {name}: sensitivity {value.sensitivity}, specificity {value.specificity}")
+        for name in outcome.performances:
+            output.say(f"  {name}: {rates(result, outcome, name)}")
+        slope, intercept = outcome.metrics["calibration_slope"], outcome.metrics["calibration_intercept"]
+        output.say(f"  calibration slope {stated(slope)}, intercept {stated(intercept)}: {outcome.calibration}")
+    for subgroup in result.subgroups:
+        output.say(subgroup.line())
+    output.say(f"next: {next_steps(result)[0]}")

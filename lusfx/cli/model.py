@@ -42,7 +42,12 @@ def show(directory: Path, as_json: bool) -> None:
     if task.requires is not None:
         output.say(f"answered only where {task.requires.task} is {task.requires.is_}")
     if card.novelty is not None:
-        output.say(f"not answered farther than {card.novelty.limit:.2f} from the training set")
+        said = "called far" if task.abstain.familiar is None else "not answered"
+        output.say(f"{said} farther than {card.novelty.limit:.2f} from the training set")
+    if card.recalibrated_from is not None:
+        output.say(
+            f"recalibrated from {short(card.recalibrated_from)}: the figures are of the units that this was done on"
+        )
     output.say(
         f"trained on {counted(card.training.n_units, task.unit)} of {counted(card.training.n_patients, 'patient')}, "
         f"{card.training.created:%Y-%m-%d}{', with weak labels' if card.training.weak_labels else ''}"
@@ -54,9 +59,9 @@ def show(directory: Path, as_json: bool) -> None:
             f"{outcome.name}: {outcome.n_events} of {outcome.n_units}; cross-validated AUC {auc['value']:.3f} "
             f"({auc['low']:.3f} to {auc['high']:.3f}); head {outcome.head.name}, calibration {calibration}"
         )
-        for name, point in outcome.operating_points.items():
-            decides = ", decides the answer" if name == outcome.decides else ""
-            output.say(f"  {name}: yes from {point.threshold:.3f}{decides}")
+        for name, threshold in outcome.thresholds.items():
+            output.say(f"  {name}: yes from {threshold:.3f}")
+    output.say(f"the answer is {task.decided_by(card.outcomes[0].decides)}")
 
 
 @command.command()

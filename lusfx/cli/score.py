@@ -121,6 +121,8 @@ def command(
         to_errors = str(out) == "-"
         if result.extraction is not None:
             terminal.report_extraction(result.extraction, show_paths, to_errors=to_errors)
+        for warning in result.warnings:
+            output.say(f"warning: {warning}", err=True)
         for problem in result.problems:
             output.say(f"warning: {problem}", err=True)
         for code, count in sorted(result.reasons.items()):

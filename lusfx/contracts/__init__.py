@@ -16,6 +16,7 @@ from lusfx.contracts.rules import (
     OperatingPoint,
     Youden,
     ZoneSummary,
+    by_strictness,
 )
 from lusfx.contracts.task import UNKNOWN, Kind, Pooling, Target, Task, Unit
 
@@ -53,6 +54,7 @@ __all__ = [
     "Unit",
     "Youden",
     "ZoneSummary",
+    "by_strictness",
     "check_encoder",
     "check_head",
     "check_reader",

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from lusfx.errors import PluginError
 
 
 @dataclass(frozen=True, slots=True)
 class Youden:
-    """The threshold with the largest sensitivity + specificity - 1 (Youden 1950)."""
+    """The threshold with the largest sensitivity + specificity - 1 (Youden 1950); of several, the lowest."""
 
 
 @dataclass(frozen=True, slots=True)
 class MinSensitivity:
-    """The highest threshold at which sensitivity is at least ``value``."""
+    """Sensitivity is at least ``value``, and specificity as high as that allows; what sensitivity costs nothing is taken.
+
+    Never above Youden's threshold: where that one is sensitive enough, a screen has no reason to miss more.
+    """
 
     value: float
 
@@ -24,7 +29,10 @@ class MinSensitivity:
 
 @dataclass(frozen=True, slots=True)
 class MinSpecificity:
-    """The lowest threshold at which specificity is at least ``value``."""
+    """Specificity is at least ``value``, and sensitivity as high as that allows; what specificity costs nothing is taken.
+
+    Never below Youden's threshold.
+    """
 
     value: float
 
@@ -33,6 +41,24 @@ class MinSpecificity:
 
 
 OperatingPoint = Youden | MinSensitivity | MinSpecificity
+Named = TypeVar("Named")
+
+
+def strictness(rule: OperatingPoint) -> tuple[int, float]:
+    """Sorts rules as their thresholds lie: of one outcome a rule's threshold is never above that of a later one."""
+    match rule:
+        case MinSensitivity(value):
+            return 0, -value
+        case MinSpecificity(value):
+            return 2, value
+    return 1, 0.0
+
+
+def by_strictness(rules: Mapping[str, OperatingPoint], named: Mapping[str, Named]) -> dict[str, Named]:
+    """What belongs to operating points, in the one order in which tables and pages name them: as their thresholds lie."""
+    return {
+        name: named[name] for name in sorted(rules, key=lambda name: (strictness(rules[name]), name)) if name in named
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ SYNTHETIC = (
 )
 LIMITS = (
     "Nothing about real lungs. A head learns what the simulator draws, which is easier than what patients show in some "
-    "ways and harder in others, and the encoder was trained on other patients of the same simulator; docs/synthetic.md "
-    "says where the pictures convince, and docs/results.md has figures on real clips.",
+    "ways and harder in others, and the encoder was trained on other patients of the same simulator; the "
+    "project's page on synthetic clips says where they convince, its page of results has figures on real clips.",
     "Local and external differ here in devices, probes and case mix as far as the simulator varies them. Real hospitals "
     "differ in more.",
     "Intervals are bootstrapped over patients, of whom there are few: they are wide, and are the thing to read.",

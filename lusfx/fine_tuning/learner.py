@@ -22,7 +22,7 @@ from lusfx.fine_tuning.record import FitRecord
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.heads.linear import LogisticHead
 from lusfx.heads.standardiser import Standardiser
-from lusfx.metrics import choose_threshold
+from lusfx.metrics import choose_thresholds
 from lusfx.networks.network_spec import NetworkSpec
 from lusfx.splits import Fold, check_split, held_out_fold
 from lusfx.task_model import UnitFeatures
@@ -144,9 +144,7 @@ class FineTuningLearner:
         scores, answers = head.predict_proba(features.features)[known, 1], targets[known]
         calibration = fit_calibration(self.calibration, scores, answers)
         probabilities = scores if calibration is None else calibration(scores)
-        thresholds = {
-            name: choose_threshold(rule, answers, probabilities) for name, rule in self.operating_points.items()
-        }
+        thresholds = choose_thresholds(self.operating_points, answers, probabilities)
         # No setting of the head's own training had a part in it.
         return LearntOutcome(Candidate(self.head, HeadSettings()), head, None, calibration, thresholds)
 

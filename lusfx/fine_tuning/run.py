@@ -195,6 +195,7 @@ class _Run:
         with tempfile.TemporaryDirectory(dir=directory) as place:
             encoder = Path(place) / OWN_ENCODER
             fingerprint = self._write_encoder(encoder, framed, final)
+            figures, confusion = figures_of_task(self.task, self.card, features, judged, seed)
             result = TrainingResult(
                 task=self.task,
                 card=self.card,
@@ -204,7 +205,8 @@ class _Run:
                 fingerprint=fingerprint,
                 samples=features,
                 outcomes=judged,
-                figures=figures_of_task(self.task, self.card, features, judged, seed),
+                figures=figures,
+                confusion=confusion,
                 novelty=novelty_of(self.card, features, [final.fold]),
                 n_not_known=framed.n_not_known,
                 n_not_cached=framed.n_not_decoded,

@@ -13,6 +13,8 @@ from lusfx.metrics.interval import (
     performance,
     summary,
 )
+from lusfx.metrics.predictive import PredictiveValues, predictive_values
+from lusfx.metrics.reliability import calibration_intercept, calibration_slope, may_be_believed, reliability
 from lusfx.metrics.statistic import (
     Answers,
     Statistic,
@@ -30,7 +32,7 @@ from lusfx.metrics.statistic import (
     specificity,
     within_folds,
 )
-from lusfx.metrics.threshold import choose_threshold
+from lusfx.metrics.threshold import choose_threshold, choose_thresholds
 from lusfx.metrics.weightings import aucs_of_weightings
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "DeLong",
     "Interval",
     "Performance",
+    "PredictiveValues",
     "Statistic",
     "Targets",
     "Weighted",
@@ -48,9 +51,13 @@ __all__ = [
     "balanced_accuracy",
     "brier_score",
     "calibration_bins",
+    "calibration_intercept",
+    "calibration_slope",
     "choose_threshold",
+    "choose_thresholds",
     "delong",
     "events",
+    "may_be_believed",
     "mean_absolute_error",
     "mean_roc",
     "pairs",
@@ -58,7 +65,9 @@ __all__ = [
     "patient_resamples",
     "percentile_interval",
     "performance",
+    "predictive_values",
     "quadratic_weighted_kappa",
+    "reliability",
     "roc_auc",
     "roc_points",
     "sensitivity",

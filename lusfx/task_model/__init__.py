@@ -20,6 +20,7 @@ from lusfx.task_model.directory import OLD, check_replaceable, models_below, pla
 from lusfx.task_model.model import TaskModel, class_numbers, load_task_model, verify_task_model
 from lusfx.task_model.own_encoder import OWN_ENCODER, encoder_sha256
 from lusfx.task_model.task_card import TaskCard
+from lusfx.task_model.training_units import TrainingUnits
 from lusfx.task_model.units import UnitFeatures, raw_scores
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "TaskModelCard",
     "TaskModelFacts",
     "TrainingCard",
+    "TrainingUnits",
     "UnitFeatures",
     "calibration_card",
     "check_replaceable",

@@ -119,6 +119,13 @@ class RuleCard(Spec):
             raise ValueError("a 'min-' rule needs a value, and 'youden' takes none")
         return self
 
+    @property
+    def strictness(self) -> tuple[int, float]:
+        """As :func:`lusfx.contracts.by_strictness` sorts rules; a card's value may be one that no task could ask for."""
+        kinds = ("min-sensitivity", "youden", "min-specificity")
+        value = self.value or 0.0
+        return kinds.index(self.kind), -value if self.kind == "min-sensitivity" else value
+
     @classmethod
     def of(cls, point: OperatingPoint) -> RuleCard:
         """The rule of a task's operating point."""
@@ -144,8 +151,9 @@ class OperatingPointCard(Spec):
 class OutcomeCard(Spec):
     """One yes-or-no question of the task, with the head that answers it.
 
-    :param decides: the operating point that decides the answer.
-    :param n_units: labelled units that the head was trained on.
+    :param decides: the operating point that decides the answer, except of a multi-class task, where the highest probability
+        does (:attr:`TaskCard.decided_by`).
+    :param n_units: labelled units that the head was trained on, or recalibrated on.
     :param n_events: those of them that are yes.
     """
 
@@ -165,9 +173,24 @@ class OutcomeCard(Spec):
             raise ValueError("there is no operating point to decide the answer")
         return self
 
+    @property
+    def points(self) -> dict[str, OperatingPointCard]:
+        """The operating points from the least strict on, as every table and page names them; the file has them by name."""
+        points = self.operating_points
+        return {name: points[name] for name in sorted(points, key=lambda name: (points[name].rule.strictness, name))}
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Their thresholds as they are stored, in the same order."""
+        return {name: point.threshold for name, point in self.points.items()}
+
 
 class NoveltyCard(Spec):
-    """How far from the training set a unit may lie and still be answered; distances are those of ``novelty.safetensors``."""
+    """How far from the training set a unit may lie and still be familiar; distances are those of ``novelty.safetensors``.
+
+    :param limit: most held-out training units lie within it: as many as the task's ``abstain.familiar`` says, where it abstains
+        beyond it, else :data:`lusfx.novelty.USUAL_SHARE`.
+    """
 
     limit: float = Field(gt=0)
 
@@ -214,6 +237,8 @@ class TaskModelFacts(Spec):
 
     :param own_encoder: SHA-256 of ``encoder/encoder.json``, where the model brings its encoder along; else None, and not in
         the file.
+    :param recalibrated_from: digest of the model that the heads are of, where calibration and thresholds were fitted to other
+        units later; else None, and not in the file. ``training`` counts the units of both.
     """
 
     task: TaskCard
@@ -222,13 +247,14 @@ class TaskModelFacts(Spec):
     novelty: NoveltyCard | None
     training: TrainingCard
     own_encoder: Sha256 | None = None
+    recalibrated_from: Sha256 | None = None
 
     @model_validator(mode="after")
     def _answers_the_task(self) -> Self:
         if tuple(outcome.name for outcome in self.outcomes) != self.task.outcomes:
             raise ValueError("the outcomes are not those of the task")
-        if (self.novelty is None) != (self.task.abstain.familiar is None):
-            raise ValueError("a limit of distance belongs to a task that abstains beyond one")
+        if self.novelty is None and self.task.abstain.familiar is not None:
+            raise ValueError("a task that abstains beyond a distance has a limit of it")
         return self
 
 
@@ -296,6 +322,8 @@ def as_json(card: TaskModelCard) -> dict[str, Any]:
         del values["features"]["fps"]
     if card.own_encoder is None:
         del values["own_encoder"]
+    if card.recalibrated_from is None:
+        del values["recalibrated_from"]
     return values
 
 

@@ -32,6 +32,7 @@ from lusfx.task_model.evidence import EVIDENCE_FILE, check_evidence, most_string
 from lusfx.task_model.own_encoder import OWN_ENCODER
 from lusfx.task_model.strict_json import strict_json
 from lusfx.task_model.task_card import CUSTOM, TaskCard
+from lusfx.task_model.training_units import TrainingUnits
 from lusfx.task_model.units import UnitFeatures, raw_scores
 from lusfx.types import NotAssessable
 
@@ -46,7 +47,7 @@ class TaskModel:
     :param heads: one an outcome, in the task's order.
     :param calibrations: likewise; None where the head's own probabilities stand.
     :param aggregation: makes a clip's score of its frames'; None where heads score units whole.
-    :param novelty: measures the distance from the training set, where the task abstains far from it.
+    :param novelty: measures the distance from the training set; None of models of before all had one.
     :param task: the plugin's task, where the model needs its code; else None.
     :param evidence: ``evidence.json``.
     :param digest: SHA-256 of ``task_model.json``, which holds the digests of the other files: one for the whole model.
@@ -106,17 +107,25 @@ class TaskModel:
             probabilities[:, column] = scores if calibration is None else calibration(scores)
         return probabilities
 
-    def unfamiliar(self, units: UnitFeatures) -> list[NotAssessable | None]:
-        """Why each unit is too far from the training set to be answered; None where it is not."""
-        if self.novelty is None or self.card.novelty is None or len(units) == 0:
-            return [None] * len(units)
+    def distances(self, units: UnitFeatures) -> NDArray[np.float64]:
+        """How far each unit lies from the training set, ``(n,)``, 1 being typical of it; NaN where the model cannot tell."""
+        if self.novelty is None or len(units) == 0:
+            return np.full(len(units), np.nan)
+        return self.novelty.distance(units.centres)
+
+    def unfamiliar(self, distances: NDArray[np.float64]) -> list[NotAssessable | None]:
+        """Why each unit is too far from the training set to be answered; None where it is not, or the task answers all.
+
+        :param distances: as :meth:`distances` gives them.
+        """
+        if self.card.novelty is None or self.card.task.abstain.familiar is None:
+            return [None] * len(distances)
         limit = self.card.novelty.limit
-        distances = self.novelty.distance(units.centres).tolist()
         return [
             None
             if distance <= limit  # not where it is NaN
             else NotAssessable("unfamiliar", f"far from the training set: distance {distance:.2f}, limit {limit:.2f}")
-            for distance in distances
+            for distance in distances.tolist()
         ]
 
     def require_fingerprint(self, fingerprint: str, encoder: str | None = None) -> None:
@@ -153,6 +162,11 @@ class TaskModel:
                 for each in decisions.tolist()
             ]
         return [card.classes[number] for number in class_numbers(card, probabilities, decisions).tolist()]
+
+    @cached_property
+    def training_units(self) -> TrainingUnits:
+        """What the evidence tells of the units that the model was trained on."""
+        return TrainingUnits.of(self.evidence)
 
     @cached_property
     def _deciding(self) -> NDArray[np.float64]:

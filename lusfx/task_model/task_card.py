@@ -149,6 +149,19 @@ class TaskCard(Spec):
         """Whether the task's plugin must be installed to score, because it brings code of its own."""
         return self.pooling == CUSTOM or (self.aggregate is not None and self.aggregate.kind == CUSTOM)
 
+    def decided_by(self, point: str) -> str:
+        """What makes the answer, in words.
+
+        :param point: the operating point that decides each outcome, where one does.
+        """
+        if self.kind == "multi-class":
+            return "the class with the highest probability; operating points are of single classes and do not decide it"
+        if self.kind == "ordinal":
+            return f"the highest level whose every step up to it is a yes at '{point}'"
+        if self.kind == "multi-label":
+            return f"every label that is a yes at '{point}'"
+        return f"whether '{self.outcomes[0]}' is a yes at '{point}'"
+
     @property
     def exclusive(self) -> bool:
         """Whether a unit is of exactly one class."""

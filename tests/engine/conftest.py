@@ -189,7 +189,11 @@ def with_tasks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Registry]:
         for item in items:
             catalogue: Any = registry.tasks if isinstance(item, Task) else registry.heads
             catalogue.add(item.name, item, "a test")
-        for module in ("lusfx.engine.training.train", "lusfx.engine.evaluation.evaluate"):
+        for module in (
+            "lusfx.engine.training.train",
+            "lusfx.engine.evaluation.unseen",
+            "lusfx.engine.evaluation.recalibrate",
+        ):
             monkeypatch.setattr(f"{module}.load_registry", lambda: registry)
         return registry
 

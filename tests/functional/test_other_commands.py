@@ -262,8 +262,8 @@ def test_a_model_is_shown_and_verified(lusfx_here: Lusfx, exams: Any, tmp_path: 
     assert shown[5].startswith("trained on 32 clips of 16 patients, ")
     assert shown[6].startswith("A-lines: 16 of 32; cross-validated AUC ")
     assert shown[6].endswith("; head lightgbm, calibration platt")
-    assert shown[7].startswith("  balanced: yes from ")
-    assert shown[7].endswith(", decides the answer")
+    assert shown[7].startswith("  screen: yes from ")
+    assert shown[-1] == "the answer is every label that is a yes at 'balanced'"
 
     told = lusfx_here("model", "show", "m", "--json").json
     assert told["digest"] == result["digest"]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lusfx.contracts import MinSensitivity, MinSpecificity, Youden
-from lusfx.metrics import choose_threshold, sensitivity, specificity
+from lusfx.contracts import MinSensitivity, MinSpecificity, OperatingPoint, Youden
+from lusfx.metrics import choose_threshold, choose_thresholds, sensitivity, specificity
 
 scored = st.lists(
     st.tuples(st.integers(0, 1), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.50001, 0.9, 1.0]) | st.floats(0, 1)),
@@ -28,29 +28,29 @@ def test_minimum_rules_keep_their_promise_and_give_no_more_away(rows: list[tuple
     def reached(threshold: float) -> tuple[float, float]:
         return sensitivity(targets, probabilities >= threshold), specificity(targets, probabilities >= threshold)
 
-    candidates = [0.0, *np.unique(probabilities), 1.1]
-    threshold = choose_threshold(MinSensitivity(least), targets, probabilities)
-    assert reached(threshold)[0] >= least - 1e-9
-    best = max(spec for sens, spec in map(reached, candidates) if sens >= least - 1e-9)
-    assert reached(threshold)[1] == pytest.approx(best)
-    threshold = choose_threshold(MinSpecificity(least), targets, probabilities)
-    assert reached(threshold)[1] >= least - 1e-9
-    best = max(sens for sens, spec in map(reached, candidates) if spec >= least - 1e-9)
-    assert reached(threshold)[0] == pytest.approx(best)
-    threshold = choose_threshold(Youden(), targets, probabilities)
-    assert sum(reached(threshold)) == pytest.approx(max(sum(reached(c)) for c in candidates))
+    all_reached = [reached(candidate) for candidate in (0.0, *np.unique(probabilities), 1.1)]
+    balanced = reached(choose_threshold(Youden(), targets, probabilities))
+    assert sum(balanced) == pytest.approx(max(map(sum, all_reached)))
+    for rule, asked, other in ((MinSensitivity(least), 0, 1), (MinSpecificity(least), 1, 0)):
+        found = reached(choose_threshold(rule, targets, probabilities))
+        assert found[asked] >= max(least, balanced[asked]) - 1e-9
+        allowed = [each for each in all_reached if each[asked] >= max(least, balanced[asked]) - 1e-9]
+        assert found[other] == pytest.approx(max(each[other] for each in allowed))
+        assert not [each for each in all_reached if each[other] == found[other] and each[asked] > found[asked]]
 
-    candidates = [0.0, *np.unique(probabilities), 1.1]
-    threshold = choose_threshold(MinSensitivity(least), targets, probabilities)
-    assert reached(threshold)[0] >= least - 1e-9
-    best = max(spec for sens, spec in map(reached, candidates) if sens >= least - 1e-9)
-    assert reached(threshold)[1] == pytest.approx(best)
-    threshold = choose_threshold(MinSpecificity(least), targets, probabilities)
-    assert reached(threshold)[1] >= least - 1e-9
-    best = max(sens for sens, spec in map(reached, candidates) if spec >= least - 1e-9)
-    assert reached(threshold)[0] == pytest.approx(best)
-    threshold = choose_threshold(Youden(), targets, probabilities)
-    assert sum(reached(threshold)) == pytest.approx(max(sum(reached(c)) for c in candidates))
+
+@given(scored, st.lists(st.floats(0.01, 1), min_size=1, max_size=3), st.lists(st.floats(0.01, 1), max_size=3))
+def test_names_mean_what_they_say(
+    rows: list[tuple[int, float]], sensitivities: list[float], specificities: list[float]
+) -> None:
+    """A screen says yes wherever the balanced point does, and that one wherever a rule-in does."""
+    rules: dict[str, OperatingPoint] = {"balanced": Youden()}
+    rules |= {f"rule-in-{number}": MinSpecificity(least) for number, least in enumerate(specificities)}
+    rules |= {f"screen-{number}": MinSensitivity(least) for number, least in enumerate(sensitivities)}
+    chosen = choose_thresholds(rules, *arrays(rows))
+    assert list(chosen.values()) == sorted(chosen.values())
+    assert next(iter(chosen)).startswith("screen")
+    assert "rule-in" in list(chosen)[-1] or not specificities
 
 
 def test_a_threshold_stands_between_scores() -> None:

@@ -342,8 +342,6 @@ def test_a_limit_and_its_novelty_belong_together(familiar: Path, models: Any) ->
     files = {name: fact for name, fact in card["files"].items() if name != NOVELTY_FILE}
     for change in (
         {"novelty": None},
-        {"task/abstain/familiar": None},
-        {"novelty": None, "task/abstain/familiar": None},
         {"files": files},
         {"novelty/limit": 0},
     ):

@@ -258,16 +258,16 @@ def test_units_far_from_the_training_set_are_told_apart(models: Any, tmp_path: P
     model = models.load(tmp_path / "m")
     far = UnitFeatures(units.features[:3], units.centres[:3] + np.array([[0], [100], [0]], np.float32))
     distances = novelty.distance(far.centres)
-    assert [reason is None for reason in model.unfamiliar(far)] == [True, False, True]
-    reason = model.unfamiliar(far)[1]
+    assert [reason is None for reason in model.unfamiliar(model.distances(far))] == [True, False, True]
+    reason = model.unfamiliar(model.distances(far))[1]
     assert reason.code == "unfamiliar"
     assert reason.detail == f"far from the training set: distance {distances[1]:.2f}, limit 1.50"
-    assert model.unfamiliar(far.take(np.zeros(0, np.intp))) == []
+    assert model.unfamiliar(model.distances(far.take(np.zeros(0, np.intp)))) == []
     nowhere = UnitFeatures(units.features[:1], np.full_like(units.centres[:1], np.nan))
-    assert [reason is None for reason in model.unfamiliar(nowhere)] == [False]
+    assert [reason is None for reason in model.unfamiliar(model.distances(nowhere))] == [False]
 
 
 def test_a_model_without_a_limit_answers_everything(logistic: Path, models: Any) -> None:
     units = models.units_of("logistic")
     far = UnitFeatures(units.features, units.centres + 1e6)
-    assert models.load(logistic).unfamiliar(far) == [None] * 80
+    assert models.load(logistic).unfamiliar(models.load(logistic).distances(far)) == [None] * 80

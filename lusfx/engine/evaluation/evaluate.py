@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.cache import Cache, Store
 from lusfx.contracts import Task
 from lusfx.engine.evaluation.report import evaluation_page
 from lusfx.engine.evaluation.result import EvaluationResult, OutcomeEvaluation
-from lusfx.engine.samples.features import FeatureMaker, features_of_clips
-from lusfx.engine.samples.labels import LabelledUnits, LabelRow, labels_of, read_labels, site_keys_of
-from lusfx.engine.samples.near_duplicates import NearDuplicate, near_duplicates
-from lusfx.engine.samples.samples import Samples, make_samples
-from lusfx.engine.samples.stores import store_for
-from lusfx.engine.training.task_figures import task_figures
-from lusfx.errors import LeakError, TableError, UsageError
-from lusfx.identifiers import common_spellings
-from lusfx.messages import first_few, short
-from lusfx.metrics import Interval, performance, summary
+from lusfx.engine.evaluation.subgroups import subgroups
+from lusfx.engine.evaluation.unseen import load_with_task, unseen_units
+from lusfx.engine.samples.samples import Samples
+from lusfx.engine.training.task_figures import confusion, task_figures
+from lusfx.errors import UsageError
+from lusfx.metrics import Interval, may_be_believed, performance, predictive_values, reliability, summary
 from lusfx.outputs import prepare_files
-from lusfx.plugins import load_registry
 from lusfx.report import write_page
-from lusfx.site_key import SiteKey, spellings
-from lusfx.task_model import OutcomeCard, TaskModel, UnitFeatures, load_task_model
+from lusfx.site_key import SiteKey
+from lusfx.task_model import OutcomeCard, TaskModel, UnitFeatures
 
 
 def evaluate(
@@ -41,6 +34,8 @@ def evaluate(
     force: bool = False,
     trust_table: bool = False,
     site_key: SiteKey | None = None,
+    by: Sequence[str] = (),
+    prevalence: float | None = None,
 ) -> EvaluationResult:
     """Judge a task model on a label table's cached units. A gate is not asked: every labelled unit counts.
 
@@ -50,23 +45,23 @@ def evaluate(
     :param force: whether a report that is there may be replaced.
     :param trust_table: believe the label table's patients where the cache's ledgers say otherwise, or were made with another
         site key.
+    :param by: columns of the label table; each of their values is a subgroup with figures of its own.
+    :param prevalence: share of units that are yes where the model is to be used, which the predictive values are for; None for
+        that of the label table.
     :raises LeakError: if a patient or a clip was in training: the figures would be too good. Of clips that only look like
         training clips the result warns.
     :raises TableError: if units have no patient, so that no interval could be given, or none can be assessed.
     """
     prepare_files({"report": None if report is None else Path(report)}, force=force)
-    loaded, task = _load_model(Path(model), task)
-    opened = Cache.open(Path(cache))
-    store = store_for(opened, loaded)
-    site_key = site_key or SiteKey.load(make=False)
-    rows = read_labels(Path(labels), opened, store, site_key, trust_table=trust_table)
-    labelled = _units_of_patients(task, rows)
-    _check_unseen(loaded, labelled, _patients_spelt_otherwise(labelled, rows, site_key))
-    keys = sorted({key for clips in labelled.clips for key in clips})
-    samples = _answered_samples(loaded, labelled, store, keys)
-    probabilities = loaded.score(samples.units, store.fingerprint)
+    loaded, task = load_with_task(Path(model), task)
+    check_prevalence(loaded, prevalence)
+    unseen = unseen_units(
+        loaded, task, Path(labels), Path(cache), trust_table=trust_table, site_key=site_key, columns=by
+    )
+    samples, rows = unseen.samples, unseen.rows
+    probabilities = loaded.score(samples.units, unseen.fingerprint)
     outcomes = [
-        _outcome(stated, samples, number, probabilities[:, number], seed)
+        _outcome(stated, samples, number, probabilities[:, number], seed, prevalence)
         for number, stated in enumerate(loaded.card.outcomes)
     ]
     result = EvaluationResult(
@@ -74,61 +69,16 @@ def evaluate(
         samples=samples,
         outcomes=outcomes,
         figures=_figures(loaded, samples, probabilities, seed),
-        n_not_known=labelled.n_not_known,
-        n_not_cached=len(labelled.rows_not_cached),
-        warnings=[
-            *_warnings(loaded, task, outcomes),
-            *_not_compared(loaded, site_keys_of(opened, site_key, rows)),
-            *_looks_seen(near_duplicates(store, loaded.evidence["clips"], keys)),
-            *samples.warnings(),
-            *labelled.warnings(),
-        ],
+        subgroups=subgroups(by, rows, samples, loaded.card.outcomes, probabilities, seed),
+        confusion=_confusion(loaded, samples, probabilities),
+        prevalence=prevalence,
+        n_not_known=unseen.labelled.n_not_known,
+        n_not_cached=len(unseen.labelled.rows_not_cached),
+        warnings=[*_warnings(loaded, task, outcomes), *unseen.warnings],
     )
     if report is not None:
         write_page(evaluation_page(result), Path(report))
     return result
-
-
-def _load_model(directory: Path, task: Task | None) -> tuple[TaskModel, Task]:
-    """A task model and the task by which labels are read.
-
-    :param task: None for the one that a plugin provides.
-    :raises UsageError: if the model answers another task.
-    """
-    registry = load_registry()
-    tasks = registry.tasks.as_mapping() if task is None else {task.name: task}
-    model = load_task_model(directory, registry.heads.as_mapping(), tasks)
-    name = model.card.task.name
-    if task is None:
-        task = registry.task(name)
-    elif task.name != name:
-        raise UsageError(f"{model.name} answers '{name}', and the task given is '{task.name}'")
-    return model, task
-
-
-def _units_of_patients(task: Task, rows: list[LabelRow]) -> LabelledUnits:
-    """The labelled units.
-
-    :raises TableError: if one has no patient.
-    """
-    labelled = labels_of(task, rows)
-    n_without = int((labelled.groups == "").sum())
-    if n_without:
-        raise TableError(f"{n_without} {labelled.unit}s have no patient. Give the label table a column patient_id")
-    return labelled
-
-
-def _answered_samples(
-    model: TaskModel, labelled: LabelledUnits, store: Store, keys: Sequence[str]
-) -> Samples[UnitFeatures]:
-    """The units that the model answers, with their features.
-
-    :param keys: of all their clips.
-    """
-    maker = FeatureMaker(model.card.task, model.task)
-    name = model.card.task.name
-    clips = features_of_clips(store, keys, {name: maker})[name]
-    return _familiar(model, make_samples(labelled, clips, maker))
 
 
 def _figures(
@@ -147,86 +97,57 @@ def _figures(
     )
 
 
+def check_prevalence(model: TaskModel, prevalence: float | None) -> None:
+    """Refuse a prevalence that is none, or of nobody knows which outcome.
+
+    :raises UsageError: if it is not between 0 and 1, or the task has several outcomes.
+    """
+    if prevalence is None:
+        return
+    if not 0 < prevalence < 1:
+        raise UsageError("a prevalence is a share above 0 and below 1")
+    if len(model.card.outcomes) > 1:
+        raise UsageError("a prevalence is of one yes-or-no question, and this task has several outcomes")
+
+
+def _confusion(
+    model: TaskModel, samples: Samples[UnitFeatures], probabilities: NDArray[np.float64]
+) -> NDArray[np.int64] | None:
+    """How many units of each class (rows) were answered to be of which (columns); None of tasks that have no such table."""
+    if model.card.task.kind not in ("multi-class", "ordinal"):
+        return None
+    thresholds = np.array([stated.thresholds[stated.decides] for stated in model.card.outcomes])
+    return confusion(model.card.task, samples.classes, probabilities, probabilities >= thresholds)
+
+
 def _outcome(
-    stated: OutcomeCard, samples: Samples[UnitFeatures], number: int, probabilities: NDArray[np.float64], seed: int
+    stated: OutcomeCard,
+    samples: Samples[UnitFeatures],
+    number: int,
+    probabilities: NDArray[np.float64],
+    seed: int,
+    prevalence: float | None,
 ) -> OutcomeEvaluation:
     rows = samples.known(number)
     targets, groups, known = samples.targets[rows, number], samples.groups[rows], probabilities[rows]
+    calibration = reliability(targets, known, groups, seed=seed)
+    believed, sentence = may_be_believed(targets, known, calibration)
     return OutcomeEvaluation(
         name=stated.name,
         targets=targets,
         probabilities=known,
-        metrics=summary(targets, known, groups, seed=seed),
+        metrics={**summary(targets, known, groups, seed=seed), **calibration},
         performances={
-            name: performance(targets, known >= point.threshold, groups, seed=seed)
-            for name, point in stated.operating_points.items()
+            name: performance(targets, known >= threshold, groups, seed=seed)
+            for name, threshold in stated.thresholds.items()
         },
+        predictive={
+            name: predictive_values(targets, known >= threshold, groups, prevalence, seed=seed)
+            for name, threshold in stated.thresholds.items()
+        },
+        believed=believed,
+        calibration=sentence,
     )
-
-
-def _patients_spelt_otherwise(labelled: LabelledUnits, rows: Sequence[LabelRow], site_key: SiteKey) -> set[str]:
-    """Keys that the labelled patients would have if the table spelt them otherwise, as the table of the training may: models of
-    before the canonical form know each patient in one spelling.
-    """
-    labelled_patients = set(labelled.groups.tolist())
-    written = {entry.row["patient_id"] for entry in rows if entry.patient_key in labelled_patients} - {""}
-    ways = {way for identifier in written for way in common_spellings(identifier)}
-    return {spellings(site_key.patient(way))[0] for way in ways}
-
-
-def _check_unseen(model: TaskModel, labelled: LabelledUnits, spelt_otherwise: Set[str]) -> None:
-    """Refuse to judge a model on what it was trained on.
-
-    :raises LeakError: naming the first few.
-    """
-    seen = {*model.evidence["patients"], *model.evidence.get("pseudonyms", ())}
-    groups = np.unique(labelled.groups).tolist()
-    clips = {key for clips in labelled.clips for key in clips}
-    for noun, shared in (
-        ("patients", [group for group in groups if not seen.isdisjoint({group, *labelled.pseudonyms.get(group, ())})]),
-        ("patients, spelt otherwise,", sorted(seen.intersection(spelt_otherwise))),
-        ("clips", sorted(clips.intersection(model.evidence["clips"]))),
-    ):
-        if shared:
-            named = first_few([short(key) for key in shared])
-            raise LeakError(
-                f"{len(shared)} {noun} of the label table were in this model's training ({named}): its figures on them would "
-                "be too good. Its cross-validated figures are in its report"
-            )
-
-
-def _not_compared(model: TaskModel, site_keys: Sequence[str]) -> list[str]:
-    """What to say where pseudonyms are of other site keys: at another hospital that is as it should be."""
-    known = model.evidence.get("site_keys", [])
-    if not known or set(known) == set(site_keys):
-        return []
-    return [
-        "the model's patients and these have pseudonyms of different site keys, so nobody knows whether a patient was in its "
-        "training. If the model was trained at this site, set LUSFX_SITE_KEY to the key file that was used then"
-    ]
-
-
-def _looks_seen(found: Sequence[NearDuplicate]) -> list[str]:
-    """What to say of clips that look like training clips: nobody knows it for sure, so it is no refusal."""
-    if not found:
-        return []
-    pairs = first_few([f"{short(pair.key)} like {short(pair.seen)}" for pair in found])
-    return [
-        f"{len(found)} clips look like clips of this model's training ({pairs}). "
-        "If they are copies, encoded again or trimmed, the figures are too good"
-    ]
-
-
-def _familiar(model: TaskModel, samples: Samples[UnitFeatures]) -> Samples[UnitFeatures]:
-    """The units that the model answers; those too far from its training set are counted as not assessable."""
-    reasons = model.unfamiliar(samples.units)
-    kept = np.array([row for row, reason in enumerate(reasons) if reason is None], np.intp)
-    n_missing = len(samples) - len(kept)
-    if not len(kept):
-        raise TableError(f"all {len(samples)} labelled units are too far from the training set of {model.name}")
-    if not n_missing:
-        return samples
-    return replace(samples.take(kept), reasons={**samples.reasons, "unfamiliar": n_missing})
 
 
 def _warnings(model: TaskModel, task: Task, outcomes: Sequence[OutcomeEvaluation]) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.engine.evaluation.subgroups import Subgroup
 from lusfx.engine.samples.samples import Samples
-from lusfx.metrics import Interval, Performance
+from lusfx.metrics import Interval, Performance, PredictiveValues
 from lusfx.task_model import TaskModel, UnitFeatures
 
 
@@ -20,6 +21,9 @@ class OutcomeEvaluation:
 
     :param targets: ``(n,)`` of the units whose answer is known.
     :param probabilities: ``(n,)``.
+    :param performances: by operating point, as ``predictive``.
+    :param believed: whether the probabilities may be believed here; None where nobody can say.
+    :param calibration: a sentence that says so.
     """
 
     name: str
@@ -27,6 +31,9 @@ class OutcomeEvaluation:
     probabilities: NDArray[np.float64]
     metrics: Mapping[str, Interval]
     performances: Mapping[str, Performance]
+    predictive: Mapping[str, PredictiveValues]
+    believed: bool | None
+    calibration: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,10 @@ class EvaluationResult:
     """What a task model achieves on labelled units.
 
     :param figures: of the task as a whole, where it has several outcomes.
+    :param subgroups: by the columns that were asked for.
+    :param confusion: ``(n_classes, n_classes)`` units of each class by the class that was answered, of multi-class and ordinal
+        tasks; else None.
+    :param prevalence: that the predictive values are for; None for the label table's own.
     """
 
     model: TaskModel
@@ -43,6 +54,9 @@ class EvaluationResult:
     n_not_known: int
     n_not_cached: int
     warnings: Sequence[str]
+    subgroups: Sequence[Subgroup] = ()
+    confusion: NDArray[np.int64] | None = None
+    prevalence: float | None = None
 
     def summary(self) -> str:
         """One line: the answer."""
@@ -71,13 +85,22 @@ class EvaluationResult:
                     "outcome": outcome.name,
                     "n_units": len(outcome.targets),
                     "n_events": int(outcome.targets.sum()),
+                    "probabilities_believed": outcome.believed,
+                    "calibration": outcome.calibration,
                     "metrics": {name: interval.as_dict() for name, interval in outcome.metrics.items()},
                     "operating_points": {
-                        name: {"threshold": stated.operating_points[name].threshold, **value.as_dict()}
+                        name: {
+                            "threshold": stated.operating_points[name].threshold,
+                            **value.as_dict(),
+                            **outcome.predictive[name].as_dict(),
+                        }
                         for name, value in outcome.performances.items()
                     },
                 }
                 for outcome, stated in zip(self.outcomes, card.outcomes, strict=True)
             ],
+            "prevalence": self.prevalence,
+            "confusion": None if self.confusion is None else self.confusion.tolist(),
+            "subgroups": [subgroup.as_dict() for subgroup in self.subgroups],
             "warnings": list(self.warnings),
         }

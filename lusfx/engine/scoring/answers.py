@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import overload
 
@@ -26,6 +26,7 @@ class Answer:
     :param reason: why it says nothing; None where it does.
     :param frame: position of the frame in its source, where the unit is a frame.
     :param time_s: seconds after the clip's first frame, where the unit is a frame; NaN where unknown.
+    :param distance: from the training set, where it was measured; NaN where the model cannot tell.
     """
 
     probabilities: NDArray[np.float64] | None = None
@@ -33,13 +34,14 @@ class Answer:
     reason: NotAssessable | None = None
     frame: int | None = None
     time_s: float | None = None
+    distance: float | None = None
 
 
 class FrameAnswers(Sequence[Answer]):
     """What a model says of the readable frames of a clip, made into single answers only where somebody asks for them.
 
     :param probabilities: ``(n, n_outcomes)``, ``said`` and ``reasons`` an entry a frame: a frame has the one or the other.
-    :param frame: ``(n,)`` and ``time_s`` ``(n,)`` as in :class:`Answer`.
+    :param frame: ``(n,)``, ``time_s`` ``(n,)`` and ``distances`` ``(n,)`` as in :class:`Answer`.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class FrameAnswers(Sequence[Answer]):
         reasons: Sequence[NotAssessable | None],
         frame: NDArray[np.int64],
         time_s: NDArray[np.float64],
+        distances: NDArray[np.float64],
     ) -> None:
         self.probabilities = probabilities
         self.said = said
         self.reasons = reasons
         self.frame = frame
         self.time_s = time_s
+        self.distances = distances
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -67,9 +71,10 @@ class FrameAnswers(Sequence[Answer]):
         if isinstance(number, slice):
             return [self[n] for n in range(*number.indices(len(self)))]
         frame, time_s, reason = int(self.frame[number]), float(self.time_s[number]), self.reasons[number]
+        place = Answer(frame=frame, time_s=time_s, distance=float(self.distances[number]))
         if reason is not None:
-            return Answer(reason=reason, frame=frame, time_s=time_s)
-        return Answer(self.probabilities[number], self.said[number], frame=frame, time_s=time_s)
+            return replace(place, reason=reason)
+        return replace(place, probabilities=self.probabilities[number], said=self.said[number])
 
 
 Answers = Mapping[str, Sequence[Answer]]
@@ -216,12 +221,15 @@ def _answers(model: TaskModel, made: _Made, fingerprint: str) -> Answers:
     if made.features is None:
         return answers
     probabilities = model.score(made.features, fingerprint)
-    said, unfamiliar = model.answers(probabilities), model.unfamiliar(made.features)
+    said, distances = model.answers(probabilities), model.distances(made.features)
+    unfamiliar = model.unfamiliar(distances)
     if model.card.task.unit == "frame":
         frames = {name: clip for name, (clip,) in made.units.items() if isinstance(clip, FrameRows)}
-        return answers | _by_clip(frames, probabilities, said, unfamiliar)
-    for name, each, answer, reason in zip(made.units, probabilities, said, unfamiliar, strict=True):
-        answers[name] = [Answer(each, answer) if reason is None else Answer(reason=reason)]
+        return answers | _by_clip(frames, probabilities, said, unfamiliar, distances)
+    each_unit = zip(made.units, probabilities, said, unfamiliar, distances.tolist(), strict=True)
+    for name, each, answer, reason, distance in each_unit:
+        told = Answer(each, answer) if reason is None else Answer(reason=reason)
+        answers[name] = [replace(told, distance=distance)]
     return answers
 
 
@@ -230,6 +238,7 @@ def _by_clip(
     probabilities: NDArray[np.float64],
     said: Sequence[str],
     unfamiliar: Sequence[NotAssessable | None],
+    distances: NDArray[np.float64],
 ) -> dict[str, Sequence[Answer]]:
     """An answer a readable frame, clip by clip as the rows of the features are."""
     answers: dict[str, Sequence[Answer]] = {}
@@ -242,6 +251,7 @@ def _by_clip(
             reasons=unfamiliar[rows],
             frame=clip.source_frame,
             time_s=clip.times_s,
+            distances=distances[rows],
         )
         start = rows.stop
     return answers

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lusfx.engine.scoring.exam_summary import WHOLE_EXAM
-from lusfx.engine.scoring.result import ScoreResult, ScoreTally
+from lusfx.engine.scoring.result import ScoreResult, ScoreTally, far_share
 from lusfx.engine.scoring.table import NOT_ASSESSABLE, SCORED
 from lusfx.messages import short
 from lusfx.report import Facts, Figure, Gallery, Page, Part, Section, Table, Text, histogram_figure
@@ -15,6 +15,10 @@ from lusfx.task_model import TaskModel
 
 EXAMS_SHOWN = 50
 ANSWERS_SHOWN = 8
+WHY_NOT = (
+    "gate: another task says that the question makes no sense here. low-beam-confidence: probably no ultrasound image. "
+    "unfamiliar: unlike nearly all of the training set. Other words are codes of the source's reader. None of them is a no."
+)
 LIMITS = (
     "Scores are answers of models and no findings of a reader: how good the models are stands in their own reports, and only "
     "for patients like those that they were judged on.",
@@ -38,7 +42,7 @@ def score_page(result: ScoreResult, exam_rows: Sequence[Mapping[str, Cell]], sec
     return Page(
         title=f"Scores of {_several(len(tally.models), 'task model')}",
         lead=f"{result.summary()}.",
-        warnings=[*warnings, *result.problems],
+        warnings=[*result.warnings, *warnings, *result.problems],
         sections=[
             Section("What was done", [_run_facts(result, seconds), *_run_table(result)]),
             *model_sections(tally),
@@ -82,22 +86,26 @@ def _model_parts(model: TaskModel, tally: ScoreTally) -> list[Part]:
         return [Text([f"No {unit} was asked about."])]
     facts = [(f"{said.n_scored} of {total}", f"{unit}s with an answer")]
     facts += [(_share(count, said.n_scored), f"'{answer}'") for answer, count in said.in_order(model)[:ANSWERS_SHOWN]]
+    if said.n_measured:
+        expected = f"{unit}s beyond the distance that {far_share(model):.0%} of units like the training's exceed"
+        facts.append((f"{said.n_far} of {said.n_measured}", expected))
+    if said.n_in_training:
+        facts.append((str(said.n_in_training), "of clips or patients of its own training"))
     parts: list[Part] = [Facts(facts)]
     if said.n_scored:
         figures = []
         for outcome in model.card.outcomes:
-            thresholds = {name: point.threshold for name, point in outcome.operating_points.items()}
             figures.append(
                 Figure(
                     f"Probability of '{outcome.name}'",
-                    histogram_figure({"": said.counts[outcome.name]}, thresholds, unit),
+                    histogram_figure({"": said.counts[outcome.name]}, outcome.thresholds, unit),
                     f"{said.n_scored} {unit}s. Lines: the model's thresholds.",
                 )
             )
         parts.append(Gallery(figures))
     if said.reasons:
         reasons = [(code, str(count), _share(count, total)) for code, count in said.reasons.most_common()]
-        parts.append(Table("Without an answer", ("reason", f"{unit}s", "share"), reasons, "See docs/scores.md."))
+        parts.append(Table("Without an answer", ("reason", f"{unit}s", "share"), reasons, WHY_NOT))
     return parts
 
 

@@ -15,6 +15,7 @@ from lusfx.engine.extraction.extract import ExtractResult
 from lusfx.engine.scoring.table import NOT_ASSESSABLE, SCORED
 from lusfx.engine.scoring.words import in_words
 from lusfx.messages import counted
+from lusfx.novelty import USUAL_SHARE
 from lusfx.tables import Cell
 from lusfx.task_model import TaskModel
 
@@ -22,6 +23,8 @@ KEPT_ROWS = 1000
 """That can be told in words: those of some clips, or of the frames of one."""
 N_BINS = 20
 """Of probabilities, from 0 to 1."""
+FEWEST_MEASURED, MORE_THAN_CHANCE = 20, 0.1
+"""Of so many units, a share beyond the limit that is so much above the expected one is said."""
 
 
 @dataclass(slots=True)
@@ -30,11 +33,16 @@ class ModelTally:
 
     :param answers: units by answer; ``reasons`` units or clips without an answer by code.
     :param counts: by outcome, ``(N_BINS,)`` units by probability.
+    :param n_in_training: units whose clip or patient was in the model's training, with an answer or without.
+    :param n_measured: units whose distance from the training set is known, and ``n_far`` those beyond the limit.
     """
 
     answers: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    n_in_training: int = 0
+    n_measured: int = 0
+    n_far: int = 0
 
     @property
     def n_scored(self) -> int:
@@ -61,11 +69,13 @@ class ScoreTally:
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     kept: list[dict[str, Cell]] = field(default_factory=list, repr=False)
+    _limits: dict[str, float | None] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for model in self.models:
             counts = {outcome.name: np.zeros(N_BINS, np.int64) for outcome in model.card.outcomes}
             self.by_model[model.digest] = ModelTally(counts=counts)
+        self._limits = {m.digest: None if m.card.novelty is None else m.card.novelty.limit for m in self.models}
 
     def count_rows(self, rows: Iterable[dict[str, Cell]]) -> Iterator[dict[str, Cell]]:
         """The same rows, counted as they pass."""
@@ -75,8 +85,32 @@ class ScoreTally:
                 self.kept.append(row)
             yield row
 
+    def warnings(self) -> list[str]:
+        """What whoever reads the table must not miss: units that a model knows, and many that are unlike its training set."""
+        said = []
+        for model in self.models:
+            tally, unit = self.by_model[model.digest], model.card.task.unit
+            if tally.n_in_training:
+                said.append(
+                    f"{tally.n_in_training} {unit}s or sources are of clips or patients of the training of {model.name}: its "
+                    "answers about them are too good (in_training). What heads that had not seen the patient said stands in "
+                    "out_of_fold, where it is known"
+                )
+            if (
+                tally.n_measured >= FEWEST_MEASURED
+                and tally.n_far / tally.n_measured > far_share(model) + MORE_THAN_CHANCE
+            ):
+                said.append(
+                    f"{tally.n_far} of {tally.n_measured} {unit}s lie farther from the training set of {model.name} than its "
+                    f"limit ({tally.n_far / tally.n_measured:.0%}, where {far_share(model):.0%} are expected): another "
+                    "device, view or kind of patient? Judge the model on such clips before it is believed (lusfx evaluate)"
+                )
+        return said
+
     def _count(self, row: Mapping[str, Cell]) -> None:
         tally = self.by_model[str(row["model_digest"])]
+        if row["status"] != SCORED or row["outcome"] == next(iter(tally.counts)):
+            self._count_unit(tally, row)
         self.statuses[str(row["status"])] += 1
         if row.get("code") is not None:
             self.reasons[str(row["code"])] += 1
@@ -91,6 +125,19 @@ class ScoreTally:
         if outcome == next(iter(tally.counts)):  # a unit has a row an outcome, and one answer
             tally.answers[str(row["answer"])] += 1
 
+    def _count_unit(self, tally: ModelTally, row: Mapping[str, Cell]) -> None:
+        """Count what the rows of a unit, one an outcome, have in common."""
+        tally.n_in_training += bool(row.get("in_training"))
+        distance, limit = row.get("distance"), self._limits[str(row["model_digest"])]
+        if limit is not None and isinstance(distance, float) and not np.isnan(distance):
+            tally.n_measured += 1
+            tally.n_far += distance > limit
+
+
+def far_share(model: TaskModel) -> float:
+    """The share of units like those of the training that are expected beyond a model's limit."""
+    return 1 - (model.card.task.abstain.familiar or USUAL_SHARE)
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreResult:
@@ -101,6 +148,7 @@ class ScoreResult:
     :param tally: the rows by model, answer and probability.
     :param out: None where no table was asked for.
     :param problems: what went wrong after the table was written.
+    :param exam_warnings: of exams that could not be summed up.
     """
 
     out: Path | None
@@ -108,6 +156,12 @@ class ScoreResult:
     extraction: ExtractResult | None
     tally: ScoreTally = field(repr=False)
     problems: Sequence[str]
+    exam_warnings: Sequence[str] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What whoever reads the table must not miss."""
+        return [*self.tally.warnings(), *self.exam_warnings]
 
     @property
     def models(self) -> list[str]:
@@ -147,5 +201,13 @@ class ScoreResult:
             "by_reason": dict(self.reasons),
             "extraction": None if self.extraction is None else self.extraction.as_dict(show_paths),
             "answers": self.words,
+            "in_training": {m.name: self.tally.by_model[m.digest].n_in_training for m in self.tally.models},
+            "far": {
+                m.name: {"units": told.n_far, "of": told.n_measured, "expected_share": far_share(m)}
+                for m in self.tally.models
+                for told in (self.tally.by_model[m.digest],)
+                if told.n_measured
+            },
+            "warnings": self.warnings,
             "problems": list(self.problems),
         }

@@ -23,7 +23,7 @@ from lusfx.engine.scoring.report import score_page
 from lusfx.engine.scoring.result import ScoreResult, ScoreTally
 from lusfx.engine.scoring.table import Place, ScoreTable, columns_of
 from lusfx.errors import FingerprintMismatchError, LusfxError, RunInterruptedError, TaskModelError, UsageError
-from lusfx.messages import short
+from lusfx.messages import counted, short
 from lusfx.outputs import prepare_files, refuse_taken
 from lusfx.plugins import Registry, load_registry
 from lusfx.report import write_page
@@ -137,7 +137,14 @@ def score(
     if exams_out is not None:
         write_table(exams_out, exam_summary.COLUMNS, table.exam_rows)
     problems = [] if out is None else registry.scores_written(out)
-    result = ScoreResult(out=out, exams=exams_out, extraction=extraction, tally=tally, problems=problems)
+    result = ScoreResult(
+        out=out,
+        exams=exams_out,
+        extraction=extraction,
+        tally=tally,
+        problems=problems,
+        exam_warnings=_without_zones(table.exam_rows),
+    )
     if report is not None:
         write_page(score_page(result, table.exam_rows, time.monotonic() - started), report)
     return result

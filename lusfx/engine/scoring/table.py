@@ -30,7 +30,8 @@ BYTES_AT_ONCE = 64 << 20
 
 def columns_of(models: Sequence[TaskModel], show_paths: bool) -> dict[str, ColumnType]:
     """Columns of the score table with their types, in order."""
-    points = sorted({point for model in models for o in model.card.outcomes for point in o.operating_points})
+    rules = [(p.rule.strictness, name) for model in models for o in model.card.outcomes for name, p in o.points.items()]
+    points = dict.fromkeys(name for _, name in sorted(rules))
     columns: dict[str, ColumnType] = {
         "unit": "text",
         "exam": "text",
@@ -50,6 +51,9 @@ def columns_of(models: Sequence[TaskModel], show_paths: bool) -> dict[str, Colum
         "status": "text",
         "code": "text",
         "reason": "text",
+        "in_training": "flag",
+        "out_of_fold": "number",
+        "distance": "number",
         "model_digest": "text",
         "fingerprint": "text",
     }
@@ -127,8 +131,10 @@ class ScoreTable:
             answers = given[model.digest]
             if model.card.task.unit == "exam":
                 whole = Place(None, Membership(patient, exam, None))
+                seen = any(_seen(model, place) for place in places)
                 for answer in answers.get(exam, ()):  # none where no clip has embeddings
-                    yield from self._answered(model, whole, answer)
+                    for row in self._answered(model, whole, answer):
+                        yield row | {"in_training": seen}
             elif model.card.task.exam_summary is not None:
                 zoned = [
                     ZoneClip(place.member.zone, answers[name][0] if name in answers else _absent(place, damaged))
@@ -162,7 +168,7 @@ class ScoreTable:
 
     def _answered(self, model: TaskModel, place: Place, answer: Answer) -> Iterator[dict[str, Cell]]:
         """A row an outcome; one row where there is no answer."""
-        at: dict[str, Cell] = {"frame": answer.frame, "time_s": answer.time_s}
+        at: dict[str, Cell] = {"frame": answer.frame, "time_s": answer.time_s, "distance": answer.distance}
         if answer.probabilities is None:
             reason = answer.reason
             facts: dict[str, Cell] = {"status": NOT_ASSESSABLE}
@@ -171,10 +177,15 @@ class ScoreTable:
             yield self._row(model, place, at | facts)
             return
         row = self._row(model, place, at | {"answer": answer.said, "status": SCORED})
+        unit = place.key or place.member.exam or ""
+        unit = unit if answer.frame is None else f"{unit}#{answer.frame}"
         for outcome, probability in zip(model.card.outcomes, answer.probabilities.tolist(), strict=True):
             row_of_outcome = row | {"outcome": outcome.name, "probability": probability}
             for name, point in outcome.operating_points.items():
                 row_of_outcome[f"at_{name}"] = probability >= point.threshold
+            unseen = model.training_units.out_of_fold.get(outcome.name, {})
+            if unit in unseen:
+                row_of_outcome["out_of_fold"] = unseen[unit]
             yield row_of_outcome
 
     def _row(self, model: TaskModel, place: Place, facts: Mapping[str, Cell]) -> dict[str, Cell]:
@@ -184,6 +195,7 @@ class ScoreTable:
             "clip": place.key,
             "patient": _written(member.patient),
             "zone": member.zone,
+            "in_training": _seen(model, place),
         }
         if place.path is not None:
             row["path"] = str(place.path)
@@ -203,6 +215,12 @@ class ScoreTable:
 def _written(patient: str | None) -> str | None:
     """The pseudonym of the identifier as it is written, by which tables of earlier versions name the patient."""
     return patient and spellings(patient)[0]
+
+
+def _seen(model: TaskModel, place: Place) -> bool:
+    """Whether a clip, or another one of its patient, was in a model's training."""
+    known, member = model.training_units, place.member
+    return known.hold([place.key], member.patient) or known.hold([], member.file_patient)
 
 
 def _why_absent(place: Place, damaged: set[str]) -> dict[str, Cell]:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.contracts import UNKNOWN, OperatingPoint
+from lusfx.contracts import UNKNOWN, OperatingPoint, by_strictness
 from lusfx.engine.samples.samples import Samples, U, U_contra
 from lusfx.splits import Fold, check_split, joint_folds, patient_folds
 
@@ -118,7 +118,10 @@ def cross_validate_together(
     known = samples.take(rows)
     shape = (len(outcomes), n_repeats, len(rows))
     probabilities, numbers = np.full(shape, np.nan), np.full(shape[1:], -1, np.int64)
-    answers = {name: np.zeros(shape, np.bool_) for name in procedure.operating_points}
+    answers = {
+        name: np.zeros(shape, np.bool_)
+        for name in by_strictness(procedure.operating_points, procedure.operating_points)
+    }
     chosen: list[list[list[str]]] = [[] for _ in outcomes]
     for repeat in range(n_repeats):
         folds = _folds(known, outcomes, n_folds, procedure.seed + FOLD_SEEDS_APART * repeat)

@@ -16,10 +16,10 @@ from lusfx.engine.training.learner import LearntOutcome
 from lusfx.engine.training.report import training_page
 from lusfx.engine.training.resemblance import unlike
 from lusfx.engine.training.result import OutcomeResult, TrainingResult
-from lusfx.engine.training.task_figures import task_figures
+from lusfx.engine.training.task_figures import confusion, task_figures
 from lusfx.errors import TrainingRefusedError
 from lusfx.metrics import Interval, performance, summary
-from lusfx.novelty import Novelty, familiar_limit, fit_novelty
+from lusfx.novelty import USUAL_SHARE, Novelty, familiar_limit, fit_novelty
 from lusfx.patients import numbered
 from lusfx.report import render
 from lusfx.splits import Fold, check_trainable, training_warnings
@@ -82,8 +82,10 @@ def judged_outcome(
 
 def figures_of_task(
     task: Task, card: TaskCard, samples: Samples[U], outcomes: Sequence[OutcomeResult], seed: int
-) -> dict[str, Interval]:
-    """Figures of the task as a whole, where it has several outcomes."""
+) -> tuple[dict[str, Interval], NDArray[np.float64] | None]:
+    """Figures of the task as a whole, where it has several outcomes, and of multi-class and ordinal tasks the mean over
+    repeats of how many units of each class were answered to be of which.
+    """
     decides = next(iter(task.operating_points))
     shape = (len(outcomes[0].validation.probabilities), len(samples), len(outcomes))
     probabilities, decisions, folds = np.full(shape, np.nan), np.zeros(shape, np.bool_), np.zeros(shape, np.int64)
@@ -91,9 +93,13 @@ def figures_of_task(
         probabilities[:, outcome.validation.rows, number] = outcome.validation.probabilities
         decisions[:, outcome.validation.rows, number] = outcome.validation.answers[decides]
         folds[:, outcome.validation.rows, number] = outcome.validation.folds
-    return task_figures(
+    figures = task_figures(
         card, samples.targets, samples.classes, probabilities, decisions, samples.groups, seed=seed, folds=folds
     )
+    if card.kind not in ("multi-class", "ordinal"):
+        return figures, None
+    tables = [confusion(card, samples.classes, p, d) for p, d in zip(probabilities, decisions, strict=True)]
+    return figures, np.asarray(np.mean(tables, axis=0), np.float64)
 
 
 def novelty_folds(samples: Samples[UnitFeatures], n_folds: int) -> list[Fold]:
@@ -105,17 +111,27 @@ def novelty_folds(samples: Samples[UnitFeatures], n_folds: int) -> list[Fold]:
 
 
 def novelty_of(card: TaskCard, samples: Samples[UnitFeatures], folds: Sequence[Fold]) -> tuple[Novelty, float] | None:
-    """What measures the distance from all samples, and the limit of it; None where the task answers everything.
+    """What measures the distance from all samples, and the limit of it; None where nothing can and the task needs none.
 
     :param folds: the limit is taken from the distances of each fold's test side to its training side.
+    :raises TrainingRefusedError: if the task abstains far from the training set, and no distance can be measured.
     """
-    if card.abstain.familiar is None:
+    familiar = card.abstain.familiar
+    try:
+        novelty, limit = _novelty_of(samples, folds, familiar or USUAL_SHARE)
+    except TrainingRefusedError:
+        if familiar is not None:
+            raise
         return None
+    return (novelty, limit) if limit > 0 or familiar is not None else None
+
+
+def _novelty_of(samples: Samples[UnitFeatures], folds: Sequence[Fold], familiar: float) -> tuple[Novelty, float]:
     centres, groups = samples.units.centres, samples.groups
     distances: list[NDArray[np.float64]] = [
         fit_novelty(centres[fold.train], groups[fold.train]).distance(centres[fold.test]) for fold in folds
     ]
-    return fit_novelty(centres, groups), familiar_limit(np.concatenate(distances), card.abstain.familiar)
+    return fit_novelty(centres, groups), familiar_limit(np.concatenate(distances), familiar)
 
 
 def save_model(result: TrainingResult, own_encoder: Path | None = None) -> TrainingResult:

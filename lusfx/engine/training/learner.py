@@ -18,7 +18,7 @@ from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.cross_validation import FoldPlace
 from lusfx.engine.training.resemblance import unlike
 from lusfx.errors import MissingExtraError, TrainingRefusedError
-from lusfx.metrics import choose_threshold, pairs, roc_auc, within_folds
+from lusfx.metrics import choose_thresholds, pairs, roc_auc, within_folds
 from lusfx.spacing import evenly_spaced
 from lusfx.splits import Fold, check_split, inner_folds
 from lusfx.task_model import UnitFeatures, raw_scores
@@ -105,15 +105,12 @@ class Learner:
         candidate, scores, merits = self._best(samples, targets, folds, fold_of)
         calibration = fit_calibration(self.calibration, scores, targets, samples.weights, fold_of)
         probabilities = scores if calibration is None else calibration(scores)
-        thresholds = {
-            name: choose_threshold(rule, targets, probabilities) for name, rule in self.operating_points.items()
-        }
         return LearntOutcome(
             candidate=candidate,
             head=self._fit_like(scores, candidate, samples, targets, fold_of),
             aggregation=self.aggregation,
             calibration=calibration,
-            thresholds=thresholds,
+            thresholds=choose_thresholds(self.operating_points, targets, probabilities),
             merits=merits,
         )
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.messages import short
-from lusfx.metrics import Interval, Performance, calibration_bins, mean_roc, pairs, roc_auc, within_folds
+from lusfx.metrics import (
+    Interval,
+    Performance,
+    PredictiveValues,
+    calibration_bins,
+    mean_roc,
+    pairs,
+    roc_auc,
+    within_folds,
+)
 from lusfx.report import (
+    Code,
     Facts,
     Figure,
     Gallery,
@@ -26,10 +36,14 @@ from lusfx.report import (
     score_figure,
 )
 from lusfx.task_model import TaskCard
+from lusfx.version import __version__
 
 if TYPE_CHECKING:
+    from lusfx.engine.training.learner import Candidate
     from lusfx.engine.training.result import OutcomeResult, TrainingResult
+    from lusfx.task_model import TaskModel
 
+PREDICTIVE = ("a yes is right", "a no is right")
 FIGURE_HEADER = ("figure", "value", "interval")
 LIMITS = (
     "Clips of one data set resemble each other in device, operator and patients. Cross-validation within it says how the "
@@ -41,6 +55,8 @@ FIGURE_NAMES = {
     "roc_auc": "area under the ROC curve",
     "average_precision": "average precision",
     "brier_score": "Brier score (0 is best)",
+    "calibration_slope": "calibration slope (1 is right)",
+    "calibration_intercept": "calibration intercept (0 is right)",
     "mean_roc_auc": "mean area under the ROC curve",
     "balanced_accuracy": "balanced accuracy of the answered class",
     "quadratic_weighted_kappa": "quadratic weighted kappa of the answered level",
@@ -64,6 +80,7 @@ class OutcomeView:
     thresholds: Mapping[str, float]
     metrics: Mapping[str, Interval]
     performances: Mapping[str, Performance]
+    predictive: Mapping[str, PredictiveValues] = field(default_factory=dict)
 
 
 def training_page(result: TrainingResult) -> Page:
@@ -91,11 +108,12 @@ def training_page(result: TrainingResult) -> Page:
         ),
         warnings=result.warnings,
         sections=[
-            *result_sections(views, result.figures, card),
+            *result_sections(views, result.figures, card, result.confusion),
             Section("The same cross-validation with other folds", [_repeat_table(result.outcomes)]),
             *_search_section(result.outcomes),
             *([] if result.fine_tuning is None else [result.fine_tuning.section()]),
             Section("What it was made from", [Table("", ("fact", "value"), _facts(result))]),
+            _next_section(),
         ],
         limits=LIMITS,
     )
@@ -108,13 +126,32 @@ def stated(figure: Interval) -> str:
     return f"{figure.value:.3f}" if np.isnan(figure.low) else str(figure)
 
 
-def result_sections(views: Sequence[OutcomeView], figures: Mapping[str, Interval], card: TaskCard) -> list[Section]:
-    """The task as a whole where it has several outcomes, then a section an outcome."""
+def counted(share: Interval, number: int) -> str:
+    """The units behind a share, ``12 of 14``; of a mean over repeats their mean, ``12.4 of 14``."""
+    if np.isnan(share.value):
+        return f"0 of {number}" if number else "none of them here"
+    return f"{share.value * number:.1f} of {number}".replace(".0 of", " of")
+
+
+def result_sections(
+    views: Sequence[OutcomeView],
+    figures: Mapping[str, Interval],
+    card: TaskCard,
+    confusion: NDArray[np.float64] | NDArray[np.int64] | None = None,
+) -> list[Section]:
+    """The task as a whole where it has several outcomes, then a section an outcome.
+
+    :param confusion: ``(n_classes, n_classes)``, units of each class by the class that was answered.
+    """
     sections = []
     if figures:
         rows = _interval_rows(figures)
         note = "Intervals: 95%, bootstrapped over patients."
-        sections.append(Section("The task as a whole", [Table("", FIGURE_HEADER, rows, note)]))
+        tables = [
+            Table("", FIGURE_HEADER, rows, note),
+            *([] if confusion is None else [_confusion_table(confusion, card)]),
+        ]
+        sections.append(Section("The task as a whole", tables))
     for view in views:
         title = "Figures" if card.kind == "binary" else view.name
         sections.append(Section(title, [_tiles(view, card), *_figures(view, card), *_tables(view, card)]))
@@ -189,20 +226,50 @@ def _number(value: float) -> str:
 
 
 def operating_point_table(view: OutcomeView) -> Table:
-    """Thresholds with what they achieve."""
+    """Thresholds with what they achieve, from the least strict on."""
+    n_events = int(view.targets.sum())
     return Table(
         "Operating points",
-        ("name", "threshold", "sensitivity", "specificity"),
+        (
+            "name",
+            "threshold",
+            "sensitivity",
+            "yes found",
+            "specificity",
+            "no found",
+            *(PREDICTIVE if view.predictive else ()),
+        ),
         [
             (
                 name,
                 f"{threshold:.3f}" if threshold <= 1 else "never reached",
                 stated(view.performances[name].sensitivity),
+                counted(view.performances[name].sensitivity, n_events),
                 stated(view.performances[name].specificity),
+                counted(view.performances[name].specificity, len(view.targets) - n_events),
+                *(stated(v) for p in [view.predictive.get(name)] if p is not None for v in (p.positive, p.negative)),
             )
             for name, threshold in view.thresholds.items()
         ],
     )
+
+
+def _confusion_table(confusion: NDArray[np.float64] | NDArray[np.int64], card: TaskCard) -> Table:
+    rows = [
+        (name, *(f"{count:.1f}".removesuffix(".0") for count in counts), f"{sum(counts):.0f}")
+        for name, counts in zip(card.classes, confusion.tolist(), strict=True)
+    ]
+    header = ("truth", *(f"answered {name}" for name in card.classes), "all")
+    return Table(f"{card.unit.capitalize()}s of each class by the class that was answered", header, rows)
+
+
+def _next_section() -> Section:
+    words = "On patients of another place; then, if it may be believed there, on clips without labels:"
+    commands = [
+        "lusfx evaluate --model MODEL --labels LABELS --cache CACHE --report evaluation.html",
+        "lusfx score --model MODEL --cache CACHE --out scores.csv --report scores.html",
+    ]
+    return Section("What to do next", [Text([words]), Code(commands)])
 
 
 def _repeat_table(outcomes: Sequence[OutcomeResult]) -> Table:
@@ -244,9 +311,15 @@ def _facts(result: TrainingResult) -> list[tuple[str, str]]:
     form = (
         card.pooling
         if card.aggregate is None
-        else f"frames, then {card.aggregate.kind} {dict(card.aggregate.parameters)}"
+        else ", ".join(
+            [
+                f"frames, then {card.aggregate.kind}",
+                *(f"{name}={value:g}" for name, value in card.aggregate.parameters.items()),
+            ]
+        )
     )
     return [
+        *([] if result.recalibrated is None else [_recalibrated(result.recalibrated)]),
         ("task", f"{card.name}, version {card.version}: {card.kind}, one answer a {card.unit}"),
         *[
             (f"'{outcome.name}'", f"{outcome.n_events} of {outcome.n_units} {card.unit}s")
@@ -256,15 +329,28 @@ def _facts(result: TrainingResult) -> list[tuple[str, str]]:
         *[(f"{card.unit}s not assessable: {code}", str(count)) for code, count in sorted(samples.reasons.items())],
         ("patients", str(samples.n_patients)),
         ("pairs of clips of different patients that look alike", str(len(result.copied.pairs))),
-        *[
-            (f"head of '{outcome.name}'", f"{o.head.name} {o.settings.model_dump(mode='json')}")
-            for outcome in result.outcomes
-            for o in (outcome.learnt.candidate,)
-        ],
+        *[(f"head of '{outcome.name}'", _head(o)) for outcome in result.outcomes for o in (outcome.learnt.candidate,)],
         ("features", f"{result.encoder}, fingerprint {short(result.fingerprint)}, {form}"),
         ("chosen by a figure", _chosen(result.outcomes)),
+        ("the answer", card.decided_by(next(iter(result.task.operating_points)))),
         ("seed", str(result.seed)),
+        ("made", f"{result.created:%Y-%m-%d %H:%M} UTC, by lusfx {__version__}; its digest: lusfx model show"),
     ]
+
+
+def _recalibrated(model: TaskModel) -> tuple[str, str]:
+    training = model.card.training
+    return (
+        "recalibrated from",
+        f"{model.name}, whose heads were trained on {training.n_units} {model.card.task.unit}s of {training.n_patients} other "
+        "patients. Calibration and thresholds are of the units below",
+    )
+
+
+def _head(candidate: Candidate) -> str:
+    """The head's kind and all its settings, as ``--set`` takes them."""
+    settings = candidate.settings.model_dump(mode="json")
+    return ", ".join([candidate.head.name, *(f"{name}={value}" for name, value in settings.items())])
 
 
 def _chosen(outcomes: Sequence[OutcomeResult]) -> str:

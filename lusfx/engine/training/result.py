@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +30,7 @@ from lusfx.task_model import (
     OutcomeCard,
     RuleCard,
     TaskCard,
+    TaskModel,
     TaskModelFacts,
     TrainingCard,
     UnitFeatures,
@@ -105,12 +106,15 @@ class TrainingResult:
     :param encoder: its name, for people.
     :param fingerprint: of the features that the heads take.
     :param figures: of the task as a whole, where it has several outcomes.
-    :param novelty: what measures the distance from the training set, and the limit of it; None where all is answered.
+    :param novelty: what measures the distance from the training set, and the limit of it; None where nothing can.
     :param fine_tuning: how the model's own encoder was made; None where it has none.
     :param copied: clips that look like a clip of another patient.
     :param site_keys: checks of the site keys that the patients' pseudonyms are made with.
     :param precision: what the encoder computed in.
     :param fps: how many frames of each second were encoded; None for all.
+    :param confusion: ``(n_classes, n_classes)`` units of each class by the class that was answered, in the mean over
+        repeats, of multi-class and ordinal tasks; else None.
+    :param recalibrated: the model whose heads these are, where calibration and thresholds alone were fitted; else None.
     """
 
     task: Task
@@ -132,6 +136,9 @@ class TrainingResult:
     fine_tuning: NetworkRecord | None = None
     precision: Precision = "float32"
     fps: float | None = None
+    confusion: NDArray[np.float64] | None = None
+    recalibrated: TaskModel | None = None
+    created: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
 
     @property
     def n_repeats(self) -> int:
@@ -174,14 +181,17 @@ class TrainingResult:
             "weak_labels": self.samples.weak_labels,
             "near_duplicates": self.copied.as_dict(),
             "figures": {name: interval.as_dict() for name, interval in self.figures.items()},
+            "confusion": None if self.confusion is None else self.confusion.tolist(),
             "outcomes": [outcome.as_dict() for outcome in self.outcomes],
+            "recalibrated_from": None if self.recalibrated is None else self.recalibrated.digest,
             "familiar_limit": None if self.novelty is None else self.novelty[1],
             "warnings": list(self.warnings),
         } | self._of_fine_tuning()
 
     def facts(self) -> TaskModelFacts:
         """What the task model says of itself."""
-        samples = self.samples
+        samples, before = self.samples, self.recalibrated
+        counted = None if before is None else before.card.training
         return TaskModelFacts(
             task=self.card,
             features=FeaturesCard(
@@ -193,16 +203,17 @@ class TrainingResult:
                 fps=self.fps,
             ),
             outcomes=tuple(_outcome_card(outcome, self.task.operating_points) for outcome in self.outcomes),
-            own_encoder=None if self.fine_tuning is None else self.fine_tuning.own_encoder,
+            own_encoder=self._own_encoder,
+            recalibrated_from=None if before is None else before.digest,
             novelty=None if self.novelty is None else NoveltyCard(limit=self.novelty[1]),
             training=TrainingCard(
-                n_units=len(samples),
-                n_clips=len(samples.clips),
-                n_patients=samples.n_patients,
-                weak_labels=samples.weak_labels,
+                n_units=len(samples) + (counted.n_units if counted else 0),
+                n_clips=len(samples.clips) + (counted.n_clips if counted else 0),
+                n_patients=samples.n_patients + (counted.n_patients if counted else 0),
+                weak_labels=samples.weak_labels or (counted is not None and counted.weak_labels),
                 seed=self.seed,
                 lusfx_version=__version__,
-                created=datetime.now(UTC).replace(microsecond=0),
+                created=self.created,
             ),
         )
 
@@ -218,16 +229,24 @@ class TrainingResult:
     def evidence(self) -> dict[str, Any]:
         """Everything that the report's figures can be computed again from."""
         samples = self.samples
+        before: Mapping[str, Any] = {} if self.recalibrated is None else self.recalibrated.evidence
         return {
-            "clips": list(samples.clips),
-            "patients": np.unique(samples.groups).tolist(),
-            "pseudonyms": sorted(samples.known_pseudonyms),
-            "site_keys": list(self.site_keys),
+            # No evaluation may judge the model on units that any part of it was fitted to.
+            "clips": sorted({*samples.clips, *before.get("clips", ())}),
+            "patients": sorted({*samples.groups.tolist(), *before.get("patients", ())}),
+            "pseudonyms": sorted({*samples.known_pseudonyms, *before.get("pseudonyms", ())}),
+            "site_keys": sorted({*self.site_keys, *before.get("site_keys", ())}),
             "not_assessable": dict(samples.reasons),
             "figures": {name: interval.as_dict() for name, interval in self.figures.items()},
             "outcomes": {outcome.name: _outcome_evidence(outcome, samples) for outcome in self.outcomes},
             "warnings": list(self.warnings),
         } | self._of_fine_tuning()
+
+    @property
+    def _own_encoder(self) -> str | None:
+        if self.recalibrated is not None:
+            return self.recalibrated.card.own_encoder
+        return None if self.fine_tuning is None else self.fine_tuning.own_encoder
 
     def _of_fine_tuning(self) -> dict[str, Any]:
         return {} if self.fine_tuning is None else {"fine_tuning": self.fine_tuning.as_dict()}

@@ -67,6 +67,19 @@ def task_figures(
     return figures
 
 
+def confusion(
+    card: TaskCard, classes: NDArray[np.int64], probabilities: NDArray[np.float64], decisions: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """``(n_classes, n_classes)``: how many units of each class were answered to be of which.
+
+    :param classes: ``(n,)`` number of the true class.
+    :param probabilities: ``(n, n_outcomes)``, and ``decisions`` likewise.
+    """
+    table = np.zeros((len(card.classes), len(card.classes)), np.int64)
+    np.add.at(table, (classes, class_numbers(card, probabilities, decisions)), 1)
+    return table
+
+
 def mean_roc_auc(folds: NDArray[np.int64]) -> Statistic:
     """Mean of the outcomes' AUC, each over the units whose answer is known; NaN where one has no AUC.
 

@@ -238,7 +238,7 @@ class Trainer:
         )
         warnings = check_samples(plan.card, samples, self.n_folds)
         outcomes = [self._outcome(plan.card, learner, samples, number) for number in range(len(plan.card.outcomes))]
-        folds = [] if plan.card.abstain.familiar is None else novelty_folds(samples, self.n_folds)
+        figures, confusion = figures_of_task(plan.task, plan.card, samples, outcomes, self.seed)
         result = TrainingResult(
             task=plan.task,
             card=plan.card,
@@ -250,8 +250,9 @@ class Trainer:
             fps=spec.preprocess.fps,
             samples=samples,
             outcomes=outcomes,
-            figures=figures_of_task(plan.task, plan.card, samples, outcomes, self.seed),
-            novelty=novelty_of(plan.card, samples, folds),
+            figures=figures,
+            confusion=confusion,
+            novelty=novelty_of(plan.card, samples, novelty_folds(samples, self.n_folds)),
             n_not_known=labelled.n_not_known,
             n_not_cached=len(labelled.rows_not_cached),
             copied=copied,

@@ -176,6 +176,8 @@ def test_a_row_says_whose_it_is_and_what_was_answered(store: Store, make_model: 
         "at_rule-in": False,
         "answer": "yes",
         "status": "scored",
+        "in_training": False,
+        "distance": pytest.approx(np.nan, nan_ok=True),
         "model_digest": model.digest,
         "fingerprint": store.fingerprint,
     }

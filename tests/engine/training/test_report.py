@@ -121,10 +121,15 @@ def test_operating_points_stand_with_what_they_achieve_on_other_patients(trained
     (outcome,) = result.outcomes
     (table,) = [table for table in training_page(result).tables if "sensitivity" in table.header]
     assert [row[0] for row in table.rows] == ["balanced", "certain"]
-    for name, threshold, sensitivity, specificity in table.rows:
+    for name, threshold, sensitivity, found, specificity, spared in table.rows:
         assert threshold == f"{outcome.learnt.thresholds[name]:.3f}"
         assert sensitivity == str(outcome.performances[name].sensitivity)
         assert specificity == str(outcome.performances[name].specificity)
+        counts = [
+            (outcome.validation.answers[name] == outcome.targets)[:, outcome.targets == answer] for answer in (1, 0)
+        ]
+        for said, right in zip((found, spared), counts, strict=True):
+            assert said == f"{right.sum(axis=1).mean():.1f} of {right.shape[1]}".replace(".0 of", " of")
 
 
 def test_each_repeat_has_its_auc_and_their_mean_is_the_headline(trained: MakeTrained) -> None:
@@ -169,7 +174,7 @@ def test_weak_labels_and_what_could_not_be_assessed_are_told(trained: MakeTraine
 
 def test_an_aggregation_is_told_with_its_parameters(trained: MakeTrained) -> None:
     features = cells_of(training_page(trained(ByRun())))["features"]
-    assert "frames, then longest-run {'above': 0.4, 'seconds': 0.25}" in features
+    assert "frames, then longest-run, above=0.4, seconds=0.25" in features
 
 
 def test_a_search_is_told_best_first(trained: MakeTrained) -> None:

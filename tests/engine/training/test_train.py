@@ -274,10 +274,13 @@ def test_a_limit_of_familiarity_is_taken_from_other_patients_distances(train: Tr
     assert result.as_dict()["familiar_limit"] == limit
     far = result.samples.units.take(np.array([0]))
     far.centres[:] += 100
-    (reason,) = model.unfamiliar(far)
+    (reason,) = model.unfamiliar(model.distances(far))
     assert reason is not None
     assert reason.code == "unfamiliar"
-    assert train(Plain()).novelty is None
+    plain = train(Plain())  # which says how far, and answers all the same
+    assert plain.novelty is not None
+    assert load(plain).distances(far)[0] > plain.novelty[1]
+    assert load(plain).unfamiliar(load(plain).distances(far)) == [None]
 
 
 @pytest.mark.slow
