@@ -28,5 +28,6 @@ def explain(
     :param clip: one source file.
     :raises UnreadableClipError: if the file cannot be read.
     """
-    opened = open_encoder(EncoderRequest(encoder, weights, device="cpu", precision=precision), load_registry())
+    request = EncoderRequest(encoder, weights, device="cpu", precision=precision, download=False)
+    opened = open_encoder(request, load_registry())
     return explain_key(Cache.open(Path(cache)), clip_key(Path(clip)), opened.feature_spec.sampled(fps))

@@ -74,7 +74,7 @@ def inspect(
     path = Path(clip)
     prepare_files({"picture": Path(out)})
     registry = load_registry()
-    spec: PreprocessSpec = open_encoder(EncoderRequest(encoder, device="cpu"), registry).preprocess
+    spec: PreprocessSpec = open_encoder(EncoderRequest(encoder, device="cpu", download=False), registry).preprocess
     reader = reader_of(path, registry)
     if reader is None:
         raise UnreadableClipError("unknown-format", "no reader claims this kind of file")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lusfx.cache import Cache, Membership, Store
@@ -12,7 +13,7 @@ from lusfx.config import FeatureSpec
 from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
 from lusfx.engine.extraction.census import MAX_SKIPPED
 from lusfx.engine.extraction.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
-from lusfx.engine.extraction.opening import open_encoder
+from lusfx.engine.extraction.opening import open_encoder, open_encoder_of
 from lusfx.engine.samples.stores import store_for
 from lusfx.engine.scoring import exam_summary
 from lusfx.engine.scoring.answers import Panel
@@ -58,7 +59,7 @@ def score(
     :param out: score table, ``.parquet`` or ``.csv``: a row a unit, model and outcome. Where a model summarises exams, they
         get a table of their own beside it, its name ending in ``-exams``.
     :param encoder: the encoder, where no model brings it along and the models' own name for it is not known here (a
-        directory, say).
+        directory, say). Nothing is ever fetched for it.
     :param with_gates: whether a task that requires another's answer is asked only where it has it; the other's model must
         then be among ``models``.
     :param runtime: what computes the encoder, where it has a choice. The precision, and how many frames of each second are
@@ -80,13 +81,14 @@ def score(
     prepare_files({"table": out, "table of exams": exams_out, "report": None if report is None else Path(report)})
     if sources:
         request = EncoderRequest(
-            name=encoder or _encoder_of(loaded),
+            name=encoder or loaded[0].card.features.encoder,
             device=device,
             threads=threads,
             precision=loaded[0].card.features.precision,  # models of one fingerprint were all trained on one
             runtime=runtime,
+            download=False,
         )
-        opened, spec = _open_encoder_of(loaded, request, registry)
+        opened, spec = _open_encoder_of(loaded, request, encoder is not None, registry)
         holder = Cache.open(Path(cache), create=True)
         extraction = extract_with(
             opened,
@@ -138,22 +140,22 @@ def _load_models(directories: Sequence[Path | str], registry: Registry) -> list[
     return models
 
 
-def _encoder_of(models: Sequence[TaskModel]) -> str:
-    """The encoder of models that all take the same features: one that a model brings along, or the first one's name for it."""
-    brought = [str(model.own_encoder) for model in models if model.own_encoder is not None]
-    return (*brought, models[0].card.features.encoder)[0]
-
-
 def _open_encoder_of(
-    models: Sequence[TaskModel], request: EncoderRequest, registry: Registry
+    models: Sequence[TaskModel], request: EncoderRequest, named: bool, registry: Registry
 ) -> tuple[Encoder, FeatureSpec]:
-    """Open the encoder whose features the models take.
+    """Open the encoder whose features the models take: the one that the user named, or one that a model brings along, or
+    one that was converted here, or the models' name for it. Nothing is fetched.
 
     :returns: the encoder, and the spec of these features.
     :raises FingerprintMismatchError: if its features are not those that a model was trained on.
     """
-    opened = open_encoder(request, registry)
-    spec = opened.feature_spec.sampled(models[0].card.features.fps)  # models of one fingerprint all take one rate
+    features = models[0].card.features  # models of one fingerprint all take one rate
+    brought = next((str(model.own_encoder) for model in models if model.own_encoder is not None), None)
+    if named or brought is not None:
+        opened = open_encoder(request if named else replace(request, name=brought), registry)
+    else:
+        opened = open_encoder_of(features.fingerprint, features.fps, request, registry)
+    spec = opened.feature_spec.sampled(features.fps)
     for model in models:
         if model.card.features.fingerprint == spec.as_prepared_by(1).fingerprint:
             raise FingerprintMismatchError(
