@@ -49,7 +49,7 @@ ANY_PATH = PathType(path_type=Path)
 cache_option = click.option("--cache", required=True, type=DIRECTORY, help="Cache directory.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 fingerprint_option = click.option(
-    "--fingerprint", help="Which features, by their fingerprint or its beginning; needed if the cache holds several."
+    "--fingerprint", help="Which features, by their fingerprint or its beginning, if the cache holds several."
 )
 paths_option = click.option(
     "--show-paths",

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 )
 @terminal.trust_table_option
 @terminal.seed_option
+@click.option("--encoder", help="Which features, by their encoder's name or directory, if the cache holds several.")
 @terminal.fingerprint_option
 @terminal.json_option
 def command(
@@ -77,6 +78,7 @@ def command(
     max_near_duplicates: float,
     trust_table: bool,
     seed: int,
+    encoder: str | None,
     fingerprint: str | None,
     as_json: bool,
 ) -> None:
@@ -103,6 +105,7 @@ def command(
         n_folds=folds,
         n_repeats=repeats,
         seed=seed,
+        encoder=encoder,
         fingerprint=fingerprint,
         max_near_duplicates=max_near_duplicates,
         trust_table=trust_table,

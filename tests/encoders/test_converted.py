@@ -52,13 +52,13 @@ def test_without_leave_to_fetch_a_name_is_what_was_converted_here_or_refused(con
     request = EncoderRequest(NAME, device="cpu", download=False)
     assert timm.open(request).name == NAME
     shutil.copytree(converted, converted.with_name("other-weights"))
-    with pytest.raises(EncoderError, match="from 2 sets of weights.*--encoder"):
+    with pytest.raises(EncoderError, match=r"from 2 sets of weights.*--encoder"):
         timm.open(request)
     shutil.rmtree(converted_directory())
-    with pytest.raises(EncoderError, match="was not converted on this machine.*--encoder"):
+    with pytest.raises(EncoderError, match=r"was not converted on this machine.*--encoder"):
         timm.open(request)
 
 
 def test_features_of_an_encoder_that_is_not_here_ask_for_its_directory(converted: Path) -> None:
-    with pytest.raises(UsageError, match="is not on this machine: unknown encoder 'mine'.*--encoder"):
+    with pytest.raises(UsageError, match=r"is not on this machine: unknown encoder 'mine'.*--encoder"):
         open_encoder_of("ab" * 32, None, EncoderRequest("mine", device="cpu"), build_registry([]))

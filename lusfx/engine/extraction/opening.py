@@ -51,8 +51,8 @@ def open_encoder_of(fingerprint: str, fps: float | None, request: EncoderRequest
             registry.encoder(request.name)
         except UsageError as error:
             raise UsageError(
-                f"the encoder of these features ({short(fingerprint)}) is not on this machine: {error}. Name its directory with "
-                "--encoder"
+                f"the encoder of these features ({short(fingerprint)}) is not on this machine: {error}. Name its directory "
+                "with --encoder"
             ) from None
     return open_encoder(request, registry)
 

@@ -151,8 +151,10 @@ def _open_encoder_of(
     """
     features = models[0].card.features  # models of one fingerprint all take one rate
     brought = next((str(model.own_encoder) for model in models if model.own_encoder is not None), None)
-    if named or brought is not None:
-        opened = open_encoder(request if named else replace(request, name=brought), registry)
+    if named:
+        opened = open_encoder(request, registry)
+    elif brought is not None:
+        opened = open_encoder(replace(request, name=brought), registry)
     else:
         opened = open_encoder_of(features.fingerprint, features.fps, request, registry)
     spec = opened.feature_spec.sampled(features.fps)

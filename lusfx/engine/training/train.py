@@ -87,6 +87,7 @@ def train_task(
     n_repeats: int | None = None,
     seed: int = 0,
     fingerprint: str | None = None,
+    encoder: str | Path | None = None,
     max_near_duplicates: float = MAX_SHARE,
     trust_table: bool = False,
     site_key: SiteKey | None = None,
@@ -108,6 +109,7 @@ def train_task(
     :param n_repeats: times that the cross-validation is done, each with other folds; its figures are averaged. By default
         five, or one from 500 patients on.
     :param fingerprint: which features, where the cache holds several.
+    :param encoder: which features, by the encoder that made them: the name that it was extracted with, or its directory.
     :param max_near_duplicates: share of a training's clips, 0 to 1, that may look like a clip of another patient. Up to it
         the result warns; above it there is no training.
     :param trust_table: believe the label table's patients where the cache's ledgers say otherwise, or were made with another
@@ -132,13 +134,13 @@ def train_task(
         prepare_place("task model", place)
         plans.append(make_plan(registry, task, place, head, settings or {}, pooling, search))
     opened = Cache.open(Path(cache))
-    store = choose_store(opened, fingerprint)
+    store = choose_store(opened, fingerprint, encoder)
     site_key = site_key or SiteKey.load(make=False)
     rows = read_labels(Path(labels), opened, store, site_key, trust_table=trust_table)
     labelled = [labels_of(plan.task, rows) for plan in plans]
     keys = sorted({key for units in labelled for clips in units.clips for key in clips})
     features = features_of_clips(store, keys, {plan.card.name: plan.maker for plan in plans})
-    encoder = opened.encoder_name(store.fingerprint)
+    encoder_name = opened.encoder_name(store.fingerprint)
     trainer = Trainer(
         calibration=calibration,
         n_folds=n_folds,
@@ -153,7 +155,7 @@ def train_task(
         samples = make_samples(units, features.pop(plan.card.name), plan.maker)
         copied = clips.copied(samples.clips)
         copied.check(max_near_duplicates)
-        results.append(trainer.train(plan, units, samples, store.spec, encoder, copied))
+        results.append(trainer.train(plan, units, samples, store.spec, encoder_name, copied))
     return results
 
 
