@@ -36,9 +36,9 @@ def evaluate(
     *,
     task: Task | None = None,
     seed: int = 0,
-    report: Path | None = None,
+    report: Path | str | None = None,
     trust_table: bool = False,
-    site_key: SiteKey | None = None,
+    site_key: SiteKey | Path | str | None = None,
 ) -> EvaluationResult:
     """Judge a task model on a label table's cached units. A gate is not asked: every labelled unit counts.
 
@@ -54,10 +54,10 @@ def evaluate(
     loaded, task = _load_model(Path(model), task)
     opened = Cache.open(Path(cache))
     store = store_for(opened, loaded)
-    site_key = site_key or SiteKey.load(make=False)
-    rows = read_labels(Path(labels), opened, store, site_key, trust_table=trust_table)
+    key = SiteKey.of(site_key, make=False)
+    rows = read_labels(Path(labels), opened, store, key, trust_table=trust_table)
     labelled = _units_of_patients(task, rows)
-    _check_unseen(loaded, labelled, _patients_spelt_otherwise(labelled, rows, site_key))
+    _check_unseen(loaded, labelled, _patients_spelt_otherwise(labelled, rows, key))
     keys = sorted({key for clips in labelled.clips for key in clips})
     samples = _answered_samples(loaded, labelled, store, keys)
     probabilities = loaded.score(samples.units, store.fingerprint)
@@ -74,14 +74,14 @@ def evaluate(
         n_not_cached=len(labelled.rows_not_cached),
         warnings=[
             *_warnings(loaded, task, outcomes),
-            *_not_compared(loaded, site_keys_of(opened, site_key, rows)),
+            *_not_compared(loaded, site_keys_of(opened, key, rows)),
             *_looks_seen(near_duplicates(store, loaded.evidence["clips"], keys)),
             *samples.warnings(),
             *labelled.warnings(),
         ],
     )
     if report is not None:
-        write_page(evaluation_page(result), report)
+        write_page(evaluation_page(result), Path(report))
     return result
 
 

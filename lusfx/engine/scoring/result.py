@@ -6,15 +6,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.engine.extraction.extract import ExtractResult
 from lusfx.engine.scoring.table import NOT_ASSESSABLE, SCORED
+from lusfx.shown import Shown
 from lusfx.tables import Cell
 from lusfx.task_model import TaskModel
+
+if TYPE_CHECKING:
+    import pyarrow
 
 N_BINS = 20
 """Of probabilities, from 0 to 1."""
@@ -84,8 +88,8 @@ class ScoreTally:
             tally.answers[str(row["answer"])] += 1
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class ScoreResult(Shown):
     """What a scoring run did.
 
     :param exams: table of the exams, where a model summarises them; else None.
@@ -97,7 +101,7 @@ class ScoreResult:
     out: Path
     exams: Path | None
     extraction: ExtractResult | None
-    tally: ScoreTally = field(repr=False)
+    tally: ScoreTally
     problems: Sequence[str]
 
     @property
@@ -123,6 +127,28 @@ class ScoreResult:
         if total > scored + not_assessable:
             line += f" + {total - scored - not_assessable} without features"
         return f"{line}, of {len(self.models)} models"
+
+    def table(self) -> pyarrow.Table:
+        """The score table as it was written; ``.to_pandas()`` makes a data frame of it.
+
+        From a ``.csv`` the columns' types are those that their cells look like, and text that a spreadsheet would take for a
+        formula keeps its apostrophe.
+        """
+        if self.out.suffix.lower() == ".parquet":
+            from pyarrow import parquet
+
+            return parquet.read_table(self.out)
+        from pyarrow import csv
+
+        return csv.read_csv(self.out)
+
+    def table_cells(self) -> list[list[str]]:
+        """Units by each model's answer."""
+        return [["model", "answer", "units"]] + [
+            [model.name, answer, str(count)]
+            for model in self.tally.models
+            for answer, count in self.tally.by_model[model.digest].in_order(model)
+        ]
 
     def as_dict(self, show_paths: bool = False) -> dict[str, Any]:
         """For programs: what ``lusfx score --json`` prints."""

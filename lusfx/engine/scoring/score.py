@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lusfx.arguments import optional_path, paths
 from lusfx.cache import Cache, Membership, Store
 from lusfx.config import FeatureSpec
 from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
@@ -31,12 +32,12 @@ from lusfx.task_model import TaskModel, load_task_model
 
 
 def score(
-    sources: Sequence[Path | str],
-    models: Sequence[Path | str],
+    sources: Path | str | Iterable[Path | str],
+    models: Path | str | Iterable[Path | str],
     cache: Path | str,
     out: Path | str,
     *,
-    encoder: str | None = None,
+    encoder: str | Path | None = None,
     with_gates: bool = True,
     device: Device = "auto",
     threads: int = 0,
@@ -46,16 +47,17 @@ def score(
     max_skipped: float = MAX_SKIPPED,
     other_site_key: bool = False,
     show_paths: bool = False,
-    report: Path | None = None,
-    site_key: SiteKey | None = None,
+    report: Path | str | None = None,
+    site_key: SiteKey | Path | str | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> ScoreResult:
     """Score clips with task models; clips that the cache lacks are encoded first. The features are read once for all models.
 
-    :param sources: folders, files and manifests. With none, all clips that the cache holds are scored, and no encoder and no
-        source file is needed.
-    :param models: task model directories, all bound to one fingerprint. One that is named twice, or a copy of it, answers once.
+    :param sources: folders, files and manifests, one or several. With none, all clips that the cache holds are scored, and no
+        encoder and no source file is needed.
+    :param models: task model directories, one or several, all bound to one fingerprint. One that is named twice, or a copy of
+        it, answers once.
     :param out: score table, ``.parquet`` or ``.csv``: a row a unit, model and outcome. Where a model summarises exams, they
         get a table of their own beside it, its name ending in ``-exams``.
     :param encoder: the encoder, where no model brings it along and the models' own name for it is not known here (a
@@ -72,16 +74,17 @@ def score(
     :raises FingerprintMismatchError: if the encoder's features are not those that a model was trained on.
     :raises RunInterruptedError: if ``stop`` is set while the table is written.
     """
-    out = Path(out)
+    out, report = Path(out), optional_path(report)
+    places_of_sources, directories = paths("sources", sources), paths("models", models)
     check_table_name(out)
     registry = load_registry()
-    loaded = _load_models(models, registry)
+    loaded = _load_models(directories, registry)
     panel = Panel(loaded, with_gates)
     exams_out = _exams_place(out, loaded)
-    prepare_files({"table": out, "table of exams": exams_out, "report": None if report is None else Path(report)})
-    if sources:
+    prepare_files({"table": out, "table of exams": exams_out, "report": report})
+    if places_of_sources:
         request = EncoderRequest(
-            name=encoder or loaded[0].card.features.encoder,
+            name=str(encoder or loaded[0].card.features.encoder),
             device=device,
             threads=threads,
             precision=loaded[0].card.features.precision,  # models of one fingerprint were all trained on one
@@ -92,10 +95,10 @@ def score(
         holder = Cache.open(Path(cache), create=True)
         extraction = extract_with(
             opened,
-            [Path(source) for source in sources],
+            places_of_sources,
             holder,
             registry,
-            site_key or SiteKey.load(),
+            SiteKey.of(site_key),
             fps=spec.preprocess.fps,
             batch_size=batch_size,
             workers=workers,
@@ -124,13 +127,13 @@ def score(
     return result
 
 
-def _load_models(directories: Sequence[Path | str], registry: Registry) -> list[TaskModel]:
+def _load_models(directories: Sequence[Path], registry: Registry) -> list[TaskModel]:
     """The models, each once.
 
     :raises UsageError: if there is none, or they are bound to different features.
     """
     heads, tasks = registry.heads.as_mapping(), registry.tasks.as_mapping()
-    loaded = [load_task_model(Path(directory), heads, tasks) for directory in directories]
+    loaded = [load_task_model(directory, heads, tasks) for directory in directories]
     models = list({model.digest: model for model in loaded}.values())
     if not models:
         raise UsageError("name at least one task model")
