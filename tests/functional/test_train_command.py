@@ -187,7 +187,7 @@ def few_patients(rows: Rows) -> None:
         (other_paths, "no labelled clip is in the cache"),
         (contradiction, "the same content and different labels"),
         (same_clip_of_two_patients, "the same content and different patients"),
-        (wrong_cell, "row 4, column 'b_lines'"),
+        (wrong_cell, "row 4 (line 5), column 'b_lines'"),
         (few_patients, "'b-lines: B-lines' has 2 patients with yes, fewer than the 3 folds"),
     ],
 )

@@ -282,6 +282,7 @@ def extract_with(
             shard=shard,
             other_shards=len(found.sources) - len(sources),
             profile=pipeline.profile,
+            notes=found.notes,
             sources=sources,
         )
         for settlement in _settlements(sources, index, keys, pipeline):
