@@ -52,6 +52,10 @@ FUNCTIONS = {
 """The module of each function; imported when first used, since they bring numpy and h5py."""
 
 
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
 def __getattr__(name: str) -> Any:
     if name not in FUNCTIONS:
         raise AttributeError(f"module 'lusfx' has no attribute '{name}'")

@@ -80,6 +80,14 @@ class SiteKey:
                 "a backup; with another key, patients and exams get other pseudonyms."
             ) from error
 
+    @classmethod
+    def of(cls, given: SiteKey | Path | str | None, *, make: bool = True) -> SiteKey:
+        """The key that a caller gave, itself or as its file; else that of :func:`site_key_file`.
+
+        :raises SiteKeyError: as :meth:`load` does.
+        """
+        return given if isinstance(given, SiteKey) else cls.load(None if given is None else Path(given), make=make)
+
     def patient(self, identifier: str, issuer: str = "") -> str:
         """Pseudonym of a patient: ``p-`` and 20 hexadecimal digits, of the identifier as it is written.
 

@@ -31,6 +31,7 @@ SETTLED_S = 3600
 class StoreInfo:
     """What one fingerprint holds.
 
+    :param encoder: what the latest run called it; its architecture where no run is on record.
     :param fps: how many frames of each second are encoded; None for all.
     :param n_clips: loose and packed, each once.
     :param n_packed: those of them that are in packs.
@@ -38,6 +39,7 @@ class StoreInfo:
     """
 
     fingerprint: str
+    encoder: str
     architecture: str
     dim: int
     stored_dtype: str
@@ -63,17 +65,18 @@ class CacheInfo:
 
 def info(cache: Cache) -> CacheInfo:
     """Count what a cache holds, without reading any clip."""
-    stores = [_store_info(store) for store in cache.stores()]
+    stores = [_store_info(store, cache.encoder_name(store.fingerprint)) for store in cache.stores()]
     patients = {same_patient(member.patient) for member in cache.memberships().values() if member.patient is not None}
     quarantined = names_in(cache.directory, QUARANTINE)
     return CacheInfo(stores, len(cache.ledgers()), len(patients), len(quarantined))
 
 
-def _store_info(store: Store) -> StoreInfo:
+def _store_info(store: Store, encoder: str) -> StoreInfo:
     spec, loose = store.spec, list(store.files())
     n_clips, packs = len(store.keys()), store.packs.files()
     return StoreInfo(
         store.fingerprint,
+        encoder,
         spec.encoder.architecture,
         spec.encoder.dim,
         spec.stored_dtype,

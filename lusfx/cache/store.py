@@ -356,11 +356,16 @@ class Cache:
 
     def encoder_name(self, fingerprint: str) -> str:
         """What the latest run called the encoder of a fingerprint; its architecture where no run is on record."""
-        for path in reversed(self.ledgers()):
-            header = read_header(path)
-            if header is not None and header["fingerprint"] == fingerprint:
-                return str(header["encoder"])
-        return self.find(fingerprint).spec.encoder.architecture
+        names = self.encoder_names().get(fingerprint)
+        return names[0] if names else self.find(fingerprint).spec.encoder.architecture
+
+    def encoder_names(self) -> dict[str, list[str]]:
+        """What runs called the encoder of each fingerprint, each name once and the latest first."""
+        headers = [header for path in reversed(self.ledgers()) if (header := read_header(path)) is not None]
+        names: dict[str, dict[str, None]] = {}
+        for header in headers:
+            names.setdefault(header["fingerprint"], {})[header["encoder"]] = None
+        return {fingerprint: list(called) for fingerprint, called in names.items()}
 
     def ledgers(self) -> list[Path]:
         """Files of all runs, oldest first."""

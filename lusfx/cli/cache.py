@@ -44,7 +44,7 @@ def info(cache: Path, as_json: bool) -> None:
     rows = [
         (
             short(s.fingerprint),
-            s.architecture,
+            s.encoder,
             str(s.dim),
             s.stored_dtype,
             "all" if s.fps is None else f"{s.fps:g} a second",
@@ -54,7 +54,7 @@ def info(cache: Path, as_json: bool) -> None:
         )
         for s in held.stores
     ]
-    terminal.print_table(("fingerprint", "architecture", "dim", "stored as", "frames", "clips", "packed", "size"), rows)
+    terminal.print_table(("fingerprint", "encoder", "dim", "stored as", "frames", "clips", "packed", "size"), rows)
     output.say(
         f"{counted(held.n_runs, 'run')}, {counted(held.n_patients, 'known patient')}, "
         f"{counted(held.n_quarantined, 'file')} in quarantine"

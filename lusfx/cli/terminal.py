@@ -55,7 +55,7 @@ cache_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 fingerprint_option = click.option(
-    "--fingerprint", help="Which features, by their fingerprint or its beginning; needed if the cache holds several."
+    "--fingerprint", help="Which features, by their fingerprint or its beginning, if the cache holds several."
 )
 paths_option = click.option(
     "--show-paths",

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 @terminal.force_option
 @terminal.trust_table_option
 @terminal.seed_option
+@click.option("--encoder", help="Which features, by their encoder's name or directory, if the cache holds several.")
 @terminal.fingerprint_option
 @terminal.json_option
 def command(
@@ -80,6 +81,7 @@ def command(
     force: bool,
     trust_table: bool,
     seed: int,
+    encoder: str | None,
     fingerprint: str | None,
     as_json: bool,
 ) -> None:
@@ -106,6 +108,7 @@ def command(
         n_folds=folds,
         n_repeats=repeats,
         seed=seed,
+        encoder=encoder,
         fingerprint=fingerprint,
         max_near_duplicates=max_near_duplicates,
         force=force,

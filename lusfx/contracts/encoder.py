@@ -62,6 +62,7 @@ class EncoderRequest:
     :param threads: CPU threads; 0 for as many as the machine has.
     :param precision: what to compute in. An encoder that has but one ignores this, and says which in ``precision``.
     :param runtime: what computes, where the encoder has a choice; ``auto`` for the best one on this machine.
+    :param download: whether weights may be fetched from elsewhere; without, an encoder that is not on this machine is refused.
     """
 
     name: str
@@ -70,6 +71,7 @@ class EncoderRequest:
     threads: int = 0
     precision: Precision = "float32"
     runtime: Runtime = "auto"
+    download: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,10 @@ UNKNOWN = -1
 """Stands for *not known* in arrays of targets."""
 
 
+WORDS = {"no": 0, "false": 0, "yes": 1, "true": 1}
+"""What a cell may say to a yes-or-no question in place of 0 and 1, in any capitals."""
+
+
 class Task:
     """A question about a frame, a clip or an exam.
 
@@ -76,7 +80,8 @@ class Task:
     def label(self, cell: str) -> int | None:
         """What a label cell states: the number of a class, or 0 or 1 for one label of a multi-label task.
 
-        By default a number, and for a multi-class task the name of a class.
+        By default a number, and for a multi-class task the name of a class. Of a yes-or-no question also ``yes``, ``true``,
+        ``no`` or ``false`` in any capitals, and of a binary task the name of one of its two classes.
 
         :param cell: text of the cell, stripped, neither blank nor one of :attr:`not_known`.
         :returns: None where the cell states nothing.
@@ -87,14 +92,20 @@ class Task:
                 raise ValueError(f"expected one of {', '.join(self.classes)}")
             return self.classes.index(cell)
         highest = len(self.classes) - 1 if self.kind == "ordinal" else 1
-        numbers = range(highest + 1)
         try:
             value = float(cell)
         except ValueError:
             value = math.nan
-        if value not in numbers:  # the message does not repeat the cell: a table's columns may be mixed up
-            raise ValueError("expected 0 or 1" if highest == 1 else f"expected a whole number from 0 to {highest}")
-        return int(value)
+        if value in range(highest + 1):
+            return int(value)
+        if self.kind == "binary" and cell in self.classes:
+            return self.classes.index(cell)
+        if self.kind != "ordinal" and cell.casefold() in WORDS:
+            return WORDS[cell.casefold()]
+        # The message does not repeat the cell: a table's columns may be mixed up.
+        raise ValueError(
+            "expected 0 or 1, or no or yes" if highest == 1 else f"expected a whole number from 0 to {highest}"
+        )
 
     def target(self, cells: Mapping[str, str]) -> Target:
         """What a row of a label table states. Override it where one cell alone cannot say.

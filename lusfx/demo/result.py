@@ -13,6 +13,7 @@ from lusfx.engine.evaluation.result import EvaluationResult
 from lusfx.engine.extraction.extract import ExtractResult
 from lusfx.engine.scoring.result import ScoreResult
 from lusfx.engine.training.result import TrainingResult
+from lusfx.shown import Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ class TaskResult:
         return self.trained.card.name
 
 
-@dataclass(frozen=True, slots=True)
-class DemoResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class DemoResult(Shown):
     """All of the demo. Its patients are synthetic, and its figures say nothing about real ones."""
 
     page: Path
@@ -71,6 +72,11 @@ class DemoResult:
     def all_found(self) -> bool:
         """Whether an earlier run had drawn and encoded everything."""
         return not self.n_drawn and self.extraction.counts["cached"] == self.extraction.found
+
+    def summary(self) -> str:
+        """One line."""
+        tasks = ", ".join(task.name for task in self.tasks)
+        return f"{self.n_patients} synthetic patients, models of {tasks}; see {self.page.name}"
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: what ``lusfx demo --json`` prints."""

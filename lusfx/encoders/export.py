@@ -7,7 +7,7 @@ exporters build the same graph write the same bytes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -74,16 +74,20 @@ def _exported(network: torch.nn.Module, example: torch.Tensor) -> onnx.ModelProt
             optimize=False,
             verbose=False,
         )
-        _tidy(program.model)
+        _tidy(program.model, network.state_dict().keys())
     return program.model_proto
 
 
-def _tidy(model: Any) -> None:
+def _tidy(model: Any, weights: Collection[str]) -> None:
     """Fold what the exporter leaves around constants, but no weight into another: they keep their values and names."""
     from onnxscript import optimizer
 
+    def takes_no_weight(node: Any) -> bool | None:
+        # A weight that is transposed or reshaped, as in every attention, would become a constant without a name.
+        return False if any(value is not None and value.name in weights for value in node.inputs) else None
+
     optimizer.inline(model)
-    optimizer.fold_constants(model, onnx_shape_inference=True)
+    optimizer.fold_constants(model, onnx_shape_inference=True, should_fold=takes_no_weight)
     optimizer.remove_unused_nodes(model)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lusfx.arguments import optional_path
 from lusfx.cache import Cache, Explanation, clip_key
 from lusfx.cache import explain as explain_key
 from lusfx.config import Precision
@@ -17,8 +18,8 @@ def explain(
     clip: Path | str,
     cache: Path | str,
     *,
-    encoder: str = DEFAULT_ENCODER,
-    weights: Path | None = None,
+    encoder: str | Path = DEFAULT_ENCODER,
+    weights: Path | str | None = None,
     precision: Precision = "float32",
     fps: float | None = None,
 ) -> Explanation:
@@ -28,5 +29,6 @@ def explain(
     :param clip: one source file.
     :raises UnreadableClipError: if the file cannot be read.
     """
-    opened = open_encoder(EncoderRequest(encoder, weights, device="cpu", precision=precision), load_registry())
+    request = EncoderRequest(str(encoder), optional_path(weights), device="cpu", precision=precision, download=False)
+    opened = open_encoder(request, load_registry())
     return explain_key(Cache.open(Path(cache)), clip_key(Path(clip)), opened.feature_spec.sampled(fps))

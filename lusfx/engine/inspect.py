@@ -57,10 +57,10 @@ def inspect(
     clip: Path | str,
     out: Path | str,
     *,
-    encoder: str = DEFAULT_ENCODER,
+    encoder: str | Path = DEFAULT_ENCODER,
     frame: int = 0,
     force: bool = False,
-    site_key: SiteKey | None = None,
+    site_key: SiteKey | Path | str | None = None,
 ) -> Inspection:
     """Draw a frame, the beam, the crop and the encoder's input side by side.
 
@@ -78,12 +78,12 @@ def inspect(
         raise UsageError("the picture is a PNG file: give it a name that ends in .png")
     prepare_files({"picture": Path(out)}, force=force)
     registry = load_registry()
-    spec: PreprocessSpec = open_encoder(EncoderRequest(encoder, device="cpu"), registry).preprocess
+    spec: PreprocessSpec = open_encoder(EncoderRequest(str(encoder), device="cpu", download=False), registry).preprocess
     reader = reader_of(path, registry)
     if reader is None:
         raise UnreadableClipError("unknown-format", "no reader claims this kind of file")
     n_workers, limits = min(workers_for(registry), 1), Limits.of_environment()
-    decoders = make_decoders(spec, site_key or SiteKey.load(), n_workers, limits)
+    decoders = make_decoders(spec, SiteKey.of(site_key), n_workers, limits)
     picture = _drawn(decoders, Source(path, "the clip", reader), frame)
     _write(Path(out), _as_png(picture.pixels))
     return Inspection(picture.info, str(picture.beam_shape), picture.beam_confidence, picture.notes)

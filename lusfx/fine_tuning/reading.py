@@ -19,7 +19,7 @@ from lusfx.engine.samples.labels import (
     decoded_label_rows,
     labels_of,
     require_label_columns,
-    stated_target,
+    stated_targets,
 )
 from lusfx.engine.samples.samples import Samples
 from lusfx.errors import TrainingRefusedError, UsageError
@@ -98,7 +98,8 @@ class SampleReader:
         task, rows = self.task, read_table(self.table, required=("path",))
         require_label_columns(task, rows[0])
         base = self.table.resolve().parent
-        labelled = [row for row in rows if stated_target(task, row) is not None]
+        targets = stated_targets(task, rows)
+        labelled = [row for row, target in zip(rows, targets, strict=True) if target is not None]
         if not labelled:
             raise TrainingRefusedError(f"no row of the label table has a label for task '{task.name}'")
         # A clip without a label of its own may belong to an exam that has one.

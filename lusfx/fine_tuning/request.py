@@ -28,10 +28,10 @@ class FineTuningRequest:
     labels: Path | str
     out: Path | str
     _: KW_ONLY
-    encoder: str | None = None
+    encoder: str | Path | None = None
     architecture: str | None = None
     layer: str | None = None
-    weights: Path | None = None
+    weights: Path | str | None = None
     size: int | None = None
     epochs: int = SETTINGS.epochs
     batch_size: int = SETTINGS.batch_size
@@ -46,12 +46,12 @@ class FineTuningRequest:
     n_repeats: int = 1
     seed: int = SETTINGS.seed
     licence: str | None = None
-    work: Path | None = None
+    work: Path | str | None = None
     device: Device = "auto"
     threads: int = 0
     force: bool = False
     trust_table: bool = False
-    site_key: SiteKey | None = None
+    site_key: SiteKey | Path | str | None = None
     progress: FineTuningListener | None = None
     stop: threading.Event | None = None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lusfx.arguments import optional_path
 from lusfx.config import FeatureSpec
 from lusfx.contracts import Pooling, Task, check_task
 from lusfx.encoders.conversion import make_directory
@@ -80,7 +81,7 @@ def fine_tune(request: FineTuningRequest) -> TrainingResult:
     """
     run = _Run.of(request)
     with (
-        _work_directory(request.work, run.out) as directory,
+        _work_directory(optional_path(request.work), run.out) as directory,
         processes(request.device) as among,
         cpu_threads(request.threads),
     ):
@@ -139,7 +140,7 @@ class _Run:
             registry=registry,
             initial_weights=initial_weights,
             settings=settings,
-            site_key=request.site_key or SiteKey.load(),
+            site_key=SiteKey.of(request.site_key),
             stop=request.stop or threading.Event(),
         )
 

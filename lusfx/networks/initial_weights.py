@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from lusfx.arguments import optional_path
 from lusfx.backbone import FAMILY, LAST_LAYER
 from lusfx.config import PreprocessSpec
 from lusfx.contracts import EncoderRequest
@@ -47,9 +48,9 @@ class InitialWeights:
 
 
 def choose_initial_weights(
-    encoder: str | None,
+    encoder: str | Path | None,
     architecture: str | None,
-    weights: Path | None,
+    weights: Path | str | None,
     size: int | None,
     registry: Registry,
     *,
@@ -69,12 +70,14 @@ def choose_initial_weights(
     if encoder is not None and architecture is not None:
         raise UsageError("name an --encoder or an --architecture to begin with, not both")
     if architecture is not None:
-        return _of_architecture(architecture.removeprefix(FAMILY), layer or LAST_LAYER, weights, size or DEFAULT_SIZE)
+        return _of_architecture(
+            architecture.removeprefix(FAMILY), layer or LAST_LAYER, optional_path(weights), size or DEFAULT_SIZE
+        )
     if weights is not None:
         raise UsageError("--weights goes with --architecture: an encoder has weights of its own")
     if layer is not None:
         raise UsageError("--layer goes with --architecture: an encoder has a layer of its own")
-    return _of_encoder(encoder or DEFAULT_ENCODER, size, registry)
+    return _of_encoder(str(encoder or DEFAULT_ENCODER), size, registry)
 
 
 def _of_architecture(name: str, layer: str, weights: Path | None, size: int) -> InitialWeights:

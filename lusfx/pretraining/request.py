@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lusfx.errors import UsageError
@@ -10,8 +11,7 @@ from lusfx.pretraining.settings import FROM_INITIAL_WEIGHTS, Augmentation, Metho
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from lusfx.contracts import Device
     from lusfx.networks.initial_weights import InitialWeights
@@ -25,16 +25,16 @@ SETTINGS = PretrainingSettings()
 class PretrainingRequest:
     """A call of :func:`lusfx.pretrain`, which says what each of these is. Nothing is checked yet."""
 
-    sources: Sequence[Path | str]
+    sources: Path | str | Iterable[Path | str]
     out: Path | str
     _: KW_ONLY
     method: Method = SETTINGS.method
     augmentation: Augmentation = SETTINGS.augmentation
     delta_s: float = SETTINGS.delta_s
-    encoder: str | None = None
+    encoder: str | Path | None = None
     architecture: str | None = None
     layer: str | None = None
-    weights: Path | None = None
+    weights: Path | str | None = None
     size: int | None = None
     epochs: int = SETTINGS.epochs
     batch_size: int = SETTINGS.batch_size
@@ -47,14 +47,14 @@ class PretrainingRequest:
     frames_per_clip: int = SETTINGS.frames_per_clip
     max_frames: int = SETTINGS.max_frames
     seed: int = SETTINGS.seed
-    probe: Path | None = None
+    probe: Path | str | None = None
     probe_task: str | None = None
     name: str | None = None
     licence: str | None = None
     device: Device = "auto"
     threads: int = 0
     minutes: float | None = None
-    site_key: SiteKey | None = None
+    site_key: SiteKey | Path | str | None = None
     progress: PretrainingListener | None = None
     stop: threading.Event | None = None
 
@@ -65,7 +65,7 @@ class PretrainingRequest:
         :raises UsageError: if one is there without the other.
         """
         if self.probe is not None and self.probe_task is not None:
-            return self.probe, self.probe_task
+            return Path(self.probe), self.probe_task
         if self.probe is None and self.probe_task is None:
             return None
         raise UsageError("--probe and --probe-task go together: a label table and the task that reads it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ import numpy as np
 
 from lusfx.pretraining.history import Record
 from lusfx.pretraining.settings import PretrainingSettings
+from lusfx.shown import Shown
 
 LINEAR, NEIGHBOURS = "linear", "neighbours"
 """The two readings of a probe, in the history."""
 
 
-@dataclass(slots=True)
-class PretrainResult:
+@dataclass(slots=True, repr=False)
+class PretrainResult(Shown):
     """What a run did.
 
     :param out: its directory; the encoder is in ``encoder`` below it, if one was written.
@@ -29,7 +30,7 @@ class PretrainResult:
     :param images_per_s: views trained on a second, over the whole run.
     """
 
-    out: Path = field(repr=False)
+    out: Path
     settings: PretrainingSettings
     beginning: str
     data: dict[str, Any]

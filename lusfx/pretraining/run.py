@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lusfx.arguments import paths
 from lusfx.backbone import FAMILY
 from lusfx.encoders.conversion import make_directory
 from lusfx.engine.extraction.sources import check_places
@@ -180,7 +181,7 @@ class _Run:
             return
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise UsageError("--out holds something that is no pretraining run. Take another, or an empty one")
-        check_places([Path(source) for source in self.request.sources])
+        check_places(paths("sources", self.request.sources))
         make_private_directory(self.out)
         content = {"format": FORMAT, "settings": self.settings.model_dump(mode="json")}
         write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
@@ -196,7 +197,7 @@ class _Run:
 
     def _decode_sources(self) -> tuple[FrameStore | None, LabelledProbe | None]:
         """Decode the frames of the sources and of the probe; nothing comes back if the run was stopped meanwhile."""
-        site_key, stop = self.request.site_key or SiteKey.load(), _Stop(self._should_stop)
+        site_key, stop = SiteKey.of(self.request.site_key), _Stop(self._should_stop)
         # A probe's task that no plugin has is refused before anything is decoded.
         task = None if self.probe is None else self.registry.task(self.probe[1])
         store = FrameStore(self.out / FRAMES, self._store_spec(), self.settings.size)
@@ -204,7 +205,7 @@ class _Run:
             self.warnings.append(f"{store.n_dropped} entries of the frame store were damaged and have been made again")
         complete = fill_store(
             store,
-            [Path(source) for source in self.request.sources],
+            paths("sources", self.request.sources),
             self.initial_weights.preprocess,
             FrameBounds(self.settings.frames_per_clip, self.settings.max_frames),
             self.registry,

@@ -124,7 +124,7 @@ def forecast_study(
     workers: int = 1,
     device: Device = "auto",
     threads: int = 0,
-    site_key: SiteKey | None = None,
+    site_key: SiteKey | Path | str | None = None,
 ) -> Forecast:
     """Say what :func:`lusfx.studies.run.study` would do with the same parameters.
 
@@ -134,7 +134,7 @@ def forecast_study(
     place = Path(out)
     directory = place / CACHE if cache is None else Path(cache)
     opened = Cache.open(directory) if (directory / MARKER).exists() else None
-    key = site_key or SiteKey.load()
+    key = SiteKey.of(site_key)
     material = Material.open(
         settled, place, opened, load_registry(), key, device, threads, lambda _done, _of: None, threading.Event()
     )

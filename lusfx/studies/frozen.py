@@ -106,7 +106,7 @@ class FrozenFeatures:
         stop: threading.Event,
     ) -> ExtractResult | None:
         """Encode what the cache lacks of the tables that name files; None if no table does."""
-        places = [path for path in self.tables if "path" in read_table(path)[0].cells]
+        places = [path for path in self.tables if "path" in read_table(path)[0]]
         if not places:
             return None
         return extract_with(

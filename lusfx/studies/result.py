@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lusfx.messages import counted
+from lusfx.shown import Shown
 from lusfx.studies.choice import Choices
 from lusfx.studies.config import CHOSEN, LOCAL, MEAN, StudyConfig
 from lusfx.studies.costs import CostRow
@@ -15,8 +16,8 @@ from lusfx.studies.figures import StudyRow
 from lusfx.studies.plan import StudyPlan
 
 
-@dataclass(frozen=True, slots=True)
-class StudyResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class StudyResult(Shown):
     """A study's results, all of them or those that there are yet.
 
     :param n_runs: trainings in all; ``n_done`` of them have scores, ``n_new`` of these since this call.

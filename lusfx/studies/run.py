@@ -62,7 +62,7 @@ def study(
     minutes: float | None = None,
     device: Device = "auto",
     threads: int = 0,
-    site_key: SiteKey | None = None,
+    site_key: SiteKey | Path | str | None = None,
     progress: StudyListener | None = None,
     stop: threading.Event | None = None,
 ) -> StudyResult:
@@ -85,7 +85,7 @@ def study(
     settled = checked_config(config, Path.cwd()) if isinstance(config, Mapping) else read_config(Path(config))
     place, stop = Path(out), stop or threading.Event()
     report = progress or (lambda _progress: None)
-    registry, key = load_registry(), site_key or SiteKey.load()
+    registry, key = load_registry(), SiteKey.of(site_key)
     begin_directory(place)
     with held_alone(place), _time_limit(minutes, stop) as over:
         remove_temporaries(place, TEMPORARY_PREFIX)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 from lusfx.errors import TableError
 from lusfx.tables.limits import MAX_COLUMNS
@@ -18,7 +19,7 @@ def column_names(header: Sequence[str]) -> list[str]:
     if len(header) > MAX_COLUMNS:
         raise TableError(f"the table has more than {MAX_COLUMNS:,} columns")
     names = [_trimmed(text) for text in header]
-    seen = [_as_seen(name) for name in names if name]
+    seen = [as_seen(name) for name in names if name]
     if len(set(seen)) != len(seen):
         raise TableError(
             "the table has two columns of one name, or of names that differ only in capitals, blanks or characters that "
@@ -32,7 +33,14 @@ def _trimmed(text: str) -> str:
     return text.strip(unseen)
 
 
-def _as_seen(name: str) -> str:
+def is_common(name: str) -> bool:
+    """Whether a column's name is one that every manifest or label table may have."""
+    return as_seen(name) in COMMON
+
+
+@lru_cache(maxsize=4 * MAX_COLUMNS)
+def as_seen(name: str) -> str:
+    """A name as people compare it: without capitals, unseen characters and more than one blank."""
     plain = unicodedata.normalize("NFKC", name).casefold()
     return " ".join("".join(char for char in plain if not _is_unseen(char)).split())
 
@@ -43,5 +51,6 @@ def _is_unseen(char: str) -> bool:
     return kind == "Cf" or (kind == "Cc" and not char.isspace()) or char in UNSEEN or "\ufe00" <= char <= "\ufe0f"
 
 
+COMMON = frozenset({"path", "clip", "patient_id", "exam_id", "zone", "frame"})
 UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 """Letters and marks that are drawn as nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from lusfx.durable import make_directory, whole_file
@@ -12,7 +13,8 @@ from lusfx.errors import TableError, UsageError
 from lusfx.messages import system_reason
 from lusfx.plain_file import NotPlainError, open_plain_file
 from lusfx.tables.cells import Cell, ColumnType
-from lusfx.tables.csv_file import read_csv, write_csv
+from lusfx.tables.columns import as_seen
+from lusfx.tables.csv_file import CsvReading, write_csv
 from lusfx.tables.limits import MAX_BYTES
 from lusfx.tables.parquet_file import read_parquet, write_parquet
 
@@ -20,18 +22,45 @@ SUFFIXES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
+class TableForm:
+    """What the rows of a table share.
+
+    :param names: its columns' names as the header has them, by how people compare them.
+    :param notes: what was assumed when it was read.
+    """
+
+    names: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a manifest or label table.
+    """One row of a manifest or label table. Columns are found whatever capitals the header has.
 
     :param number: position below the header, from 1; what messages name, since a path can name a patient.
     :param cells: text of each cell, stripped; blank where the table holds nothing.
+    :param line: where the row begins in its file, as editors count lines, from 1; None where the file has no lines.
     """
 
     number: int
     cells: Mapping[str, str]
+    line: int | None = None
+    form: TableForm = TableForm({})
 
     def __getitem__(self, column: str) -> str:
-        return self.cells.get(column, "")
+        return self.cells.get(self._name(column), "")
+
+    def __contains__(self, column: object) -> bool:
+        """Whether the table has a column."""
+        return isinstance(column, str) and self._name(column) in self.cells
+
+    @property
+    def said(self) -> str:
+        """The row's number, and the line where an editor shows it: ``71 (line 72)``."""
+        return str(self.number) if self.line is None else f"{self.number} (line {self.line})"
+
+    def _name(self, column: str) -> str:
+        return column if column in self.cells else self.form.names.get(as_seen(column), column)
 
 
 def is_table(path: Path) -> bool:
@@ -48,7 +77,8 @@ def check_table_name(path: Path) -> None:
 def read_table(path: Path, required: Sequence[str] = ()) -> list[Row]:
     """Read a table as text cells.
 
-    :param path: ``.csv`` (UTF-8, with or without a byte order mark) or ``.parquet``; a plain file or a link to one.
+    :param path: ``.csv`` (see :mod:`lusfx.tables.csv_text` for its encoding and separator) or ``.parquet``; a plain file or a
+        link to one.
     :param required: columns that must be there.
     :raises TableError: if the file cannot be read as a table, exceeds a limit (:mod:`lusfx.tables.limits`), has two columns
         that people take for one, or lacks a column.
@@ -67,7 +97,7 @@ def read_table(path: Path, required: Sequence[str] = ()) -> list[Row]:
         raise TableError(f"the table cannot be read as {path.suffix[1:]} ({type(error).__name__})") from None
     if not rows:
         raise TableError("the table has no rows below its header")
-    missing = [column for column in required if column not in rows[0].cells]
+    missing = [column for column in required if column not in rows[0]]
     if missing:
         # Its columns are not named: of a table without a header they are the first patient's cells.
         raise TableError(
@@ -102,9 +132,11 @@ def _rows(path: Path) -> Iterator[Row]:
     with open_plain_file(path, follow_links=True) as stream:
         if os.fstat(stream.fileno()).st_size > MAX_BYTES:
             raise TableError(f"the table has more than {MAX_BYTES:,} bytes")
-        found = read_parquet(stream) if path.suffix.lower() == ".parquet" else read_csv(stream)
+        reading = None if path.suffix.lower() == ".parquet" else CsvReading(stream)
+        found = read_parquet(stream) if reading is None else chain([reading.names], reading.rows())
         names = next(found)
+        form = TableForm({as_seen(name): name for name in names if name}, () if reading is None else reading.notes)
         for number, cells in enumerate(found, start=1):
             row = dict(zip(names, cells, strict=True))
             row.pop("", None)
-            yield Row(number, row)
+            yield Row(number, row, None if reading is None else reading.line, form)

@@ -55,11 +55,31 @@ def test_a_binary_label_is_0_or_1(cell: str, label: int) -> None:
     assert Effusion().target({"effusion": cell}) == label
 
 
-@pytest.mark.parametrize("cell", ["2", "-1", "0.5", "yes", "nan", "inf", "1e999", "effusion", "1,0"])
+@pytest.mark.parametrize("cell", ["2", "-1", "0.5", "yess", "nan", "inf", "1e999", "effusions", "1,0"])
 @pytest.mark.parametrize("task", [Effusion(), Signs()], ids=lambda task: task.name)
 def test_what_is_neither_0_nor_1_makes_no_sense(task: Task, cell: str) -> None:
     with pytest.raises(ValueError):
         task.label(cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "label"), [("yes", 1), ("YES", 1), ("True", 1), ("no", 0), ("FALSE", 0), ("1", 1), ("0.0", 0)]
+)
+@pytest.mark.parametrize("task", [Effusion(), Signs()], ids=lambda task: task.name)
+def test_a_yes_or_no_question_is_answered_in_words_too(task: Task, cell: str, label: int) -> None:
+    assert task.label(cell) == label
+
+
+def test_a_binary_label_may_be_the_name_of_its_class_and_a_number_is_a_number_first() -> None:
+    class Sex(Task):
+        """Which?"""
+
+        name, classes, label_columns = "sex", ("1", "f"), ("sex",)
+
+    assert [Sex().label(cell) for cell in ("f", "1", "0")] == [1, 1, 0]
+    assert [Effusion().label(name) for name in Effusion.classes] == [0, 1]
+    with pytest.raises(ValueError):
+        Score().label("yes")
 
 
 def test_a_label_out_of_range_is_told_what_was_expected() -> None:

@@ -186,8 +186,8 @@ def few_patients(rows: Rows) -> None:
         (no_labels, "no row of the label table has a label"),
         (other_paths, "no labelled clip is in the cache"),
         (contradiction, "the same content and different labels"),
-        (same_clip_of_two_patients, "the same content and different patients"),
-        (wrong_cell, "row 4, column 'b_lines'"),
+        (same_clip_of_two_patients, "are of one patient by the extraction, and of two by the label table"),
+        (wrong_cell, "row 4 (line 5), column 'b_lines'"),
         (few_patients, "'b-lines: B-lines' has 2 patients with yes, fewer than the 3 folds"),
     ],
 )

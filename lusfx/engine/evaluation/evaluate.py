@@ -30,10 +30,10 @@ def evaluate(
     *,
     task: Task | None = None,
     seed: int = 0,
-    report: Path | None = None,
+    report: Path | str | None = None,
     force: bool = False,
     trust_table: bool = False,
-    site_key: SiteKey | None = None,
+    site_key: SiteKey | Path | str | None = None,
     by: Sequence[str] = (),
     prevalence: float | None = None,
 ) -> EvaluationResult:

@@ -74,7 +74,7 @@ def recalibrate(
     seed: int = 0,
     force: bool = False,
     trust_table: bool = False,
-    site_key: SiteKey | None = None,
+    site_key: SiteKey | Path | str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> TrainingResult:
     """Fit a task model's calibration and thresholds to labelled units of patients that it was not trained on, and save it anew.

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from lusfx.engine.evaluation.subgroups import Subgroup
 from lusfx.engine.samples.samples import Samples
+from lusfx.engine.training.result import metric_cells
 from lusfx.metrics import Interval, Performance, PredictiveValues
+from lusfx.shown import Shown
 from lusfx.task_model import TaskModel, UnitFeatures
 
 
@@ -36,8 +38,8 @@ class OutcomeEvaluation:
     calibration: str
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class EvaluationResult(Shown):
     """What a task model achieves on labelled units.
 
     :param figures: of the task as a whole, where it has several outcomes.
@@ -66,6 +68,12 @@ class EvaluationResult:
             return f"{self.model.name}: AUC {first.metrics['roc_auc']} {source} ({int(first.targets.sum())} events)"
         each = "; ".join(f"{outcome.name} {outcome.metrics['roc_auc']}" for outcome in self.outcomes)
         return f"{self.model.name}: mean AUC {self.figures['mean_roc_auc']} {source} ({each})"
+
+    def table_cells(self) -> list[list[str]]:
+        """Each outcome with its figures."""
+        return metric_cells(
+            {each.name: (len(each.targets), int(each.targets.sum()), each.metrics) for each in self.outcomes}
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: what ``lusfx evaluate --json`` prints."""

@@ -49,7 +49,7 @@ def unseen_units(
     cache: Path,
     *,
     trust_table: bool,
-    site_key: SiteKey | None,
+    site_key: SiteKey | Path | str | None,
     columns: Sequence[str] = (),
 ) -> Unseen:
     """Read them.
@@ -61,14 +61,14 @@ def unseen_units(
     """
     opened = Cache.open(cache)
     store = store_for(opened, model)
-    site_key = site_key or SiteKey.load(make=False)
-    rows = read_labels(labels, opened, store, site_key, trust_table=trust_table)
+    key = SiteKey.of(site_key, make=False)
+    rows = read_labels(labels, opened, store, key, trust_table=trust_table)
     check_columns(columns, rows)
     labelled = _units_of_patients(task, rows)
-    _check_unseen(model, labelled, _patients_spelt_otherwise(labelled, rows, site_key))
-    keys = sorted({key for clips in labelled.clips for key in clips})
+    _check_unseen(model, labelled, _patients_spelt_otherwise(labelled, rows, key))
+    keys = sorted({clip for clips in labelled.clips for clip in clips})
     samples = _answered_samples(model, labelled, store, keys)
-    site_keys = site_keys_of(opened, site_key, rows)
+    site_keys = site_keys_of(opened, key, rows)
     warnings = [
         *_not_compared(model, site_keys),
         *_looks_seen(near_duplicates(store, model.evidence["clips"], keys)),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lusfx.arguments import optional_path, paths
 from lusfx.cache import STATUSES, Cache, LedgerEntry, Membership, RunLedger, StatIndex
 from lusfx.config import Precision
 from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
@@ -28,6 +29,7 @@ from lusfx.engine.extraction.sources import Shard, Source, check_places, discove
 from lusfx.errors import UsageError
 from lusfx.messages import counted
 from lusfx.plugins import Registry, load_registry
+from lusfx.shown import Shown
 from lusfx.site_key import SiteKey
 
 BATCH_SIZE = 8
@@ -69,8 +71,8 @@ class Trouble:
         return facts | {"path": str(self.path)} if show_paths else facts
 
 
-@dataclass(slots=True)
-class ExtractResult:
+@dataclass(slots=True, repr=False)
+class ExtractResult(Shown):
     """What a run did: ``found == encoded + cached + failed + skipped + not_reached``.
 
     :param found: sources of this run's shard.
@@ -87,7 +89,7 @@ class ExtractResult:
     encoder: str
     found: int
     not_clips: int = 0
-    census: Census = field(default_factory=Census, repr=False)
+    census: Census = field(default_factory=Census)
     pictures_left_out: int = 0
     max_skipped: float = MAX_SKIPPED
     known_bad: KnownBad = field(default=frozenset(), repr=False)
@@ -102,8 +104,8 @@ class ExtractResult:
     counts: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     troubles: list[Trouble] = field(default_factory=list)
-    clip_of: dict[Path, str] = field(default_factory=dict, repr=False)
-    sources: list[Source] = field(default_factory=list, repr=False)
+    clip_of: dict[Path, str] = field(default_factory=dict)
+    sources: list[Source] = field(default_factory=list)
 
     @property
     def not_reached(self) -> int:
@@ -164,6 +166,10 @@ class ExtractResult:
         rate = f", {self.frames / self.seconds:.0f} frames/s" if self.frames else ""
         return f"{line}; {counted(self.frames, 'frame')} in {self.seconds:.1f} s{rate}"
 
+    def table_cells(self) -> list[list[str]]:
+        """Sources by what became of them."""
+        return [list(STATUSES), [str(self.counts[status]) for status in STATUSES]]
+
     def profile_as_dict(self) -> dict[str, Any]:
         """Where the time went, for programs; :class:`~lusfx.engine.extraction.profile.Profile` says what the figures are."""
         return self.profile.as_dict(self.seconds, self.frames, self.counts["encoded"])
@@ -191,11 +197,11 @@ class ExtractResult:
 
 
 def extract(
-    sources: Sequence[Path | str],
+    sources: Path | str | Iterable[Path | str],
     cache: Path | str,
     *,
-    encoder: str = DEFAULT_ENCODER,
-    weights: Path | None = None,
+    encoder: str | Path = DEFAULT_ENCODER,
+    weights: Path | str | None = None,
     device: Device = "auto",
     threads: int = 0,
     precision: Precision = "float32",
@@ -207,13 +213,13 @@ def extract(
     max_skipped: float = MAX_SKIPPED,
     known_bad: Path | None = None,
     other_site_key: bool = False,
-    site_key: SiteKey | None = None,
+    site_key: SiteKey | Path | str | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> ExtractResult:
     """Run an encoder once over every clip that the cache lacks.
 
-    :param sources: folders, files and manifests, in any mixture.
+    :param sources: folders, files and manifests, in any mixture; one or several.
     :param cache: cache directory; made if it does not exist.
     :param encoder: registered name or encoder directory.
     :param weights: safetensors file for an encoder that takes one.
@@ -231,23 +237,23 @@ def extract(
     :param known_bad: table of sources that are known to fail, as ``lusfx cache troubles --accept`` writes it; the result counts
         their failures apart.
     :param other_site_key: go on with a cache of another site key, whose patients the new pseudonyms do not match.
-    :param site_key: makes pseudonyms; by default the site's own key file.
+    :param site_key: makes pseudonyms, itself or as its file; by default the site's own key file.
     :param progress: called after each settled source, on the caller's thread.
     :param stop: set it to end the run early; the clip in hand is dropped and the result says so.
     :raises LusfxError: where the run as a whole cannot go on. A bad source never raises: the result and the ledger have it.
     """
-    places = [Path(source) for source in sources]
+    places = paths("sources", sources)
     check_places(places)
     known = read_known_bad(known_bad)
     registry = load_registry()
-    request = EncoderRequest(encoder, weights, device, threads, precision, runtime)
+    request = EncoderRequest(str(encoder), optional_path(weights), device, threads, precision, runtime)
     opened = open_encoder(request, registry)
     return extract_with(
         opened,
         places,
         Cache.open(Path(cache), create=True),
         registry,
-        site_key or SiteKey.load(),
+        SiteKey.of(site_key),
         fps=fps,
         batch_size=batch_size,
         workers=workers,
@@ -323,6 +329,7 @@ def extract_with(
             shard=shard,
             other_shards=len(found.sources) - len(sources),
             profile=pipeline.profile,
+            notes=found.notes,
             sources=sources,
         )
         for settlement in _settlements(sources, index, keys, pipeline):

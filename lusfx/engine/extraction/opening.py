@@ -9,7 +9,9 @@ from lusfx.config import EncoderIdentity, PreprocessSpec
 from lusfx.contracts import Encoder, EncoderRequest
 from lusfx.encoders import open_directory
 from lusfx.encoders.batch import named_failure
+from lusfx.encoders.converted import converted_of
 from lusfx.errors import EncoderError, UsageError
+from lusfx.messages import short
 from lusfx.plugins import Registry
 
 
@@ -31,6 +33,28 @@ def open_encoder(request: EncoderRequest, registry: Registry) -> Encoder:
     if encoder.precision != request.precision:
         raise UsageError(f"the encoder {encoder.name} computes in {encoder.precision} only")
     return encoder
+
+
+def open_encoder_of(fingerprint: str, fps: float | None, request: EncoderRequest, registry: Registry) -> Encoder:
+    """Open the encoder that makes the features of a fingerprint, by what was converted here or else by its name.
+
+    Nothing is fetched: what a hub has under a name are perhaps other weights, and a site may have no network.
+
+    :param fps: how many frames of each second these features are of.
+    :raises UsageError: if it is not on this machine.
+    :raises EncoderError: as :func:`open_encoder` does.
+    """
+    directory = converted_of(fingerprint, request.precision, fps)
+    request = replace(request, name=str(directory or request.name), download=False)
+    if not Path(request.name).is_dir():
+        try:
+            registry.encoder(request.name)
+        except UsageError as error:
+            raise UsageError(
+                f"the encoder of these features ({short(fingerprint)}) is not on this machine: {error}. Name its directory "
+                "with --encoder"
+            ) from None
+    return open_encoder(request, registry)
 
 
 def _open(request: EncoderRequest, registry: Registry) -> Encoder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ class Source:
     """One source file, and what its manifest says of it.
 
     :param path: absolute path; shown to nobody unless asked for.
-    :param where: how messages name it without its path: ``row 17`` or ``file 3``.
+    :param where: how messages name it without its path: ``row 17 (line 18)`` or ``file 3``.
     :param reader: who can open it; None where nobody claims it.
     :param problem: a code where the source cannot even be tried; else None.
     """
@@ -78,12 +79,14 @@ class Discovery:
     :param not_clips: files in folders that no reader claims: tables, licences, notes.
     :param census: these and whatever else was left out, by kind.
     :param empty_places: numbers, from 1, of the named places that hold no source.
+    :param notes: what was assumed of manifests, with the number of their rows.
     """
 
     sources: list[Source]
     not_clips: int
     census: Census = field(default_factory=Census, repr=False)
     empty_places: tuple[int, ...] = ()
+    notes: Counter[str] = field(default_factory=Counter)
 
 
 Known = Callable[[Path], bool]
@@ -155,7 +158,8 @@ def discover(places: Sequence[Path], registry: Registry, site_key: SiteKey, know
             finder.add_file(place)
         if finder.n_told == before:
             empty.append(number)
-    return Discovery(finder.sources, finder.census.count(Why.NO_READER), finder.census, tuple(empty))
+    not_clips = finder.census.count(Why.NO_READER)
+    return Discovery(finder.sources, not_clips, finder.census, tuple(empty), finder.notes)
 
 
 def reader_of(path: Path, registry: Registry) -> Reader | None:
@@ -196,6 +200,7 @@ class _Finder:
         self.sources: list[Source] = []
         self.n_told = 0
         self.census = Census()
+        self.notes: Counter[str] = Counter()
         self._seen: set[str] = set()
         self._left_out: set[str] = set()
         self._suffixes = set(registry.readers.names()) | set(registry.readers.clashes)
@@ -265,12 +270,13 @@ class _Finder:
 
     def add_manifest(self, table: Path) -> None:
         for path, row, zone in _manifest_rows(table):
+            self.notes.update(f"a manifest: {note}" for note in row.form.notes)
             if not self._is_new(path):
                 continue
             self.sources.append(
                 Source(
                     path,
-                    f"row {row.number}",
+                    f"row {row.said}",
                     reader_of(path, self.registry),
                     patient_key=self.site_key.patient(row["patient_id"]) if row["patient_id"] else None,
                     exam_key=self.site_key.exam(row["exam_id"]) if row["exam_id"] else None,
@@ -298,7 +304,7 @@ def _checked_zone(row: Row) -> str | None:
     if not zone:
         return None
     if not ZONE.fullmatch(zone):
-        raise TableError(f"row {row.number} of the manifest: a zone has at most 16 letters, digits, '-' or '_'")
+        raise TableError(f"row {row.said} of the manifest: a zone has at most 16 letters, digits, '-' or '_'")
     return zone
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
@@ -21,6 +21,8 @@ from lusfx.site_key import SiteKey
 from lusfx.tables import Row, read_table
 
 MOST_DIGITS = 9
+MOST_PROBLEMS = 10
+"""Cells that one message names."""
 FRAME_COLUMN = "frame"
 """Position of a frame in its source, from 0, in tables that label single frames."""
 
@@ -77,6 +79,7 @@ class LabelledUnits:
     :param pseudonyms: all that are known of each patient, by patient key.
     :param n_not_known: cached units of which no label is known.
     :param rows_not_cached: numbers of the rows whose clip the cache lacks.
+    :param notes: what was assumed of the label table.
     """
 
     unit: Unit
@@ -89,17 +92,20 @@ class LabelledUnits:
     n_not_known: int
     rows_not_cached: tuple[int, ...]
     pseudonyms: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def warnings(self) -> list[str]:
         """What whoever reads a result must know of the table."""
+        notes = [f"the label table: {note}" for note in self.notes]
         if not self.rows_not_cached:
-            return []
+            return notes
         return [
+            *notes,
             f"{len(self.rows_not_cached)} rows of the label table have no clip in the cache "
-            f"({_some_rows(self.rows_not_cached)}). Run: lusfx extract LABELS --cache DIR"
+            f"({_some_rows(self.rows_not_cached)}). Run: lusfx extract LABELS --cache DIR",
         ]
 
 
@@ -116,8 +122,7 @@ def read_labels(
     :raises SiteKeyError: if the ledgers were made with another site key, so that nobody can be compared.
     """
     rows = read_table(table)
-    columns = rows[0].cells
-    if "path" not in columns and "clip" not in columns:
+    if "path" not in rows[0] and "clip" not in rows[0]:
         raise TableError("a label table names its clips in a column 'path' or 'clip'; this one has neither")
     if not trust_table and any(_states_patient(row) for row in rows):
         cache.require_site_key(site_key)
@@ -155,7 +160,7 @@ def _label_rows(
     known = [members.get(key or "", Membership()) for key in keys]
     statements = [
         PatientStatements(
-            row.number,
+            row.said,
             table=site_key.patient(row["patient_id"]) if _states_patient(row) else None,
             run=member.patient,
             file=member.file_patient,
@@ -186,7 +191,7 @@ class _Unit:
     """What the rows read so far say of one unit."""
 
     patient: str
-    row: int
+    row: str
     target: Target = None
     frame: int = UNKNOWN
     clips: dict[str, None] = field(default_factory=dict)
@@ -201,12 +206,11 @@ def labels_of(task: Task, rows: list[LabelRow]) -> LabelledUnits:
         an exam task have no exam.
     """
     require_label_columns(task, rows[0].row)
-    unit: Unit = "clip" if task.unit == "frame" and FRAME_COLUMN not in rows[0].row.cells else task.unit
+    unit: Unit = "clip" if task.unit == "frame" and FRAME_COLUMN not in rows[0].row else task.unit
     found: dict[str, _Unit] = {}
-    patient_of: dict[str, tuple[str, int]] = {}
+    patient_of: dict[str, tuple[str, str]] = {}
     not_cached = []
-    for entry in rows:
-        target = stated_target(task, entry.row)
+    for entry, target in zip(rows, stated_targets(task, [entry.row for entry in rows]), strict=True):
         if entry.key is None or not entry.cached:
             if target is not None:
                 not_cached.append(entry.row.number)
@@ -232,6 +236,7 @@ def labels_of(task: Task, rows: list[LabelRow]) -> LabelledUnits:
         n_not_known=len(found) - len(known),
         rows_not_cached=tuple(not_cached),
         pseudonyms={entry.patient_key: entry.pseudonyms for entry in rows if entry.patient_key is not None},
+        notes=rows[0].row.form.notes,
     )
 
 
@@ -241,7 +246,7 @@ def require_label_columns(task: Task, row: Row) -> None:
     :raises TableError: naming the first that is missing.
     """
     for column in task.label_columns:
-        if column not in row.cells:
+        if column not in row:
             raise TableError(f"task '{task.name}' reads the column '{column}', which the label table lacks")
 
 
@@ -258,30 +263,48 @@ def stated_target(task: Task, row: Row) -> Target:
     except ValueError as error:
         # A plugin's own words, or Python's, may repeat the cell; where columns are mixed up, that may be a name.
         quotes = any(len(cell) > 2 and cell in str(error) for cell in cells.values())
-        raise TableError(f"row {row.number}, {_columns(task)}: {'no label' if quotes else error}") from None
+        raise TableError(f"row {row.said}, {_columns(task)}: {'no label' if quotes else error}") from None
     except Exception as error:
         raise PluginError(
-            f"task '{task.name}' failed on the labels of row {row.number}: {type(error).__name__}"
+            f"task '{task.name}' failed on the labels of row {row.said}: {type(error).__name__}"
         ) from error
     return None if all(value == UNKNOWN for value in outcomes) else target
 
 
+def stated_targets(task: Task, rows: Iterable[Row]) -> list[Target]:
+    """:func:`stated_target` of each row; whoever mends a table is told all that is wrong with it.
+
+    :raises TableError: naming the first ten cells that are neither blank nor a label, and how many more there are.
+    """
+    targets: list[Target] = []
+    problems: list[str] = []
+    for row in rows:
+        try:
+            targets.append(stated_target(task, row))
+        except TableError as error:
+            problems.append(str(error))
+    if problems:
+        more = len(problems) - MOST_PROBLEMS
+        raise TableError("; ".join(problems[:MOST_PROBLEMS]) + (f"; and {more} more" if more > 0 else ""))
+    return targets
+
+
 def _check_spelling(rows: Sequence[Row]) -> None:
     """Refuse a table that writes a patient in two ways: it was put together from several, or somebody was careless."""
-    known: dict[str, tuple[str, int]] = {}
+    known: dict[str, tuple[str, str]] = {}
     for row in rows:
         written = row["patient_id"]
-        first, first_number = known.setdefault(canonical(written), (written, row.number))
+        first, first_number = known.setdefault(canonical(written), (written, row.said))
         if first != written:
             raise TableError(
-                f"rows {first_number} and {row.number} name patients that differ in capitals, spaces, invisible characters or "
+                f"rows {first_number} and {row.said} name patients that differ in capitals, spaces, invisible characters or "
                 "how a number is written only. Write a patient in one way; if they are two people, name them more differently"
             )
 
 
-def _check_patient(patient_of: dict[str, tuple[str, int]], entry: LabelRow) -> None:
+def _check_patient(patient_of: dict[str, tuple[str, str]], entry: LabelRow) -> None:
     """Refuse one content that is two patients': it would stand on both sides of a split."""
-    clip, patient, number = entry.key or "", entry.patient_key or "", entry.row.number
+    clip, patient, number = entry.key or "", entry.patient_key or "", entry.row.said
     known, first = patient_of.setdefault(clip, (patient, number))
     if known != patient:
         raise TrainingRefusedError(_conflict("clip", first, number, "patients", clip))
@@ -289,7 +312,7 @@ def _check_patient(patient_of: dict[str, tuple[str, int]], entry: LabelRow) -> N
 
 def _admit(found: dict[str, _Unit], task: Task, unit: Unit, entry: LabelRow, target: Target) -> None:
     """Take a row's unit once; another label or patient for the same content means that the table is wrong."""
-    clip, patient, number = entry.key or "", entry.patient_key or "", entry.row.number
+    clip, patient, number = entry.key or "", entry.patient_key or "", entry.row.said
     name, frame = clip, UNKNOWN
     if unit == "exam":
         if entry.exam_key is None:
@@ -313,7 +336,7 @@ def _admit(found: dict[str, _Unit], task: Task, unit: Unit, entry: LabelRow, tar
     known.clips[clip] = None
 
 
-def _conflict(unit: Unit, first: int, second: int, differing: str, name: str) -> str:
+def _conflict(unit: Unit, first: str, second: str, differing: str, name: str) -> str:
     same = "are of the same exam and have" if unit == "exam" else "have the same content and"
     return f"rows {first} and {second} {same} different {differing} ({unit} {short(name)})"
 

@@ -24,13 +24,13 @@ SOURCES = {"table": "the label table", "run": "the extraction", "file": "the fil
 class PatientStatements:
     """What is said of one row's patient: patient keys, None where nothing is.
 
-    :param number: of the row, from 1.
+    :param said: the row as messages call it, by its number.
     :param table: by the label table.
     :param run: by the ledger of the run that encoded the clip: its manifest, or else the file.
     :param file: by the file itself.
     """
 
-    number: int
+    said: str
     table: str | None = None
     run: str | None = None
     file: str | None = None
@@ -97,13 +97,13 @@ def _check(
 ) -> None:
     """Refuse rows that are one patient's, of whom one source has two names."""
     spelt = _joined([[key] for said in stated for _, key in said])  # two spellings are one name
-    first: dict[tuple[str, int], tuple[int, int]] = {}
+    first: dict[tuple[str, int], tuple[int, str]] = {}
     for row, said in zip(rows, stated, strict=True):
         for source, key in said:
-            name, number = first.setdefault((source, patient_of[key]), (spelt[key], row.number))
+            name, number = first.setdefault((source, patient_of[key]), (spelt[key], row.said))
             if name != spelt[key]:
                 raise TrainingRefusedError(
-                    f"rows {number} and {row.number} are of one patient by "
+                    f"rows {number} and {row.said} are of one patient by "
                     f"{_others(source, rows, patient_of, patient_of[key])}, and of two by {SOURCES[source]}. A patient in two "
                     "would stand on both sides of a split. Mend the one that is wrong; if the label table is right, say "
                     "--trust-table"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 from lusfx.engine.extraction.extract import ExtractResult
 from lusfx.engine.scoring.table import NOT_ASSESSABLE, SCORED
 from lusfx.engine.scoring.words import in_words
+from lusfx.errors import UsageError
 from lusfx.messages import counted
 from lusfx.novelty import USUAL_SHARE
+from lusfx.shown import Shown
 from lusfx.tables import Cell
 from lusfx.task_model import TaskModel
+
+if TYPE_CHECKING:
+    import pyarrow
 
 KEPT_ROWS = 1000
 """That can be told in words: those of some clips, or of the frames of one."""
@@ -139,8 +144,8 @@ def far_share(model: TaskModel) -> float:
     return 1 - (model.card.task.abstain.familiar or USUAL_SHARE)
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class ScoreResult(Shown):
     """What a scoring run did.
 
     :param exams: table of the exams, where a model summarises them; else None.
@@ -154,7 +159,7 @@ class ScoreResult:
     out: Path | None
     exams: Path | None
     extraction: ExtractResult | None
-    tally: ScoreTally = field(repr=False)
+    tally: ScoreTally
     problems: Sequence[str]
     exam_warnings: Sequence[str] = ()
 
@@ -191,6 +196,32 @@ class ScoreResult:
         if total > scored + not_assessable:
             line += f" + {total - scored - not_assessable} without features"
         return f"{line}, of {counted(len(self.models), 'model')}"
+
+    def table(self) -> pyarrow.Table:
+        """The score table as it was written; ``.to_pandas()`` makes a data frame of it.
+
+        From a ``.csv`` the columns' types are those that their cells look like, and text that a spreadsheet would take for a
+        formula keeps its apostrophe.
+
+        :raises UsageError: if no table was asked for.
+        """
+        if self.out is None:
+            raise UsageError("no table was asked for: name one with out")
+        if self.out.suffix.lower() == ".parquet":
+            from pyarrow import parquet
+
+            return parquet.read_table(self.out)
+        from pyarrow import csv
+
+        return csv.read_csv(self.out)
+
+    def table_cells(self) -> list[list[str]]:
+        """Units by each model's answer."""
+        return [["model", "answer", "units"]] + [
+            [model.name, answer, str(count)]
+            for model in self.tally.models
+            for answer, count in self.tally.by_model[model.digest].in_order(model)
+        ]
 
     def as_dict(self, show_paths: bool = False) -> dict[str, Any]:
         """For programs: what ``lusfx score --json`` prints."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from lusfx.arguments import optional_path, paths
 from lusfx.cache import Cache, Membership, Store
 from lusfx.config import FeatureSpec
 from lusfx.contracts import Device, Encoder, EncoderRequest, Runtime
 from lusfx.engine.extraction.census import MAX_SKIPPED
 from lusfx.engine.extraction.extract import BATCH_SIZE, ExtractResult, Progress, extract_with
 from lusfx.engine.extraction.known_bad import read_known_bad
-from lusfx.engine.extraction.opening import open_encoder
+from lusfx.engine.extraction.opening import open_encoder, open_encoder_of
 from lusfx.engine.extraction.sources import check_places
 from lusfx.engine.samples.stores import store_for
 from lusfx.engine.scoring import exam_summary
@@ -33,12 +35,12 @@ from lusfx.task_model import TaskModel, load_task_model, models_below
 
 
 def score(
-    sources: Sequence[Path | str],
-    models: Sequence[Path | str],
+    sources: Path | str | Iterable[Path | str],
+    models: Path | str | Iterable[Path | str],
     cache: Path | str,
     out: Path | str | None = None,
     *,
-    encoder: str | None = None,
+    encoder: str | Path | None = None,
     with_gates: bool = True,
     device: Device = "auto",
     threads: int = 0,
@@ -49,23 +51,23 @@ def score(
     known_bad: Path | None = None,
     other_site_key: bool = False,
     show_paths: bool = False,
-    report: Path | None = None,
+    report: Path | str | None = None,
     force: bool = False,
-    site_key: SiteKey | None = None,
+    site_key: SiteKey | Path | str | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> ScoreResult:
     """Score clips with task models; clips that the cache lacks are encoded first. The features are read once for all models.
 
-    :param sources: folders, files and manifests. With none, all clips that the cache holds are scored, and no encoder and no
-        source file is needed.
-    :param models: task model directories, all bound to one fingerprint, or directories of such. One that is named twice, or a
-        copy of it, answers once.
+    :param sources: folders, files and manifests, one or several. With none, all clips that the cache holds are scored, and no
+        encoder and no source file is needed.
+    :param models: task model directories, one or several, all bound to one fingerprint, or directories of such. One that is
+        named twice, or a copy of it, answers once.
     :param out: score table, ``.parquet`` or ``.csv``: a row a unit, model and outcome; None for none, where the result's
         ``words`` are enough. Where a model summarises exams, they
         get a table of their own beside it, its name ending in ``-exams``.
     :param encoder: the encoder, where no model brings it along and the models' own name for it is not known here (a
-        directory, say).
+        directory, say). Nothing is ever fetched for it.
     :param with_gates: whether a task that requires another's answer is asked only where it has it; the other's model must
         then be among ``models``.
     :param runtime: what computes the encoder, where it has a choice. The precision, and how many frames of each second are
@@ -81,31 +83,33 @@ def score(
     :raises LusfxError: if the sources hold no clip, or all failed and there is a table, which is left as it is.
     :raises RunInterruptedError: if ``stop`` is set while the table is written.
     """
-    out, report = None if out is None else Path(out), None if report is None else Path(report)
+    out, report = optional_path(out), optional_path(report)
+    places_of_sources, directories = paths("sources", sources), paths("models", models)
     _check_outputs(out, report, force)
-    if sources:
-        check_places([Path(source) for source in sources])
+    if places_of_sources:
+        check_places(places_of_sources)
     registry, known = load_registry(), read_known_bad(known_bad)
-    loaded = _load_models(models, registry)
+    loaded = _load_models(directories, registry)
     panel = Panel(loaded, with_gates)
     exams_out = _exams_place(out, loaded)
     prepare_files({"table": out, "table of exams": exams_out, "report": report}, force=force)
-    if sources:
+    if places_of_sources:
         request = EncoderRequest(
-            name=encoder or _encoder_of(loaded),
+            name=str(encoder or loaded[0].card.features.encoder),
             device=device,
             threads=threads,
             precision=loaded[0].card.features.precision,  # models of one fingerprint were all trained on one
             runtime=runtime,
+            download=False,
         )
-        opened, spec = _open_encoder_of(loaded, request, registry)
+        opened, spec = _open_encoder_of(loaded, request, encoder is not None, registry)
         holder = Cache.open(Path(cache), create=True)
         extraction = extract_with(
             opened,
-            [Path(source) for source in sources],
+            places_of_sources,
             holder,
             registry,
-            site_key or SiteKey.load(),
+            SiteKey.of(site_key),
             fps=spec.preprocess.fps,
             batch_size=batch_size,
             workers=workers,
@@ -169,7 +173,7 @@ def _require_worth(extraction: ExtractResult, out: Path | None) -> None:
         raise LusfxError(f"{reason}{'' if reason.endswith('?') else '.'} Nothing was written")
 
 
-def _load_models(directories: Sequence[Path | str], registry: Registry) -> list[TaskModel]:
+def _load_models(directories: Sequence[Path], registry: Registry) -> list[TaskModel]:
     """The models, each once; of a directory that is none itself, those right below it.
 
     :raises UsageError: if there is none, or they are bound to different features.
@@ -193,22 +197,24 @@ def _load_models(directories: Sequence[Path | str], registry: Registry) -> list[
     return models
 
 
-def _encoder_of(models: Sequence[TaskModel]) -> str:
-    """The encoder of models that all take the same features: one that a model brings along, or the first one's name for it."""
-    brought = [str(model.own_encoder) for model in models if model.own_encoder is not None]
-    return (*brought, models[0].card.features.encoder)[0]
-
-
 def _open_encoder_of(
-    models: Sequence[TaskModel], request: EncoderRequest, registry: Registry
+    models: Sequence[TaskModel], request: EncoderRequest, named: bool, registry: Registry
 ) -> tuple[Encoder, FeatureSpec]:
-    """Open the encoder whose features the models take.
+    """Open the encoder whose features the models take: the one that the user named, or one that a model brings along, or
+    one that was converted here, or the models' name for it. Nothing is fetched.
 
     :returns: the encoder, and the spec of these features.
     :raises FingerprintMismatchError: if its features are not those that a model was trained on.
     """
-    opened = open_encoder(request, registry)
-    spec = opened.feature_spec.sampled(models[0].card.features.fps)  # models of one fingerprint all take one rate
+    features = models[0].card.features  # models of one fingerprint all take one rate
+    brought = next((str(model.own_encoder) for model in models if model.own_encoder is not None), None)
+    if named:
+        opened = open_encoder(request, registry)
+    elif brought is not None:
+        opened = open_encoder(replace(request, name=brought), registry)
+    else:
+        opened = open_encoder_of(features.fingerprint, features.fps, request, registry)
+    spec = opened.feature_spec.sampled(features.fps)
     for model in models:
         if model.card.features.fingerprint == spec.as_prepared_by(1).fingerprint:
             raise FingerprintMismatchError(

@@ -21,6 +21,7 @@ from lusfx.messages import short
 from lusfx.metrics import Interval, Performance
 from lusfx.novelty import Novelty
 from lusfx.report import Section
+from lusfx.shown import Shown
 from lusfx.task_model import (
     NOVELTY_FILE,
     FeaturesCard,
@@ -97,8 +98,8 @@ class OutcomeResult:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class TrainingResult(Shown):
     """A saved task model, and what cross-validation says of it.
 
     :param card: the task as it was trained.
@@ -158,6 +159,12 @@ class TrainingResult:
         return (
             f"{self.card.name}: mean cross-validated AUC {self.figures['mean_roc_auc']} from {source} "
             f"({each}; {closing}"
+        )
+
+    def table_cells(self) -> list[list[str]]:
+        """Each outcome with its cross-validated figures."""
+        return metric_cells(
+            {outcome.name: (outcome.n_units, outcome.n_events, outcome.metrics) for outcome in self.outcomes}
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -250,6 +257,16 @@ class TrainingResult:
 
     def _of_fine_tuning(self) -> dict[str, Any]:
         return {} if self.fine_tuning is None else {"fine_tuning": self.fine_tuning.as_dict()}
+
+
+def metric_cells(outcomes: Mapping[str, tuple[int, int, Mapping[str, Interval]]]) -> list[list[str]]:
+    """Rows for a notebook: each outcome's units, those of them that are yes, and its figures with their intervals."""
+    metrics = list(dict.fromkeys(name for _, _, figures in outcomes.values() for name in figures))
+    header = ["outcome", "units", "yes", *(name.replace("_", " ") for name in metrics)]
+    return [header] + [
+        [name, str(n_units), str(n_events), *(str(figures.get(metric, "")) for metric in metrics)]
+        for name, (n_units, n_events, figures) in outcomes.items()
+    ]
 
 
 def _outcome_card(outcome: OutcomeResult, rules: Mapping[str, OperatingPoint]) -> OutcomeCard:

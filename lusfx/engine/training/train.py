@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from lusfx.arguments import several
 from lusfx.cache import Cache
 from lusfx.calibration import CalibrationMethod
 from lusfx.config import FeatureSpec
@@ -74,7 +75,7 @@ class Plan:
 
 
 def train_task(
-    tasks: Sequence[str | Task],
+    tasks: str | Task | Iterable[str | Task],
     labels: Path | str,
     cache: Path | str,
     out: Path | str,
@@ -88,15 +89,16 @@ def train_task(
     n_repeats: int | None = None,
     seed: int = 0,
     fingerprint: str | None = None,
+    encoder: str | Path | None = None,
     max_near_duplicates: float = MAX_SHARE,
     force: bool = False,
     trust_table: bool = False,
-    site_key: SiteKey | None = None,
+    site_key: SiteKey | Path | str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[TrainingResult]:
     """Train a task model a task on the cached features of labelled clips. The features are read once for all tasks.
 
-    :param tasks: tasks, or names of those that plugins provide.
+    :param tasks: tasks, one or several, or names of those that plugins provide.
     :param labels: label table.
     :param out: directory of the task model; with several tasks, the directory that gets one for each.
     :param head: kind of head; by default ``mlp``, or ``attention`` for tasks that pool by attention. ``auto`` tries each kind
@@ -110,6 +112,7 @@ def train_task(
     :param n_repeats: times that the cross-validation is done, each with other folds; its figures are averaged. By default
         five, or one from 500 patients on.
     :param fingerprint: which features, where the cache holds several.
+    :param encoder: which features, by the encoder that made them: the name that it was extracted with, or its directory.
     :param max_near_duplicates: share of a training's clips, 0 to 1, that may look like a clip of another patient. Up to it
         the result warns; above it there is no training.
     :param force: whether task models that are there may be replaced; they are kept beside the new ones, their names ending in
@@ -125,7 +128,7 @@ def train_task(
         raise UsageError("the share of near-duplicates is from 0 to 1")
     registry = load_registry()
     chosen: dict[str, Task] = {}
-    for task in (registry.task(t) if isinstance(t, str) else t for t in tasks):
+    for task in (registry.task(t) if isinstance(t, str) else t for t in several("tasks", tasks, Task)):
         if chosen.setdefault(task.name, task) is not task:
             raise UsageError(f"two different tasks have the name '{task.name}'")
     plans = []
@@ -136,19 +139,19 @@ def train_task(
         prepare_place("task model", place)
         plans.append(make_plan(registry, task, place, head, settings or {}, pooling, search))
     opened = Cache.open(Path(cache))
-    store = choose_store(opened, fingerprint)
-    site_key = site_key or SiteKey.load(make=False)
-    rows = read_labels(Path(labels), opened, store, site_key, trust_table=trust_table)
+    store = choose_store(opened, fingerprint, encoder)
+    key = SiteKey.of(site_key, make=False)
+    rows = read_labels(Path(labels), opened, store, key, trust_table=trust_table)
     labelled = [labels_of(plan.task, rows) for plan in plans]
     keys = sorted({key for units in labelled for clips in units.clips for key in clips})
     features = features_of_clips(store, keys, {plan.card.name: plan.maker for plan in plans})
-    encoder = opened.encoder_name(store.fingerprint)
+    encoder_name = opened.encoder_name(store.fingerprint)
     trainer = Trainer(
         calibration=calibration,
         n_folds=n_folds,
         n_repeats=n_repeats,
         seed=seed,
-        site_keys=site_keys_of(opened, site_key, rows),
+        site_keys=site_keys_of(opened, key, rows),
         progress=progress or (lambda text: None),
     )
     clips = PatientsOfClips(store, labelled, features.values())
@@ -157,7 +160,7 @@ def train_task(
         samples = make_samples(units, features.pop(plan.card.name), plan.maker)
         copied = clips.copied(samples.clips)
         copied.check(max_near_duplicates)
-        results.append(trainer.train(plan, units, samples, store.spec, encoder, copied))
+        results.append(trainer.train(plan, units, samples, store.spec, encoder_name, copied))
     return results
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from lusfx.contracts import UNKNOWN, Target, Task
 from lusfx.engine.samples.labels import LabelledUnits, LabelRow, labels_of, read_labels
 from lusfx.errors import PluginError, TableError, TrainingRefusedError
 from lusfx.site_key import SiteKey, same_patient
-from lusfx.tables import Row
+from lusfx.tables import Row, TableForm
 from lusfx.testing.small_cache import SmallCache
 from lusfx.types import ClipEmbeddings
 
@@ -184,7 +185,23 @@ def test_a_label_that_makes_no_sense_is_named_by_its_row_and_not_repeated(task: 
 
 def test_a_label_that_makes_no_sense_is_told_of_where_the_clip_is_not_cached_too() -> None:
     with pytest.raises(TableError, match="row 2"):
-        said(Effusion(), "1", "yes", cached=[True, False])
+        said(Effusion(), "1", "perhaps", cached=[True, False])
+
+
+@pytest.mark.parametrize(("n_bad", "more"), [(2, ""), (10, ""), (12, "; and 2 more")])
+def test_all_labels_that_make_no_sense_are_told_at_once(n_bad: int, more: str) -> None:
+    with pytest.raises(TableError) as told:
+        said(Effusion(), "1", *["Doe"] * n_bad)
+    named = [f"row {number}, column 'effusion': expected 0 or 1, or no or yes" for number in range(2, n_bad + 2)]
+    assert str(told.value) == "; ".join(named[:10]) + more
+
+
+def test_what_was_assumed_of_a_table_is_told_with_the_result() -> None:
+    rows = rows_of([{"Effusion": "YES"}, {"Effusion": "no"}])
+    form = TableForm({"effusion": "Effusion"}, ("read as Windows-1252",))
+    units = labels_of(Effusion(), [replace(entry, row=replace(entry.row, form=form)) for entry in rows])
+    assert units.targets.ravel().tolist() == [1, 0]
+    assert units.warnings() == ["the label table: read as Windows-1252"]
 
 
 def test_one_of_several_labels_that_makes_no_sense_names_the_columns() -> None:

@@ -16,7 +16,7 @@ KEY = SiteKey(b"k" * 32)
 def said(*rows: tuple[str, str, str]) -> list[PatientStatements]:
     """Rows by what the table, the run and the file say; blank where nothing."""
     keys = [[KEY.patient(name) if name else None for name in row] for row in rows]
-    return [PatientStatements(number, *row) for number, row in enumerate(keys, start=1)]
+    return [PatientStatements(str(number), *row) for number, row in enumerate(keys, start=1)]
 
 
 def groups(rows: list[PatientStatements], **more: bool) -> list[str | None]:
@@ -67,7 +67,11 @@ def test_another_spelling_is_no_other_patient() -> None:
 
 def test_a_ledger_of_before_the_canonical_form_names_the_same_patient() -> None:
     old, new = spellings(KEY.patient("P001"))[0], KEY.patient("P001")
-    rows = [PatientStatements(1, run=old), PatientStatements(2, run=new, file=new), PatientStatements(3, table=new)]
+    rows = [
+        PatientStatements("1", run=old),
+        PatientStatements("2", run=new, file=new),
+        PatientStatements("3", table=new),
+    ]
     assert len(set(groups(rows))) == 1
 
 

@@ -22,11 +22,11 @@ from lusfx.cache import Cache, Store, pack
 from lusfx.cli.cache import command as cache_command
 from lusfx.cli.score import command
 from lusfx.contracts import Abstention, EncoderRequest, Gate, Task, Youden, ZoneSummary
-from lusfx.encoders import DEFAULT_ENCODER
+from lusfx.encoders import BUNDLED, DEFAULT_ENCODER
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.scoring.score import score
-from lusfx.errors import CacheError, FingerprintMismatchError, TableError, UsageError
+from lusfx.errors import CacheError, EncoderError, FingerprintMismatchError, TableError, UsageError
 from lusfx.heads.linear import LogisticHead
 from lusfx.heads.standardiser import Standardiser
 from lusfx.hookspecs import hookimpl
@@ -439,6 +439,23 @@ def test_the_encoder_is_the_first_models_by_its_name_there(
     with pytest.raises(UsageError, match="unknown encoder 'my/encoder'"):
         score([effusion["folder"]], models[::-1], archive.cache, tmp_path / "scores.csv", force=True)
     score([effusion["folder"]], models[::-1], archive.cache, tmp_path / "new.csv", encoder=DEFAULT_ENCODER)
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_converted_encoder_is_found_by_its_fingerprint_and_no_hub_is_asked(
+    archive: Any, effusion: Mapping[str, Any], save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    monkeypatch.setenv("LUSFX_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("lusfx.encoders.timm_family._from_hub", lambda name: pytest.fail("a network was asked"))
+    model = save(Severity(), effusion["store"], "timm/resnet18")
+    if here:
+        shutil.copytree(BUNDLED / DEFAULT_ENCODER, tmp_path / "home" / "encoders" / "timm-resnet18@0123456789ab")
+        result = score([effusion["folder"]], [model], archive.cache, tmp_path / "s.csv")
+        assert result.extraction is not None
+        assert result.extraction.counts["cached"] == 2
+    else:
+        with pytest.raises(EncoderError, match="Name its directory with --encoder"):
+            score([effusion["folder"]], [model], archive.cache, tmp_path / "s.csv")
 
 
 def test_sources_are_not_encoded_for_models_of_other_features(
