@@ -162,8 +162,8 @@ def train(lusfx_here: Lusfx, exams: Any) -> Callable[..., Run]:
 
     def run(*arguments: object, out: str = "model", by: Lusfx = lusfx_here) -> Run:
         return by(
-            "train-task", *arguments, "--labels", exams.labels, "--cache", exams.cache, "--out", out, "--folds", 3,
-            "--json", *([] if "--repeats" in arguments else ["--repeats", 1]),
+            "train-task", *arguments, "--labels", exams.labels, "--cache", exams.cache, "--out", out, "--json",
+            *([] if "--folds" in arguments else ["--folds", 3]), *([] if "--repeats" in arguments else ["--repeats", 1]),
         )  # fmt: skip
 
     return run
