@@ -12,7 +12,7 @@ from lusfx.metrics.statistic import Answers, Statistic, Targets, Weighted, Weigh
 
 CLIP = 1e-6
 """Probabilities nearer to 0 or 1 than this count as this near, since the log odds of 0 and 1 do not exist."""
-MOST_STEPS, SMALL_STEP = 50, 1e-9
+MOST_STEPS, SMALL_STEP, SINGULAR = 50, 1e-9, 1e-10
 BEYOND = 30.0
 """A slope or intercept beyond this says that the classes are separated, where no finite one fits; log odds beyond it are 0
 or 1 to the last digits."""
@@ -33,8 +33,7 @@ def calibration_slope(targets: Targets, probabilities: Answers) -> Weighted:
     NaN where there is one class or one probability only, or the classes are separated.
     """
     log_odds = _log_odds(probabilities)
-    columns = np.stack([np.ones_like(log_odds), log_odds])
-    return lambda weights: _fitted(columns, np.zeros_like(log_odds), targets, weights)
+    return _last_coefficient(np.stack([np.ones_like(log_odds), log_odds]), np.zeros_like(log_odds), targets)
 
 
 @Statistic
@@ -44,29 +43,46 @@ def calibration_intercept(targets: Targets, probabilities: Answers) -> Weighted:
     NaN where there is one class only.
     """
     log_odds = _log_odds(probabilities)
-    return lambda weights: _fitted(np.ones((1, len(log_odds))), log_odds, targets, weights)
+    return _last_coefficient(np.ones((1, len(log_odds))), log_odds, targets)
 
 
-def _fitted(columns: NDArray[np.float64], offset: NDArray[np.float64], targets: Targets, weights: Weights) -> float:
-    """The last coefficient of a logistic regression of the targets on columns ``(k, n)``, by Newton's steps."""
-    events = float(weights[targets == 1].sum())
-    if not 0 < events < float(weights.sum()):
-        return float("nan")
-    weights = weights / weights.sum()
-    coefficients = np.zeros(len(columns))
+def _last_coefficient(columns: NDArray[np.float64], offset: NDArray[np.float64], targets: Targets) -> Weighted:
+    """The last coefficient of a logistic regression of the targets on columns ``(k, n)``; NaN where none is finite."""
+    # Resamples are fitted from the fit of all; and where all are separated, so is each resample.
+    start = _fitted(columns, offset, targets, np.ones(len(targets)), np.zeros(len(columns)))
+
+    def weighted(weights: Weights) -> float:
+        found = None if start is None else _fitted(columns, offset, targets, weights, start)
+        return float("nan") if found is None else float(found[-1])
+
+    return weighted
+
+
+def _fitted(
+    columns: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    targets: Targets,
+    weights: Weights,
+    start: NDArray[np.float64],
+) -> NDArray[np.float64] | None:
+    """Coefficients ``(k,)`` by Newton's steps; None where they are not finite."""
+    total = float(weights.sum())
+    if not 0 < float(weights[targets == 1].sum()) < total:
+        return None
+    shares = weights / total
+    coefficients: NDArray[np.float64] = start
     for _ in range(MOST_STEPS):
         told = 1 / (1 + np.exp(-np.clip(offset + coefficients @ columns, -BEYOND, BEYOND)))
-        gradient = columns @ (weights * (targets - told))
-        curvature = (columns * (weights * told * (1 - told))) @ columns.T
-        if np.linalg.cond(curvature) > 1 / CLIP**2:
-            return float("nan")
-        step = np.linalg.solve(curvature, gradient)
+        curvature = (columns * (shares * told * (1 - told))) @ columns.T
+        if np.linalg.det(curvature) <= SINGULAR * np.diag(curvature).prod():
+            return None
+        step = np.asarray(np.linalg.solve(curvature, columns @ (shares * (targets - told))), np.float64)
         coefficients = coefficients + np.clip(step, -2, 2)  # Newton's own step may overshoot far from the best place
         if np.abs(coefficients).max() > BEYOND:
-            return float("nan")
+            return None
         if np.abs(step).max() < SMALL_STEP:
-            return float(coefficients[-1])
-    return float("nan")
+            return coefficients
+    return None
 
 
 def _log_odds(probabilities: Answers) -> NDArray[np.float64]:

@@ -71,7 +71,7 @@ def test_train_score_and_evaluate(lusfx: Lusfx, train: Lusfx, exams: Any, other_
     assert set(result["outcomes"][0]["operating_points"]) == {"balanced", "screen", "rule-in"}
     assert "below 100" in result["warnings"][0]
     assert {path.name for path in (tmp_path / "model").iterdir()} == {
-        "task_model.json", "evidence.json", "report.html",
+        "novelty.safetensors", "task_model.json", "evidence.json", "report.html",
         "1-head.safetensors", "2-head.safetensors", "3-head.safetensors",
     }  # fmt: skip
 

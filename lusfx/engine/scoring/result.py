@@ -97,7 +97,7 @@ class ScoreTally:
             tally, unit = self.by_model[model.digest], model.card.task.unit
             if tally.n_in_training:
                 said.append(
-                    f"{tally.n_in_training} {unit}s or sources are of clips or patients of the training of {model.name}: its "
+                    f"{tally.n_in_training} {unit}s are of the training of {model.name}, or of its patients: its "
                     "answers about them are too good (in_training). What heads that had not seen the patient said stands in "
                     "out_of_fold, where it is known"
                 )

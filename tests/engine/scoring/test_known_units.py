@@ -57,7 +57,7 @@ def test_own_units_and_strange_ones_are_told(task: Task, tmp_path: Path) -> None
     )
     assert all(row["distance"] > 0 for row in rows)
     (warning,) = result.warnings
-    assert f"{len(rows)} {task.unit}s or sources are of clips or patients of the training of sign@" in warning
+    assert f"{len(rows)} {task.unit}s are of the training of sign@" in warning
     assert warning in score_page(result, [], 0.0).warnings
     assert result.as_dict()["in_training"] == {rows[0]["model"]: len(rows)}
 
