@@ -7,7 +7,7 @@ from lusfx.contracts.checks import check_encoder, check_head, check_reader, chec
 from lusfx.contracts.encoder import Device, Encoder, EncoderRequest, EncoderSpec, Runtime
 from lusfx.contracts.head import Bags, Features, Head, HeadSettings, HeadSpec, TrainingSet
 from lusfx.contracts.plugin import API_VERSION, Plugin
-from lusfx.contracts.reader import HEAD_BYTES, Reader
+from lusfx.contracts.reader import HEAD_BYTES, Reader, ending_of
 from lusfx.contracts.rules import (
     Abstention,
     Gate,
@@ -59,6 +59,7 @@ __all__ = [
     "check_head",
     "check_reader",
     "check_task",
+    "ending_of",
     "frame_durations",
     "gate_circle",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Container
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar
@@ -14,12 +15,20 @@ HEAD_BYTES = 4096
 """How many leading bytes of a source a reader is shown when it is asked whether the source is its own."""
 
 
+def ending_of(path: Path, known: Container[str]) -> str:
+    """The longest ending of a file's name that is known, ``.nii.gz`` say; its last one where none is."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    endings = ("".join(suffixes[start:]) for start in range(len(suffixes)))
+    return next((ending for ending in endings if ending in known), path.suffix.lower())
+
+
 class Reader(ABC):
     """Turns one kind of source file into a :class:`~lusfx.types.Clip`."""
 
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]
-    """File name endings, lower case with their dot, that this reader claims whatever the content is: a text file named
+    """File name endings, lower case with their dot, of one part or several (``.nii.gz``), the longest of which counts. This
+    reader claims them whatever the content is: a text file named
     ``.mp4`` is then reported as a damaged video and not passed over."""
 
     def claims_content(self, leading_bytes: bytes) -> bool:

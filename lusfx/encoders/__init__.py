@@ -54,6 +54,10 @@ def lusfx_register_encoders() -> Sequence[EncoderSpec]:
             _open_bundled,
         ),
         EncoderSpec(
-            "timm", "any timm backbone, by timm/NAME (extra 'timm')", "the model's own", _open_timm, family=True
+            "timm",
+            "a timm backbone, by timm/NAME (extra 'timm'; docs/encoders.md says which)",
+            "the model's own",
+            _open_timm,
+            family=True,
         ),
     ]

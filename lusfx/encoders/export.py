@@ -45,15 +45,17 @@ def export(
         from lusfx.encoders.torch_runtime import grey_network
     except ImportError:
         raise MissingExtraError("converting an encoder", "timm") from None
-    network = grey_network(identity, weights).eval()
+    # Two: some keep what they computed of their weights, which would be constants in the graph.
+    network, exported = (grey_network(identity, weights).eval() for _ in range(2))
     example = torch.from_numpy(np.repeat(probe_image(size)[None], 2, axis=0))
     try:
         with torch.inference_mode():
             embedding: NDArray[np.float32] = network(example)[0].numpy()
-        model = _exported(network, example)
+        model = _exported(exported, example)
     except Exception as error:  # torch has a class of its own for many reasons
         raise EncoderError(
-            f"{identity.architecture} cannot be exported for images of {size} px ({type(error).__name__})"
+            f"{identity.architecture} cannot be exported for images of {size} px ({type(error).__name__}). Which families "
+            "are known to work is in docs/encoders.md"
         ) from error
     _detach_weights(model, weights)
     return _without_remarks(model), embedding
@@ -110,7 +112,9 @@ def _detach_weights(model: onnx.ModelProto, weights: Mapping[str, NDArray[np.gen
         names[initializer.name] = name
     forgotten = sorted(name for name in weights.keys() - used if not name.endswith(UNTRAINED))
     if forgotten:
-        raise EncoderError(f"the exported graph does not use the weights {', '.join(forgotten[:3])}")
+        raise EncoderError(
+            f"the network cannot be converted: its exported graph does not use the weights {', '.join(forgotten[:3])}"
+        )
     _rename(model.graph, names)
 
 

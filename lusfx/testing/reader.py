@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from lusfx.contracts import HEAD_BYTES, Reader, check_reader
+from lusfx.contracts import HEAD_BYTES, Reader, check_reader, ending_of
 from lusfx.errors import ClipError, SkippedClipError, UnreadableClipError
 from lusfx.plugins import load_registry
 from lusfx.site_key import SECRET_BYTES, SiteKey
@@ -73,7 +73,7 @@ class ReaderConformance(Conformance):
         """The example is the reader's by its ending or by its content; plain text without an ending is not."""
         by_content = self.reader.claims_content(source.read_bytes()[:HEAD_BYTES])
         assert isinstance(by_content, bool), "'claims_content' must say True or False"
-        assert source.suffix.lower() in self.reader.suffixes or by_content, "nobody would give this reader its example"
+        assert self._ending(source) in self.reader.suffixes or by_content, "nobody would give this reader its example"
         for leading in (b"", b"\0", b"Dear Sir or Madam,\n" * 100):
             assert not self.reader.claims_content(leading), (
                 f"the reader claims a file that begins with {leading[:20]!r}"
@@ -183,10 +183,14 @@ class ReaderConformance(Conformance):
 
     def test_refuses_empty_and_missing_files(self, source: Path) -> None:
         """A file of no bytes, one that is not there, and a folder raise UnreadableClipError."""
-        folder = source.with_name(f"{CANARY}-folder{source.suffix}")
+        folder = source.with_name(f"{CANARY}-folder{self._ending(source)}")
         folder.mkdir()
         source.write_bytes(b"")
-        for path, what in ((source, "empty"), (source.with_stem(f"{CANARY}-gone"), "missing"), (folder, "a folder")):
+        for path, what in (
+            (source, "empty"),
+            (source.with_name(f"{CANARY}-gone{self._ending(source)}"), "missing"),
+            (folder, "a folder"),
+        ):
             error = self._attempt(path)
             assert isinstance(error, UnreadableClipError), (
                 f"{what}: {_kind(error)}, where UnreadableClipError is wanted"
@@ -207,13 +211,16 @@ class ReaderConformance(Conformance):
 
     # ---- what the checks share ----------------------------------------------------------------------------------------
 
+    def _ending(self, path: Path) -> str:
+        return ending_of(path, self.reader.suffixes)
+
     def write(self, folder: Path) -> Path:
         """Write the example, and give it and its folder a patient's name; what the fixture ``source`` gives."""
         made, named = folder / "made", folder / CANARY
         made.mkdir()
         example = self.example(made)
         named.mkdir()
-        return example.rename(named / f"{CANARY}{example.suffix}")
+        return example.rename(named / f"{CANARY}{self._ending(example)}")
 
     def read(self, path: Path) -> tuple[ClipInfo, list[Frame]]:
         """A whole clip."""

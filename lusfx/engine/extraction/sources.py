@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lusfx.contracts import HEAD_BYTES, Reader
+from lusfx.contracts import HEAD_BYTES, Reader, ending_of
 from lusfx.engine.extraction import file_kinds
 from lusfx.engine.extraction.census import Census, Why
 from lusfx.engine.extraction.file_kinds import FileKind, kind_of
@@ -164,11 +164,16 @@ def discover(places: Sequence[Path], registry: Registry, site_key: SiteKey, know
 
 def reader_of(path: Path, registry: Registry) -> Reader | None:
     """The reader that claims a file, by its ending or else by its first bytes; None where nobody does."""
-    suffix = path.suffix.lower()
-    if suffix in registry.readers.names() or suffix in registry.readers.clashes:
-        return registry.readers.get(suffix)
+    endings = _endings(registry)
+    ending = ending_of(path, endings)
+    if ending in endings:
+        return registry.readers.get(ending)
     head = _head_of(path)
     return None if head is None else _reader_of_content(head, registry)
+
+
+def _endings(registry: Registry) -> set[str]:
+    return {*registry.readers.names(), *registry.readers.clashes}
 
 
 def _head_of(path: Path) -> bytes | None:
@@ -203,19 +208,22 @@ class _Finder:
         self.notes: Counter[str] = Counter()
         self._seen: set[str] = set()
         self._left_out: set[str] = set()
-        self._suffixes = set(registry.readers.names()) | set(registry.readers.clashes)
+        self._suffixes = _endings(registry)
 
     def add_folder(self, folder: Path) -> None:
         root = folder.resolve()
         for path in self._files_below(root):
             if path.is_symlink() and _leads_out(path, root):
                 self._add(path, None, "link-leaves-folder")
-            elif path.suffix.lower() in self._suffixes and not path.name.startswith("._"):
+            elif self._has_ending(path) and not path.name.startswith("._"):
                 self._add(path, reader_of(path, self.registry))
             elif self.known(path):  # looked at by an earlier run
-                self._add(path, reader_of(path, self.registry) if path.suffix.lower() in self._suffixes else None)
+                self._add(path, reader_of(path, self.registry) if self._has_ending(path) else None)
             else:
                 self._look_into(path)
+
+    def _has_ending(self, path: Path) -> bool:
+        return ending_of(path, self._suffixes) in self._suffixes
 
     def _look_into(self, path: Path) -> None:
         """Tell by its first bytes what a file is that its name does not tell."""
@@ -223,7 +231,7 @@ class _Finder:
         kind = file_kinds.UNREADABLE if head is None else kind_of(head)
         if path.name.startswith("._") and not kind.is_picture:
             return self._leave_out(path, kind, Why.SYSTEM)
-        if path.suffix.lower() in self._suffixes:
+        if self._has_ending(path):
             return self._add(path, reader_of(path, self.registry))
         reader = None if head is None else _reader_of_content(head, self.registry)
         if reader is not None:

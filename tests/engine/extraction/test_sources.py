@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from lusfx.contracts import Reader
 from lusfx.engine.extraction.sources import discover, reader_of
 from lusfx.errors import TableError, UsageError
 from lusfx.plugins import Registry, build_registry
 from lusfx.site_key import SiteKey
+from lusfx.types import Clip
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +82,27 @@ def test_a_manifest_needs_paths_and_short_zones(
     (folder / "m.csv").write_text(content)
     with pytest.raises(TableError):
         discover([folder / "m.csv"], registry, site_key, unknown)
+
+
+def test_the_longest_ending_that_a_reader_claims_is_the_files(folder: Path, site_key: SiteKey) -> None:
+    class Volume(Reader):
+        name = "volume"
+        suffixes = (".nii.gz",)
+
+        def open(self, path: Path, site_key: SiteKey) -> AbstractContextManager[Clip]:
+            raise NotImplementedError
+
+    registry = build_registry([])
+    registry.readers.add(".nii.gz", Volume(), "this test")
+    for name in ("a.nii.gz", "1.2.840.NII.GZ", "a.gz", "nii.gz"):
+        (folder / name).write_bytes(b"\x1f\x8b")
+    found = discover([folder], registry, site_key, unknown)
+    assert {s.path.name for s in found.sources if s.reader and s.reader.name == "volume"} == {
+        "a.nii.gz",
+        "1.2.840.NII.GZ",
+    }
+    assert isinstance(reader_of(folder / "a.nii.gz", registry), Volume)
+    assert reader_of(folder / "a.gz", registry) is None
 
 
 def test_a_reader_is_told_by_the_ending_and_else_by_the_content(folder: Path, registry: Registry) -> None:
