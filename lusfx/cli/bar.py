@@ -35,7 +35,7 @@ def bar(stand: Callable[ProgressArgs, Stand], is_wanted: bool = True) -> Iterato
 
     :param stand: what the run's report of its progress means.
     """
-    if not is_wanted or not sys.stderr.isatty():
+    if not is_wanted or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

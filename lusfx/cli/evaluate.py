@@ -27,7 +27,7 @@ def command(
     from lusfx.engine.evaluation.evaluate import evaluate
     from lusfx.outputs import prepare_files
 
-    prepare_files({"report": report})
+    prepare_files({"report": report}, read=[labels])
     result = evaluate(model, labels, cache, seed=seed, report=report, trust_table=trust_table)
     if as_json:
         terminal.print_json(result.as_dict())

@@ -72,7 +72,7 @@ def inspect(
     :raises DecoderError: if no decoding process can be started.
     """
     path = Path(clip)
-    prepare_files({"picture": Path(out)})
+    prepare_files({"picture": Path(out)}, read=[path])
     registry = load_registry()
     spec: PreprocessSpec = open_encoder(EncoderRequest(encoder, device="cpu"), registry).preprocess
     reader = reader_of(path, registry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,10 +101,14 @@ def discover(places: Sequence[Path], registry: Registry, site_key: SiteKey, know
         raise UsageError("name at least one folder, file or manifest")
     finder = _Finder(registry, site_key, known)
     for number, place in enumerate(places, start=1):
-        if place.is_dir():
+        try:
+            is_folder = stat.S_ISDIR(place.stat().st_mode)
+        except (OSError, ValueError):
+            raise UsageError(
+                f"source {number} of {len(places)} does not exist, or its folder cannot be entered"
+            ) from None
+        if is_folder:
             finder.add_folder(place)
-        elif not place.exists():
-            raise UsageError(f"source {number} of {len(places)} does not exist")
         elif is_table(place):
             finder.add_manifest(place)
         else:

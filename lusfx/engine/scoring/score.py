@@ -77,7 +77,10 @@ def score(
     loaded = _load_models(models, registry)
     panel = Panel(loaded, with_gates)
     exams_out = _exams_place(out, loaded)
-    prepare_files({"table": out, "table of exams": exams_out, "report": None if report is None else Path(report)})
+    prepare_files(
+        {"table": out, "table of exams": exams_out, "report": None if report is None else Path(report)},
+        read=map(Path, sources),
+    )
     if sources:
         request = EncoderRequest(
             name=encoder or _encoder_of(loaded),
