@@ -64,13 +64,15 @@ def write_archive(
     :param clip_format: of the files; ``mixed`` writes a patient's clips as video or as DICOM, patient by patient.
     :param progress: told after each clip how many are written, and of how many.
     :returns: the label table of the clips.
-    :raises UsageError: no patient, clip or frame, a negative seed or patient number, an unknown site or format.
+    :raises UsageError: no patient, clip or frame, a negative seed or patient number, an unknown site or format, a label table
+        in the folder that was not written by this.
     """
     if min(n_patients, clips_per_patient, n_frames) < 1 or min(seed, first_patient) < 0:
         raise UsageError("An archive needs a patient, a clip and a frame at least; seed and numbers start at 0")
     if clip_format not in {"mp4", "dicom", "mixed"}:
         raise UsageError(f"there is no clip format '{clip_format}'; there are: mp4, dicom, mixed")
     place = site_named(site)
+    _check_tables(out)
     (out / "clips").mkdir(parents=True, exist_ok=True)
     clip_rows: list[dict[str, Cell]] = []
     frame_rows: list[dict[str, Cell]] = []
@@ -87,6 +89,21 @@ def write_archive(
     write_table(out / "frames.csv", dict.fromkeys(frame_rows[0], "text"), frame_rows)
     write_table(out / "labels.csv", dict.fromkeys(clip_rows[0], "text"), clip_rows)
     return out / "labels.csv"
+
+
+def _check_tables(out: Path) -> None:
+    """Refuse a folder with a table of the same name that is somebody's own: labels are a reader's work of weeks."""
+    for name in ("labels.csv", "frames.csv"):
+        try:
+            with (out / name).open("rb") as table:
+                ours = table.read(len(OUR_COLUMNS)) == OUR_COLUMNS
+        except FileNotFoundError:
+            continue
+        if not ours:
+            raise UsageError(f"the folder has another {name}, which would be lost. Choose another folder")
+
+
+OUR_COLUMNS = b"path,patient_id,exam_id,zone,view,"
 
 
 def plan_patient(site: Site, patient: int, n_clips: int, seed: int) -> Iterator[PlannedClip]:
