@@ -65,7 +65,7 @@ class SiteKey:
         :raises SiteKeyError: if the file is not 64 hexadecimal digits, or is missing and is not to be made.
         """
         file = path or site_key_file()
-        if not file.exists():
+        if _is_missing(file):
             if not make:
                 raise SiteKeyError(
                     "there is no site key here, so no patient could be recognised. Set LUSFX_SITE_KEY to the key file that the "
@@ -132,6 +132,16 @@ def same_patient(patient_key: str) -> str:
 def site_key_file() -> Path:
     """Where the site key lies: ``$LUSFX_SITE_KEY``, or ``site.key`` in the user directory."""
     return Path(os.environ.get("LUSFX_SITE_KEY") or user_directory() / "site.key")
+
+
+def _is_missing(file: Path) -> bool:
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:  # reading it tells; in a folder that cannot be entered it may be there
+        return False
+    return False
 
 
 def _create(file: Path) -> None:

@@ -46,3 +46,32 @@ def test_two_files_need_two_places(tmp_path: Path) -> None:
     for name in ("t.csv", "link.html", f"..{os.sep}{tmp_path.name}{os.sep}t.csv"):
         with pytest.raises(UsageError, match="it would lie where the table does"):
             prepare_files({"table": tmp_path / "t.csv", "report": tmp_path / name})
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_nothing_replaces_a_file_that_is_read(tmp_path: Path, link: bool) -> None:
+    labels = tmp_path / "CANARY.csv"
+    labels.write_text("x")
+    out = tmp_path / "other.csv" if link else labels
+    if link:
+        out.symlink_to(labels)
+    with pytest.raises(UsageError, match="would replace a file that is read") as caught:
+        prepare_files({"table": out}, read=[tmp_path / "missing", labels])
+    assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.parametrize("card", ["task_model.json", "encoder.json"])
+def test_nothing_is_written_into_a_task_model_or_an_encoder(tmp_path: Path, card: str) -> None:
+    (tmp_path / card).write_text("{}")
+    with pytest.raises(UsageError, match="would lie in a task model"):
+        prepare_files({"report": tmp_path / "deep" / "report.html"})
+    assert [path.name for path in tmp_path.iterdir()] == [card]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no folder that is in use can be removed there")
+def test_a_working_folder_that_is_gone_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(UsageError, match="the table cannot be written: No such file"):
+        prepare_files({"table": Path("t.csv")})

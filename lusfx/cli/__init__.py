@@ -16,6 +16,7 @@ import click
 from lusfx.cli.ending import end
 from lusfx.cli.output import own_descriptor, say, with_own_output
 from lusfx.errors import LusfxError, RunInterruptedError
+from lusfx.messages import system_reason
 from lusfx.version import __version__
 
 COMMANDS = {
@@ -97,6 +98,8 @@ def _run() -> NoReturn:
         _fail(RunInterruptedError("interrupted"))
     except LusfxError as error:
         _fail(error)
+    except OSError as error:  # its own words name the file, and a traceback does
+        _fail(LusfxError(f"the system refused a file or folder: {system_reason(error)}"))
 
 
 def _say_json(message: str, exit_code: int) -> None:

@@ -65,7 +65,7 @@ def bar(stand: Callable[ProgressArgs, Stand], is_wanted: bool = True) -> Iterato
 
     :param stand: what the run's report of its progress means.
     """
-    if not is_wanted:
+    if not is_wanted or sys.stderr is None:
         yield None
         return
     if not sys.stderr.isatty():

@@ -37,7 +37,9 @@ class PathType(click.Path):
     """A path that messages do not repeat: it can name a patient, and messages end up in the logs of schedulers."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """See :meth:`click.Path.convert`."""
+        """See :meth:`click.Path.convert`. An empty text, of a variable that is not set say, is no path, and not this folder."""
+        if value == "":
+            self.fail("an empty text is no path", param, ctx)
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
@@ -124,7 +126,13 @@ trust_table_option = click.option(
 force_option = click.option(
     "--force", is_flag=True, help="Replace what is there already. Without it nothing that is there is touched."
 )
-seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31, max_open=True),
+    default=0,
+    show_default=True,
+    help="Seed of everything random.",
+)
 
 
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:

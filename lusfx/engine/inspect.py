@@ -76,7 +76,7 @@ def inspect(
     path = Path(clip)
     if Path(out).suffix.lower() != ".png":
         raise UsageError("the picture is a PNG file: give it a name that ends in .png")
-    prepare_files({"picture": Path(out)}, force=force)
+    prepare_files({"picture": Path(out)}, read=[path], force=force)
     registry = load_registry()
     spec: PreprocessSpec = open_encoder(EncoderRequest(str(encoder), device="cpu", download=False), registry).preprocess
     reader = reader_of(path, registry)

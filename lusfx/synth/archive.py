@@ -73,7 +73,7 @@ def write_archive(
     :param progress: told after each clip how many are written, and of how many.
     :returns: the label table of the clips.
     :raises UsageError: no patient, clip or frame, a negative seed or patient number, an unknown site or format; a directory
-        that is not empty, or cannot be written.
+        that is not empty, or cannot be written; a label table there that the simulator did not write.
     """
     if min(n_patients, clips_per_patient, n_frames) < 1 or min(seed, first_patient) < 0:
         raise UsageError("An archive needs a patient, a clip and a frame at least; seed and numbers start at 0")
@@ -109,12 +109,28 @@ def _begin_directory(out: Path, force: bool) -> None:
                 "the directory for the synthetic clips is not empty, and nothing was written. Name another one, or replace the "
                 "clips and tables that are there: --force"
             )
+        _check_tables(out)
         (out / CLIPS).mkdir(parents=True, exist_ok=True)
         for clip in (out / CLIPS).iterdir():
             if OWN_CLIP.fullmatch(clip.name) and clip.is_file():
                 clip.unlink()
     except OSError as error:
         raise UsageError(f"the synthetic clips cannot be written: {system_reason(error)}") from None
+
+
+def _check_tables(out: Path) -> None:
+    """Refuse a folder with a table of the same name that is somebody's own: labels are a reader's work of weeks."""
+    for name in ("labels.csv", "frames.csv"):
+        try:
+            with (out / name).open("rb") as table:
+                ours = table.read(len(OUR_COLUMNS)) == OUR_COLUMNS
+        except FileNotFoundError:
+            continue
+        if not ours:
+            raise UsageError(f"the folder has another {name}, which would be lost. Choose another folder")
+
+
+OUR_COLUMNS = b"path,patient_id,exam_id,zone,view,"
 
 
 def plan_patient(site: Site, patient: int, n_clips: int, seed: int) -> Iterator[PlannedClip]:

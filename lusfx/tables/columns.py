@@ -13,8 +13,8 @@ from lusfx.tables.limits import MAX_COLUMNS
 def column_names(header: Sequence[str]) -> list[str]:
     """The names as they are looked up: without blanks and unseen characters around them. A column without a name has ``""``.
 
-    :raises TableError: if there are too many, or people would take two for one; no name is repeated, since in a table without
-        a header they are the first patient's cells.
+    :raises TableError: if there are too many, people would take two for one, or one is almost ``patient_id`` and would not be
+        read; no other name is repeated, since in a table without a header they are the first patient's cells.
     """
     if len(header) > MAX_COLUMNS:
         raise TableError(f"the table has more than {MAX_COLUMNS:,} columns")
@@ -25,7 +25,24 @@ def column_names(header: Sequence[str]) -> list[str]:
             "the table has two columns of one name, or of names that differ only in capitals, blanks or characters that "
             "nobody sees. Give each a name of its own"
         )
+    _check_whose(names)
     return names
+
+
+def _check_whose(names: Sequence[str]) -> None:
+    """Refuse ``PatientID`` and the like: passed over, they would leave it to each file to say whose it is."""
+    for name in names:
+        letters = "".join(filter(str.isalnum, _as_seen(name)))
+        meant = WHOSE.get(letters)
+        if meant is not None and meant not in names:
+            raise TableError(
+                f"the table has a column that is almost called '{meant}' and would not be read. Call it '{meant}', or "
+                "something else if it says anything else"
+            )
+
+
+WHOSE = {"patientid": "patient_id", "examid": "exam_id"}
+"""Columns that say whose a clip is, by their letters alone."""
 
 
 def _trimmed(text: str) -> str:

@@ -67,3 +67,9 @@ def test_time_is_counted_for_a_stage_and_what_is_left_is_said(monkeypatch: pytes
         show(2, 7)
     assert "epoch 2" in terminal.getvalue()
     assert "1:02:05 left" in terminal.getvalue()
+
+
+def test_where_there_is_no_error_stream_there_is_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    with bar(stand) as show:
+        assert show is None

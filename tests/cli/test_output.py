@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from lusfx import cli
 from lusfx.cli import output, terminal
 from lusfx.errors import LusfxError
 
@@ -63,3 +64,27 @@ def test_an_output_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, numbe
     with pytest.raises((LusfxError, BrokenPipeError)) as caught:
         output.say("x")
     assert isinstance(caught.value, BrokenPipeError) == (number == errno.EPIPE)  # which click ends quietly
+
+
+def test_what_the_system_refuses_is_one_line_without_a_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(**_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/exams/CANARY")
+
+    monkeypatch.setattr(cli.group, "main", refused)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert capsys.readouterr().err == "Error: the system refused a file or folder: Permission denied\n"
+
+
+@pytest.mark.parametrize("kind", [terminal.DIRECTORY, terminal.FILE, terminal.ANY_PATH])
+def test_an_empty_text_is_not_the_working_folder(kind: terminal.PathType) -> None:
+    with pytest.raises(click.BadParameter, match="an empty text is no path"):
+        kind.convert("", None, None)
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**31)])
+def test_a_seed_that_no_generator_takes_is_refused_at_once(seed: str) -> None:
+    command = terminal.seed_option(click.Command("c", callback=lambda seed: None))
+    assert CliRunner().invoke(command, ["--seed", seed]).exit_code == 2

@@ -216,3 +216,13 @@ def test_a_missing_column_is_named_and_no_cell_is_repeated(tmp_path: Path) -> No
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     with pytest.raises(TableError, match=r"no column 'path' among its 2\. Its first line must name the columns"):
         read_table(tmp_path / "table.csv", required=["path"])
+
+
+@pytest.mark.parametrize("name", ["PatientID", "patient id", "Patient_ID", "PATIENT-ID", "patient_id.", "Exam ID"])
+def test_a_column_that_almost_says_whose_a_clip_is_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text(f"path,{name}\na.mp4,CANARY\n")
+    with pytest.raises(TableError, match=r"almost called '(patient|exam)_id'"):
+        read_table(table)
+    table.write_text("path,PatientID,patient_id\na.mp4,CANARY,1\n")
+    assert read_table(table)[0]["patient_id"] == "1"

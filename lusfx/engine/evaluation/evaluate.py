@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.arguments import optional_path
 from lusfx.contracts import Task
 from lusfx.engine.evaluation.report import evaluation_page
 from lusfx.engine.evaluation.result import EvaluationResult, OutcomeEvaluation
@@ -52,7 +53,7 @@ def evaluate(
         training clips the result warns.
     :raises TableError: if units have no patient, so that no interval could be given, or none can be assessed.
     """
-    prepare_files({"report": None if report is None else Path(report)}, force=force)
+    prepare_files({"report": optional_path(report)}, read=[Path(labels)], force=force)
     loaded, task = load_with_task(Path(model), task)
     check_prevalence(loaded, prevalence)
     unseen = unseen_units(

@@ -11,6 +11,7 @@ from lusfx.engine.extraction.decoding.jobs import Job, Jobs
 from lusfx.engine.extraction.profile import Profile
 from lusfx.engine.extraction.sources import Source
 from lusfx.errors import ClipError
+from lusfx.messages import system_reason
 
 PROBLEMS = {
     "link-leaves-folder": "the link leads out of the folder that was searched",
@@ -106,6 +107,8 @@ def refusal_of_unclaimed(source: Source) -> Refusal:
     """Why a source without a reader is not decoded."""
     if source.problem is not None:
         return Refusal("failed", source.problem, PROBLEMS[source.problem])
-    if not source.path.exists():
-        return Refusal("failed", "cannot-open", "the file does not exist")
+    try:
+        source.path.stat()
+    except OSError as error:  # a folder above it may be closed, or the name too long
+        return Refusal("failed", "cannot-open", f"the file cannot be read: {system_reason(error)}")
     return Refusal("failed", "unknown-format", "no reader claims this kind of file")

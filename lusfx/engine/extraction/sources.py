@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -122,9 +123,17 @@ def check_places(places: Sequence[Path]) -> None:
 def _require_there(places: Sequence[Path]) -> None:
     if not places:
         raise UsageError("name at least one folder, file or manifest")
-    missing = [number for number, place in enumerate(places, start=1) if not place.exists()]
+    missing = [number for number, place in enumerate(places, start=1) if _mode(place) is None]
     if missing:
         raise MissingSourcesError(missing, [places[number - 1] for number in missing], len(places))
+
+
+def _mode(place: Path) -> int | None:
+    """The kind of what is at a place; None where nothing is, or nobody can see it: pathlib's own question may raise."""
+    try:
+        return place.stat().st_mode
+    except (OSError, ValueError):
+        return None
 
 
 def _manifest_rows(table: Path) -> Iterator[tuple[Path, Row, str | None]]:
@@ -150,7 +159,7 @@ def discover(places: Sequence[Path], registry: Registry, site_key: SiteKey, know
     empty = []
     for number, place in enumerate(places, start=1):
         before = finder.n_told
-        if place.is_dir():
+        if stat.S_ISDIR(_mode(place) or 0):
             finder.add_folder(place)
         elif is_table(place):
             finder.add_manifest(place)

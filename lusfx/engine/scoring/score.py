@@ -92,7 +92,7 @@ def score(
     loaded = _load_models(directories, registry)
     panel = Panel(loaded, with_gates)
     exams_out = _exams_place(out, loaded)
-    prepare_files({"table": out, "table of exams": exams_out, "report": report}, force=force)
+    prepare_files({"table": out, "table of exams": exams_out, "report": report}, read=places_of_sources, force=force)
     if places_of_sources:
         request = EncoderRequest(
             name=str(encoder or loaded[0].card.features.encoder),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from lusfx.contracts import Reader
+from lusfx.engine.extraction.intake import refusal_of_unclaimed
 from lusfx.engine.extraction.sources import discover, reader_of
 from lusfx.errors import TableError, UsageError
 from lusfx.plugins import Registry, build_registry
@@ -114,3 +116,24 @@ def test_a_reader_is_told_by_the_ending_and_else_by_the_content(folder: Path, re
     assert name("b/IM0001") == "dicom"
     assert name("notes.txt") is None
     assert name("missing") is None
+
+
+def test_a_name_that_is_too_long_costs_its_row_alone(tmp_path: Path, registry: Registry, site_key: SiteKey) -> None:
+    (tmp_path / "m.csv").write_text(f"path\n{'CANARY' * 99}\n")
+    (source,) = discover([tmp_path / "m.csv"], registry, site_key, unknown).sources
+    refusal = refusal_of_unclaimed(source)
+    assert (refusal.status, refusal.code) == ("failed", "cannot-open")
+    assert "CANARY" not in refusal.detail
+
+
+@pytest.mark.parametrize("name", ["IM0001", "clip.mp4"])
+def test_a_place_in_a_closed_folder_is_a_usage_error(
+    tmp_path: Path, registry: Registry, site_key: SiteKey, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def closed(path: object, *_: object, **__: object) -> None:
+        raise PermissionError(13, "closed", str(path))
+
+    monkeypatch.setattr(os, "stat", closed)
+    with pytest.raises(UsageError, match="or its folder cannot be entered") as caught:
+        discover([tmp_path / name], registry, site_key, unknown)
+    assert name not in str(caught.value)
