@@ -36,8 +36,8 @@ def prepare_files(places: Mapping[str, Path | None], *, read: Iterable[Path] = (
     :param places: by what is to be written there, as messages name it; None where nothing is.
     :param read: files that the work reads, which nothing of it may replace.
     :param force: whether other files that are there may be replaced.
-    :raises UsageError: if a directory cannot be made or written to, a place is taken, a directory or a file that is read, or two
-        are one.
+    :raises UsageError: if a directory cannot be made or written to, a place is taken, a directory or a file that is read, or
+        two are one.
     """
     inputs = list(read)
     taken: dict[Path, str] = {}

@@ -32,7 +32,7 @@ def column_names(header: Sequence[str]) -> list[str]:
 def _check_whose(names: Sequence[str]) -> None:
     """Refuse ``PatientID`` and the like: passed over, they would leave it to each file to say whose it is."""
     for name in names:
-        letters = "".join(filter(str.isalnum, _as_seen(name)))
+        letters = "".join(filter(str.isalnum, as_seen(name)))
         meant = WHOSE.get(letters)
         if meant is not None and meant not in names:
             raise TableError(
