@@ -102,11 +102,11 @@ def _cells(row: StudyRow) -> tuple[str, ...]:
         str(most) if fewest == most else f"{fewest} to {most}",
         stated(row.auc),
         "–" if row.difference is None else signed(row.difference),
-        "–" if row.delong_p is None or np.isnan(row.delong_p) else _p(row.delong_p),
+        "–" if row.delong_p is None or np.isnan(row.delong_p) else p_words(row.delong_p),
     )
 
 
-def _p(value: float) -> str:
+def p_words(value: float) -> str:
     """A p-value, which is never 0."""
     return f"{value:.3f}" if value >= 0.0005 else "< 0.001"
 

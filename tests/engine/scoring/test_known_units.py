@@ -13,6 +13,7 @@ from lusfx.contracts import Task, Unit
 from lusfx.engine.scoring.report import score_page
 from lusfx.engine.scoring.score import score
 from lusfx.engine.training.train import train_task
+from lusfx.report import render
 from lusfx.task_model import TrainingUnits
 from lusfx.testing.small_cache import make_small_cache
 
@@ -58,7 +59,9 @@ def test_own_units_and_strange_ones_are_told(task: Task, tmp_path: Path) -> None
     assert all(row["distance"] > 0 for row in rows)
     (warning,) = result.warnings
     assert f"{len(rows)} {task.unit}s are of the training of sign@" in warning
-    assert warning in score_page(result, [], 0.0).warnings
+    page = score_page(result, [], 0.0)
+    assert warning in page.warnings
+    assert "docs/" not in render(page)  # which is mailed without them
     assert result.as_dict()["in_training"] == {rows[0]["model"]: len(rows)}
 
     others = make_small_cache(tmp_path / "others", task, n_patients=24, first_patient=500, signal=60.0)
