@@ -67,7 +67,7 @@ class Archive:
         out = self.folder / "model"
         (result,) = train_task(
             [Lines()], self.table(cache, patient), self.folder / f"cache-{cache}", out, n_folds=2, n_repeats=1, site_key=KEY,
-            max_near_duplicates=1.0, head="logistic", **more,
+            max_near_duplicates=1.0, head="logistic", force=True, **more,
         )  # fmt: skip
         assert result.samples.n_patients == N_PATIENTS
         return out
