@@ -89,6 +89,7 @@ class Trained:
             place,
             n_folds=2,
             n_repeats=1,
+            force=True,
             site_key=self.seen.site_key,
         )
         return place
