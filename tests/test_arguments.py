@@ -58,7 +58,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallCache:
 def tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = build_registry([])
     registry.tasks.add("sign", Sign(), "this test")
-    for part in ("training.train", "scoring.score", "evaluation.evaluate"):
+    for part in ("training.train", "scoring.score", "evaluation.unseen"):
         monkeypatch.setattr(f"lusfx.engine.{part}.load_registry", lambda: registry)
 
 

@@ -31,10 +31,10 @@ def column_names(header: Sequence[str]) -> list[str]:
 
 def _check_whose(names: Sequence[str]) -> None:
     """Refuse ``PatientID`` and the like: passed over, they would leave it to each file to say whose it is."""
-    for name in names:
-        letters = "".join(filter(str.isalnum, as_seen(name)))
-        meant = WHOSE.get(letters)
-        if meant is not None and meant not in names:
+    seen = set(map(as_seen, names))
+    for name in seen:
+        meant = WHOSE.get("".join(filter(str.isalnum, name)))
+        if meant is not None and meant not in seen:
             raise TableError(
                 f"the table has a column that is almost called '{meant}' and would not be read. Call it '{meant}', or "
                 "something else if it says anything else"

@@ -208,9 +208,10 @@ def test_video_is_the_same_whatever_the_number_of_cores(
 @pytest.mark.parametrize("name", ["labels.csv", "frames.csv"])
 def test_somebody_s_own_table_is_not_replaced(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("path,b_lines\na.mp4,1\n")
-    with pytest.raises(UsageError, match="which would be lost"):
-        write_archive(tmp_path, n_patients=1, clips_per_patient=1, n_frames=1)
+    for force, reason in ((False, "is not empty"), (True, "which would be lost")):
+        with pytest.raises(UsageError, match=reason):
+            write_archive(tmp_path, n_patients=1, clips_per_patient=1, n_frames=1, force=force)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     (tmp_path / name).unlink()
     for _ in range(2):  # what it wrote itself it writes again
-        write_archive(tmp_path, n_patients=1, clips_per_patient=1, n_frames=1)
+        write_archive(tmp_path, n_patients=1, clips_per_patient=1, n_frames=1, force=True)

@@ -35,7 +35,7 @@ def test_an_effusion_is_seen_or_not_or_not_known(task: Task, cell: str, target: 
 
 
 @TASKS
-@pytest.mark.parametrize("cell", ["2", "yes", "nan", "-1", "0.5", "small"])
+@pytest.mark.parametrize("cell", ["2", "maybe", "nan", "-1", "0.5", "small"])
 def test_anything_else_is_an_error(task: Task, cell: str) -> None:
     with pytest.raises(ValueError):
         task.target({"effusion": cell})

@@ -33,6 +33,8 @@ class View(Task):
         if word in self.classes:
             return self.classes.index(word)
         try:
+            if word.isalpha():  # 'yes' would be an answer to another question
+                raise ValueError
             return super().label(cell)
         except ValueError:
             raise ValueError("expected parenchymal, pleural, 0 or 1") from None
