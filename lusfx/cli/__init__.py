@@ -5,6 +5,7 @@ Nothing but click is imported until a command is run, so that ``lusfx --help`` a
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import json
@@ -106,7 +107,8 @@ def _say_json(message: str, exit_code: int) -> None:
     """Of a command that was asked for JSON, the error as JSON too: its reader finds no empty text."""
     arguments = sys.argv[1:]
     if "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments:
-        say(json.dumps({"error": {"message": message, "exit_code": exit_code}}, indent=2))
+        with contextlib.suppress(LusfxError, OSError):  # standard output itself may be what failed
+            say(json.dumps({"error": {"message": message, "exit_code": exit_code}}, indent=2))
 
 
 def _fail(error: LusfxError) -> NoReturn:

@@ -151,7 +151,7 @@ def train(small_cache_of: MakeSmall, tmp_path: Path) -> Train:
 
     def run(task: Task, small: SmallCache | None = None, **wanted: Any) -> TrainingResult:
         small = small or small_cache_of(task, n_patients=36 if task.unit == "exam" else 18, signal=4.0)
-        facts = {"n_folds": 2, "n_repeats": 1, "site_key": small.site_key} | wanted
+        facts = {"n_folds": 2, "n_repeats": 1, "site_key": small.site_key, "force": True} | wanted
         (result,) = train_task([task], small.labels, small.cache, tmp_path / task.name, **facts)
         return result
 
