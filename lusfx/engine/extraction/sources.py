@@ -17,6 +17,7 @@ from lusfx.engine.extraction.census import Census, Why
 from lusfx.engine.extraction.file_kinds import FileKind, kind_of
 from lusfx.engine.extraction.system_names import is_own_folder, is_system_file, is_system_folder
 from lusfx.errors import TableError, UsageError
+from lusfx.identifiers import canonical
 from lusfx.plain_file import open_plain_file
 from lusfx.plugins import Registry
 from lusfx.site_key import SiteKey
@@ -286,8 +287,15 @@ class _Finder:
         return True
 
     def add_manifest(self, table: Path) -> None:
+        named: dict[Path, tuple[str, str]] = {}
         for path, row, zone in _manifest_rows(table):
             self.notes.update(f"a manifest: {note}" for note in row.form.notes)
+            patient = canonical(row["patient_id"])
+            first, said = named.setdefault(path, (patient, row.said)) if patient else ("", "")
+            if first != patient:
+                raise TableError(
+                    f"rows {said} and {row.said} of the manifest name one file and two patients. Mend the one that is wrong"
+                )
             if not self._is_new(path):
                 continue
             self.sources.append(
@@ -295,7 +303,7 @@ class _Finder:
                     path,
                     f"row {row.said}",
                     reader_of(path, self.registry),
-                    patient_key=self.site_key.patient(row["patient_id"]) if row["patient_id"] else None,
+                    patient_key=self.site_key.patient(row["patient_id"]) if patient else None,
                     exam_key=self.site_key.exam(row["exam_id"]) if row["exam_id"] else None,
                     zone=zone,
                 )

@@ -51,7 +51,7 @@ def test_a_folder_is_searched_to_the_bottom_in_a_stable_order(
 
 
 def test_a_file_counts_once_however_often_it_is_named(folder: Path, registry: Registry, site_key: SiteKey) -> None:
-    (folder / "m.csv").write_text("path,patient_id\na.png,7\n./a.png,8\n")
+    (folder / "m.csv").write_text("path,patient_id\na.png,7\n./a.png,07\n./a.png,\n")
     found = discover([folder / "m.csv", folder, folder / "a.png"], registry, site_key, unknown)
     assert len(found.sources) == 5
     assert found.sources[0].patient_key == site_key.patient("7")
@@ -137,3 +137,17 @@ def test_a_place_in_a_closed_folder_is_a_usage_error(
     with pytest.raises(UsageError, match="source 1 of 1 does not exist") as caught:
         discover([tmp_path / name], registry, site_key, unknown)
     assert name not in str(caught.value)
+
+
+def test_a_manifest_that_gives_one_file_to_two_patients_is_refused(
+    tmp_path: Path, registry: Registry, site_key: SiteKey
+) -> None:
+    (tmp_path / "m.csv").write_text("path,patient_id\na.png,7\nb.png,9\n./a.png,8\n")
+    with pytest.raises(TableError, match=r"rows 1 .* and 3 .* one file and two patients"):
+        discover([tmp_path / "m.csv"], registry, site_key, unknown)
+
+
+def test_an_identifier_that_nobody_sees_is_none(tmp_path: Path, registry: Registry, site_key: SiteKey) -> None:
+    (tmp_path / "m.csv").write_text("path,patient_id\na.png,\u200b\n", encoding="utf-8")
+    (source,) = discover([tmp_path / "m.csv"], registry, site_key, unknown).sources
+    assert source.patient_key is None
