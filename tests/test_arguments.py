@@ -82,7 +82,7 @@ def test_a_model_is_trained_and_asked_with_text_and_paths_one_and_many(
     )
     out, report = tmp_path / "scores.parquet", tmp_path / "scores.html"
     for place in (out, out.with_suffix(".csv")):
-        scored = lusfx.score([], many(kind(trained.out)), **given, out=kind(place), report=kind(report))
+        scored = lusfx.score([], many(kind(trained.out)), **given, out=kind(place), report=kind(report), force=True)
         assert scored.table().num_rows == sum(scored.rows.values())
         assert "probability" in scored.table().column_names
     assert report.is_file()

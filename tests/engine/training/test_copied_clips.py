@@ -69,7 +69,7 @@ def give_copies(made: SmallCache, n: int) -> list[str]:
 @pytest.fixture
 def train(made: SmallCache, tmp_path: Path) -> Train:
     def run(task: Task | None = None, **wanted: Any) -> TrainingResult:
-        facts = {"n_folds": 2, "n_repeats": 1, "site_key": made.site_key} | wanted
+        facts = {"n_folds": 2, "n_repeats": 1, "site_key": made.site_key, "force": True} | wanted
         (result,) = train_task([task or Plain()], made.labels, made.cache, tmp_path / "model", **facts)
         return result
 
