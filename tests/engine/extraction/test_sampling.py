@@ -103,7 +103,7 @@ def test_what_is_learnt_at_a_rate_is_asked_at_that_rate(
     assert again.extraction.counts["cached"] == N_PATIENTS
     assert score([], [place], cache, tmp_path / "cached.csv").rows["scored"] == N_PATIENTS
 
-    with pytest.raises(UsageError, match=r"\(timm/tf_efficientnet_lite0, 6.25 frames a second\)"):
+    with pytest.raises(UsageError, match=r"\(lung-lite0, 6.25 frames a second\)"):
         choose_store(Cache.open(other), None)
     assert "6.25 a second" in CliRunner().invoke(cache_commands.command, ["info", "--cache", str(other)]).output
 
