@@ -51,6 +51,7 @@ def with_column(small: SmallCache, place: Path) -> Path:
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [Sign(), Cause()], ids=lambda task: task.name)
 def test_counts_subgroups_and_confusion_add_up(task: Task, tmp_path: Path, with_tasks: Callable[..., Any]) -> None:
     with_tasks(task)
