@@ -192,6 +192,7 @@ def test_a_bundled_encoder_with_another_identity_is_refused(tmp_path: Path, chan
         assert opened(old, "torch").feature_spec.fingerprint != FINGERPRINTS[DEFAULT_ENCODER]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 def test_a_new_encoder_with_another_graph_is_refused_or_another_one(
     cut_encoder: Path, tmp_path: Path, edit: Edit

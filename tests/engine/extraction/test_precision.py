@@ -40,6 +40,7 @@ def labels(tmp_path: Path) -> Path:
     return write_archive(tmp_path / "exams", n_patients=16, clips_per_patient=1, n_frames=2, seed=7)
 
 
+@pytest.mark.slow
 def test_what_is_learnt_from_bfloat16_is_asked_in_bfloat16(labels: Path, tmp_path: Path, site_key: SiteKey) -> None:
     cache, out = tmp_path / "cache", tmp_path / "scores.csv"
     half = extract([labels], cache, precision="bfloat16", site_key=site_key)
