@@ -15,6 +15,7 @@ from lusfx import durable
 from lusfx.cache.folder import Folder, directories_in, names_in, no_directory
 from lusfx.cache.keys import CLIP_KEY
 from lusfx.cache.ledger import is_finished, is_held, read_ledger, without_damage
+from lusfx.cache.memberships import SETTLED_S
 from lusfx.cache.packing import salvage
 from lusfx.cache.packs import PACKS
 from lusfx.cache.store import CLIP_SUFFIX, CLIPS, RUNS, SPEC, Cache, Store
@@ -23,8 +24,6 @@ from lusfx.messages import short, system_reason
 from lusfx.site_key import same_patient
 
 QUARANTINE = "quarantine"
-SETTLED_S = 3600
-"""A ledger that has not grown for so long is of a run that was killed."""
 
 
 @dataclass(frozen=True, slots=True)

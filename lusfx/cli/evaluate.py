@@ -58,12 +58,9 @@ def command(
         by=by,
         prevalence=prevalence,
     )
+    terminal.print_result(result, as_json=as_json)
     if as_json:
-        terminal.print_json(result.as_dict())
         return
-    for warning in result.warnings:
-        output.say(f"warning: {warning}", err=True)
-    output.say(result.summary())
     for outcome in result.outcomes:
         if len(result.outcomes) > 1:
             output.say(f"{outcome.name}:")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lusfx.cli import network_options, output, terminal
+from lusfx.cli import network_options, terminal
 from lusfx.cli.bar import Stand, bar
 from lusfx.cli.field_options import field_options
 from lusfx.fine_tuning.request import FineTuningRequest
@@ -88,12 +88,7 @@ def command(as_json: bool, **request: Any) -> None:
 
     with terminal.stop_on_signal() as stop, bar(_stand) as progress:
         result = fine_tune(**request, progress=progress, stop=stop)
-    if as_json:
-        terminal.print_json(result.as_dict())
-        return
-    for warning in result.warnings:
-        output.say(f"warning: {warning}", err=True)
-    output.say(result.summary())
+    terminal.print_result(result, as_json=as_json)
 
 
 def _stand(progress: DecodingProgress | FineTuningProgress) -> Stand:

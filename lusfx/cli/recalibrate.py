@@ -61,12 +61,9 @@ def command(
         trust_table=trust_table,
         progress=show,
     )
+    terminal.print_result(result, as_json=as_json)
     if as_json:
-        terminal.print_json(result.as_dict())
         return
-    for warning in result.warnings:
-        output.say(f"warning: {warning}", err=True)
-    output.say(result.summary())
     output.say(
         "next: judge it on patients of neither table: lusfx evaluate --model MODEL --labels LABELS --cache CACHE"
     )

@@ -84,12 +84,7 @@ def command(
             progress=progress,
             stop=stop,
         )
-    if as_json:
-        terminal.print_json(result.as_dict())
-        return
-    for warning in result.warnings:
-        output.say(f"warning: {warning}", err=True)
-    output.say(result.summary())
+    terminal.print_result(result, as_json=as_json)
 
 
 def _stand(progress: Progress | DecodingProgress | RunsDone) -> Stand:

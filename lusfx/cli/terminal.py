@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -138,6 +138,27 @@ seed_option = click.option(
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print one JSON value on standard output; NaN becomes null."""
     output.say(json.dumps(_without_nan(value), indent=2))
+
+
+class Result(Protocol):
+    """What a command's function found out."""
+
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+    def summary(self) -> str: ...
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+def print_result(result: Result, *, as_json: bool) -> None:
+    """Print a result: for programs whole, for people its warnings, on standard error, and its summary."""
+    if as_json:
+        print_json(result.as_dict())
+        return
+    for warning in result.warnings:
+        output.say(f"warning: {warning}", err=True)
+    output.say(result.summary())
 
 
 def _without_nan(value: Any) -> Any:
