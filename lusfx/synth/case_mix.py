@@ -8,19 +8,22 @@ score of Soldati et al. 2020 (doi 10.1002/jum.15285).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from lusfx.synth.conditions import draw_conditions
 from lusfx.synth.device import DEVICES, Device
 from lusfx.synth.findings import Findings, View
-from lusfx.synth.geometry import ProbeKind
+from lusfx.synth.geometry import ProbeKind, beam_size_mm
 from lusfx.synth.simulation import PatientLook
 from lusfx.synth.site import Disease, Site
 from lusfx.synth.varied_device import draw_device
 from lusfx.synth.wall import Habitus
 
+MOST_OVERFLOW = 0.5
+"""Share of the beam's width that a picture's sides cut off at most."""
 ZONE_ORDERS = (("R1", "R2", "R3", "L1", "L2", "L3"), ("L1", "L2", "L3", "R1", "R2", "R3"))
 """Clips of an exam in this order; every other patient begins on the left."""
 PLEURAL_VIEW_AT_3 = 0.9
@@ -69,7 +72,7 @@ def draw_look(site: Site, generator: np.random.Generator) -> PatientLook:
     device = _draw_machine(site, generator)
     probe: ProbeKind = str(generator.choice(list(site.probes), p=list(site.probes.values())))  # type: ignore[assignment]
     depth = generator.uniform(*(site.linear_depth_mm if probe == "linear" else site.depth_mm))
-    return PatientLook(
+    look = PatientLook(
         device=device,
         probe=probe,
         depth_mm=5.0 * round(depth / 5),  # machines offer steps
@@ -85,6 +88,31 @@ def draw_look(site: Site, generator: np.random.Generator) -> PatientLook:
             seed=int(generator.integers(1 << 31)),
         ),
     )
+    return look if site.devices else _harder(look, generator)
+
+
+def _harder(look: PatientLook, generator: np.random.Generator) -> PatientLook:
+    """The look under conditions drawn from wide ranges, through a wall of finer, torn layers."""
+    torn, fineness = float(generator.uniform(0.1, 0.75)), float(generator.uniform(0.2, 0.8))
+    n_fascia = int(generator.integers(4, 16))
+    texture_db = float(generator.uniform(2, 7))
+    echo_db = float(generator.uniform(-43, -27))
+    habitus = replace(
+        look.habitus, torn=torn, fineness=fineness, n_fascia=n_fascia, texture_db=texture_db, echo_db=echo_db
+    )
+    return replace(look, device=_filled(look, generator), habitus=habitus, conditions=draw_conditions(generator))
+
+
+def _filled(look: PatientLook, generator: np.random.Generator) -> Device:
+    """The machine with sides cut off until the beam fills its room, as on most machines; else as it was drawn."""
+    device = look.device
+    if generator.random() < 0.25:
+        return device
+    placement = device.placement
+    room = (placement.x1 - placement.x0) / (placement.y1 - placement.y0)
+    width_mm, height_mm = beam_size_mm(look.transducer, look.depth_mm, placement.face_cut)
+    overflow = float(np.clip(1 - room * height_mm / width_mm, 0, MOST_OVERFLOW))
+    return replace(device, placement=replace(placement, overflow=overflow))
 
 
 def _draw_machine(site: Site, generator: np.random.Generator) -> Device:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lusfx.synth.geometry import Placement, ProbeKind, Transducer
-from lusfx.synth.speckle import Grain
+from lusfx.synth.speckle import Grain, Texture
 
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 
@@ -42,6 +42,7 @@ class Device:
     :param noise_db: of the receiver near the face, below white; ``noise_slope_db_mm`` is what gain over depth adds to it.
     :param persistence: share of the frame before that is left in each.
     :param transducers: by kind; each machine has a convex one.
+    :param texture: of the picture itself, finer than the beam lines; None for none.
     :param tint: colour of white, for machines that colour their greys; None for grey pictures.
     """
 
@@ -57,6 +58,7 @@ class Device:
     transducers: tuple[Transducer, ...]
     decoration: Decoration
     tint: tuple[int, int, int] | None = None
+    texture: Texture | None = None
 
     def transducer(self, kind: ProbeKind) -> Transducer:
         """The transducer of a kind."""

@@ -51,6 +51,7 @@ class Placement:
 
     :param x0: left edge of the room for the beam; ``y0``, ``x1``, ``y1`` likewise, half open.
     :param overflow: share of the beam's width that the room's sides may cut off, as many machines do.
+    :param face_cut: share of a curved face's height that the room's top cuts off; above 1 it cuts into the beam.
     """
 
     height: int
@@ -60,6 +61,7 @@ class Placement:
     x1: int
     y1: int
     overflow: float = 0.0
+    face_cut: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +129,24 @@ class ScanMap:
         return total
 
 
+def beam_size_mm(transducer: Transducer, depth_mm: float, face_cut: float) -> tuple[float, float]:
+    """Width and height of a beam. The ends of a convex face lie above its middle; a cut leaves less of them."""
+    if transducer.kind == "linear":
+        return transducer.width_mm, depth_mm
+    radius, half_angle = transducer.radius_mm, transducer.half_angle
+    above_mm = radius * (1 - np.cos(half_angle)) * (1 - face_cut)
+    return 2 * (radius + depth_mm) * np.sin(half_angle), depth_mm + above_mm
+
+
 @lru_cache(maxsize=32)
 def scan_map(transducer: Transducer, depth_mm: float, placement: Placement) -> ScanMap:
     """The map from a transducer's grid at a depth setting to a layout's pixels."""
     linear = transducer.kind == "linear"
     half_angle, radius = transducer.half_angle, transducer.radius_mm
-    half_span = transducer.width_mm / 2 if linear else (radius + depth_mm) * np.sin(half_angle)
-    top_mm = 0.0 if linear else radius * (np.cos(half_angle) - 1)  # the ends of a convex face lie above its middle
+    width_mm, height_mm = beam_size_mm(transducer, depth_mm, placement.face_cut)
+    half_span, top_mm = width_mm / 2, depth_mm - height_mm
     height, width = placement.y1 - placement.y0, placement.x1 - placement.x0
-    scale = min(height / (depth_mm - top_mm), width / (2 * half_span * (1 - placement.overflow)))
+    scale = min(height / height_mm, width / (width_mm * (1 - placement.overflow)))
     middle = (placement.x0 + placement.x1 - 1) / 2
     face_row = placement.y0 - top_mm * scale
     y, x = np.mgrid[: placement.height, : placement.width].astype(np.float32)

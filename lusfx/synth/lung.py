@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lusfx.synth.conditions import CLEAR, Conditions
 from lusfx.synth.findings import Findings
 from lusfx.synth.geometry import N_DEPTHS, N_LINES, Floats, Grid
 from lusfx.synth.speckle import MARGIN_LINES, WIDE, Grain, shift, smooth_curve
@@ -97,17 +98,21 @@ class Lung:
         surface_mm: Floats,
         room: tuple[float, float],
         compensation: Floats,
+        conditions: Conditions = CLEAR,
     ) -> None:
         self._grid, self._wall, self._surface = grid, wall, surface_mm
-        self._irregularity = findings.irregularity
+        self._irregularity, self._conditions = findings.irregularity, conditions
         self._below = ramp(grid.depth_mm - surface_mm - 0.4, 0.8)
         half_width = grid.transducer.half_width_mm(float(np.median(surface_mm)))
         self._b_lines = BLines.draw(findings, half_width, room, generator)
         self._haze = self._draw_haze(generator) * wall.shadow * self._below
         self._rays = self._below * wall.shadow * compensation
         self._rays *= intensity(1.5 * smooth_curve(generator, 4, N_DEPTHS))[:, None]
+        fading = conditions.b_line_fading_db_mm * np.maximum(grid.depth_mm - surface_mm, 0)
+        self._rays *= intensity(conditions.b_line_db - fading)
         middle = float(np.clip(generator.normal(0, 0.06), room[0] + 0.1, max(room[1] - 0.1, room[0] + 0.1)))
-        extent = np.exp(-(((grid.across - np.float32(middle)) / np.float32(generator.uniform(0.10, 0.36))) ** 4))
+        width = np.float32(conditions.a_line_share * generator.uniform(0.10, 0.36))
+        extent = np.exp(-(((grid.across - np.float32(middle)) / width) ** 4))
         self._a_extent = extent * wall.window * wall.facing
         self._a_lines = self._draw_a_lines(findings.a_lines, extent, grain, generator) * wall.window
         self._a_lines_in_view = bool(findings.a_lines) and 2 * float(np.median(surface_mm)) < grid.depth_mm[-1, 0]
@@ -130,7 +135,7 @@ class Lung:
         offset = (
             np.abs(across - (self._b_lines.across + np.float32(slide))[:, None]) / self._b_lines.half_width[:, None]
         )
-        profile = strength[:, None] / (1 + offset**4)
+        profile = strength[:, None] / (1 + offset ** np.float32(self._conditions.b_line_edge))
         ray = (profile * self._b_lines.level[:, None]).max(axis=0, initial=0)
         erased = (strength[:, None] / (1 + (offset / np.float32(1.8)) ** 6)).max(axis=0, initial=0)
         speckled = self._haze * (1 - np.float32(0.4) * erased) + self._rays * ray
@@ -155,7 +160,11 @@ class Lung:
         """What many reflections leave below the pleura: fading haze, and the wall's image once more."""
         depth = self._grid.depth_mm - self._surface
         facing = np.float32(0.25) + np.float32(0.75) * self._wall.facing
-        level = generator.uniform(-43, -35) - generator.uniform(0.12, 0.32) * np.maximum(depth, 0)
+        level = (
+            self._conditions.haze_db
+            + generator.uniform(-43, -35)
+            - generator.uniform(0.12, 0.32) * np.maximum(depth, 0)
+        )
         haze = intensity(level) * facing + intensity(generator.uniform(-66, -54))
         wall = self._wall.speckled + self._wall.specular
         rows = np.arange(N_DEPTHS)[:, None] - (self._surface / np.float32(self._grid.step_mm)).astype(int)
@@ -167,7 +176,8 @@ class Lung:
     def _draw_a_lines(self, n: int, extent: Floats, grain: Grain, generator: np.random.Generator) -> Floats:
         """Repetitions at two, three, ... times the pleura's depth, weaker and narrower each time."""
         drawn = np.zeros((N_DEPTHS, N_LINES), np.float32)
-        first_db, drop_db = generator.uniform(-30, -20), generator.uniform(3, 6)
+        first_db = self._conditions.a_line_db + generator.uniform(-30, -20)
+        drop_db = generator.uniform(3, 6)
         for order in range(2, 2 + n):
             level = first_db - drop_db * (order - 2) + 1.5 * smooth_curve(generator, 9)
             blur_mm = 0.3 + grain.axial_mm * (1 + 0.15 * order)

@@ -13,19 +13,23 @@ from numpy.typing import NDArray
 
 from lusfx.errors import UsageError
 from lusfx.synth.consolidation import Consolidation
+from lusfx.synth.conditions import CLEAR, Conditions
 from lusfx.synth.costophrenic import VISIBLE_FLUID, Costophrenic
 from lusfx.synth.device import Device
 from lusfx.synth.findings import Findings
-from lusfx.synth.geometry import N_LINES, Floats, Grid, ProbeKind, Transducer, polar_grid, scan_map
+from lusfx.synth.geometry import N_DEPTHS, N_LINES, Floats, Grid, ProbeKind, Transducer, polar_grid, scan_map
 from lusfx.synth.lung import Lung, room_between_ribs
 from lusfx.synth.motion import PULSE_MM, Motion
 from lusfx.synth.overlay import draw_overlay
-from lusfx.synth.speckle import Noise, Tissue, smooth_curve
+from lusfx.synth.speckle import Noise, PictureTexture, Tissue, smooth_curve, smooth_field
 from lusfx.synth.wall import Habitus, build_wall, intensity, ramp
 
 GREYS = 256
 HAND_LINES = 1.5
 """Beam lines by which the hand that holds the transducer moves everything, at most."""
+STREAK_ROWS, STREAK_LINES, COLUMN_LINES, LEANING_ROWS = 1.1, 4.5, 5, 10
+"""Depths and beam lines over which streaks stay alike, and beam lines over which columns do; depths by which streaks are
+bent up or down."""
 EXCURSION_MM = {"parenchymal": (2.5, 6.0), "pleural": (5.0, 11.0)}
 """How far lung slides to either side of its middle position: further at its base."""
 
@@ -37,7 +41,7 @@ class PatientLook:
     :param device: the machine; ``probe`` is which of its transducers.
     :param depth_mm: depth shown.
     :param gain_db: added before compression; ``attenuation_db_mm`` is what time-gain compensation leaves of attenuation.
-    :param habitus: the chest wall.
+    :param habitus: the chest wall; ``conditions`` how clearly it lets be seen what is beneath.
     """
 
     device: Device
@@ -46,6 +50,7 @@ class PatientLook:
     gain_db: float
     attenuation_db_mm: float
     habitus: Habitus
+    conditions: Conditions = CLEAR
 
     @property
     def transducer(self) -> Transducer:
@@ -112,13 +117,18 @@ def simulate(look: PatientLook, findings: Findings, *, seed: int, n_frames: int 
     grey_map = _grey_map(device)
     frames = np.empty((n_frames, *scan.inside.shape), np.uint8)
     frames[:] = np.rint(overlay @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    shape, own = scan.inside.shape, np.random.default_rng([seed, *b"texture"])
+    texture = PictureTexture(device.texture, (shape[0], shape[1]), own) if device.texture is not None else None
     truth, before = [], None
     for i in range(n_frames):
         level_db, seen = scene.frame(i / device.frame_rate_hz)
         if before is not None:
             level_db += np.float32(device.persistence) * (before - level_db)
         before = level_db
-        steps = scan.convert(level_db) * np.float32((GREYS - 1) / device.dynamic_range_db) + np.float32(GREYS - 1)
+        levels = scan.convert(level_db)
+        if texture is not None:
+            levels += texture.next()[scan.inside]
+        steps = levels * np.float32((GREYS - 1) / device.dynamic_range_db) + np.float32(GREYS - 1)
         frames[i][scan.inside] = grey_map[np.clip(steps, 0, GREYS - 1).astype(np.uint8)]
         truth.append(seen)
     return SyntheticClip(look, findings, frames, tuple(truth), overlay, scan.inside, scan.px_per_mm, scan.face_px)
@@ -144,7 +154,8 @@ class _Scene:
         self._excursion_mm = float(generator.uniform(low, high)) if findings.sliding else 0.0
         self._pulse_mm = PULSE_MM if findings.pulse or findings.sliding else 0.0
         ribs = bool(generator.random() < (0.35 if pleural else 0.65))
-        wall = build_wall(grid, grain, look.habitus, generator, ribs=ribs, tilt_mm=float(generator.normal(0, 1.6)))
+        tilt_mm = float(generator.normal(0, 1.6))
+        wall = build_wall(grid, grain, look.habitus, generator, ribs=ribs, tilt_mm=tilt_mm, conditions=look.conditions)
         self._attenuation = intensity(-look.attenuation_db_mm * grid.depth_mm)
         still, self._lung_tissue = Tissue(grid, grain, generator), Tissue(grid, grain, generator)
         self._clutter = _clutter(grid, generator)
@@ -165,6 +176,7 @@ class _Scene:
             surface_mm=surface,
             room=room,
             compensation=intensity(look.attenuation_db_mm * grid.depth_mm),
+            conditions=look.conditions,
         )
         self._patch = (
             Consolidation(grid, generator, surface_mm=surface, thickness_mm=findings.consolidation_mm, room=room)
@@ -177,6 +189,7 @@ class _Scene:
         self._noise_floor = intensity(device.noise_db + device.noise_slope_db_mm * grid.depth_mm)
         self._hand_lines = float(generator.uniform(0, HAND_LINES))
         self._gain_db = look.gain_db + float(generator.normal(0, 0.7))
+        self._unevenness = _unevenness(look.conditions, generator)
 
     def frame(self, time_s: float) -> tuple[Floats, FrameTruth]:
         """Level in decibels below white ``(n_depths, n_lines)``, and what it shows."""
@@ -192,7 +205,7 @@ class _Scene:
             speckled = speckled * (1 - within) * (1 - 0.7 * covered) + tissue * self._shadow
             specular = specular * (1 - within) + bright * self._shadow
         speckle = self._lung_tissue.shifted(lines)
-        deep = speckled * speckle + specular * (0.5 + 0.5 * speckle)
+        deep = speckled * self._unevenness * speckle + specular * (0.5 + 0.5 * speckle)
         lung_in_view, fluid = True, 0.0
         if view is not None and self._organ_tissue is not None:
             speckle = self._organ_tissue.shifted(lines, 2.0 * breath)
@@ -228,6 +241,19 @@ def _clutter(grid: Grid, generator: np.random.Generator) -> Floats:
     haze = intensity(generator.uniform(-52, -40) - 0.45 * depth) * bars
     total: Floats = ring + haze
     return total
+
+
+def _unevenness(conditions: Conditions, generator: np.random.Generator) -> Floats:
+    """Streaks across the beam, columns along it and slow shading of what lies below the pleura ``(n_depths, n_lines)``."""
+    if conditions == CLEAR:
+        return np.ones((1, 1), np.float32)
+    streaks = smooth_field(generator, STREAK_ROWS, STREAK_LINES)
+    leaning = (LEANING_ROWS * smooth_field(generator, N_DEPTHS / 8, N_LINES / 8)).astype(np.intp)
+    streaks = np.take_along_axis(streaks, (np.arange(N_DEPTHS)[:, None] + leaning) % N_DEPTHS, axis=0)
+    level = conditions.streaks_db * streaks + conditions.echoes_db * np.maximum(streaks - 1, 0)
+    level += conditions.shading_db * smooth_field(generator, N_DEPTHS / 5, N_LINES / 5)
+    level += np.float32(conditions.columns_db) * smooth_curve(generator, COLUMN_LINES)
+    return intensity(level)
 
 
 def _contact(grid: Grid, generator: np.random.Generator) -> Floats:

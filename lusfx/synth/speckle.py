@@ -37,6 +37,19 @@ class Grain:
     n_looks: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Texture:
+    """Fine texture of a machine's pictures, which its own processing leaves.
+
+    :param level_db: standard deviation.
+    :param down_px: pixels over which it stays alike (standard deviation of its filter), down; ``across_px`` likewise.
+    """
+
+    level_db: float
+    down_px: float
+    across_px: float
+
+
 class Tissue:
     """Intensity of speckle, mean 1, that can be shifted.
 
@@ -126,6 +139,37 @@ class Noise:
         row, column = self._generator.integers(0, NOISE_ROOM, 2)
         piece: Floats = self._intensity[row : row + N_DEPTHS, column : column + N_LINES]
         return piece
+
+
+class PictureTexture:
+    """Texture of a clip's pictures, another piece of it in each frame (mean 0)."""
+
+    def __init__(self, texture: Texture, shape: tuple[int, int], generator: np.random.Generator) -> None:
+        from scipy import ndimage
+
+        room = (shape[0] + NOISE_ROOM, shape[1] + NOISE_ROOM)
+        field = ndimage.gaussian_filter(
+            generator.standard_normal(room, np.float32), (texture.down_px, texture.across_px)
+        )
+        self._field: Floats = np.float32(texture.level_db) * field / field.std()
+        self._shape, self._generator = shape, generator
+
+    def next(self) -> Floats:
+        """Decibels ``(height, width)``."""
+        row, column = self._generator.integers(0, NOISE_ROOM, 2)
+        piece: Floats = self._field[row : row + self._shape[0], column : column + self._shape[1]]
+        return piece
+
+
+def smooth_field(generator: np.random.Generator, depths: float, lines: float) -> Floats:
+    """A random field ``(n_depths, n_lines)`` of mean 0 and standard deviation 1.
+
+    :param depths: over how many it stays alike; ``lines`` likewise.
+    """
+    from scipy import ndimage
+
+    field: Floats = ndimage.gaussian_filter(generator.standard_normal((N_DEPTHS, N_LINES), np.float32), (depths, lines))
+    return (field - field.mean()) / field.std()
 
 
 def smooth_curve(generator: np.random.Generator, length: float, n: int = N_LINES) -> Floats:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lusfx.synth.conditions import CLEAR, Conditions
 from lusfx.synth.geometry import N_LINES, Floats, Grid, Reals
 from lusfx.synth.speckle import Grain, lateral_lines, smooth_curve, smooth_curves
 
@@ -20,6 +21,8 @@ RIB_HALF_WIDTH_MM = (6.0, 10.0)
 WINDOW_HALF_WIDTH_MM = (11.0, 18.0)
 SHADOW_DB = (-34.0, -12.0)
 """What ribs leave of the sound: little, and reverberations fill some of it."""
+TORN_DB = 14.0
+"""By how much a fascia is weaker where it is torn."""
 DARK_TO_THE_SIDE = 0.35
 """Share of ribs beyond which no further intercostal space is met."""
 SPECULAR_ANGLE = 0.13
@@ -35,6 +38,8 @@ class Habitus:
     :param n_fascia: bright lines between the layers of muscle.
     :param echo_db: level of muscle; ``texture_db`` is how much it varies.
     :param bend: 0 where the pleura follows the transducer's face, 1 where it is flat.
+    :param torn: share of each fascia that is missing; they lean more, each for itself, the more are torn.
+    :param fineness: of fasciae and strands; 1 is coarse, less is finer.
     :param seed: of the layers' own shapes, so that all clips of a patient have the same.
     """
 
@@ -45,6 +50,8 @@ class Habitus:
     texture_db: float
     bend: float
     seed: int
+    torn: float = 0.0
+    fineness: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,14 @@ def ramp(distance: Reals, width: float) -> Floats:
 
 
 def build_wall(
-    grid: Grid, grain: Grain, habitus: Habitus, generator: np.random.Generator, *, ribs: bool, tilt_mm: float
+    grid: Grid,
+    grain: Grain,
+    habitus: Habitus,
+    generator: np.random.Generator,
+    *,
+    ribs: bool,
+    tilt_mm: float,
+    conditions: Conditions = CLEAR,
 ) -> ChestWall:
     """The wall of one clip.
 
@@ -99,7 +113,7 @@ def build_wall(
     above = ramp(pleura - 0.6 - grid.depth_mm, 0.8)
     window, shadow, caps = np.ones(N_LINES, np.float32), np.ones_like(speckled), np.zeros_like(speckled)
     if ribs:
-        window, shadow, caps, cap_depth = _ribs(grid, habitus, pleura, generator)
+        window, shadow, caps, cap_depth = _ribs(grid, habitus, pleura, generator, conditions)
         above = above * np.maximum(ramp(cap_depth + 1.0 - grid.depth_mm, 4.0), shadow)
     slope = np.gradient(pleura, grid.across) / np.float32(grid.transducer.half_width_mm(habitus.wall_mm))
     facing = np.exp(-0.5 * (np.arctan(slope) / np.float32(SPECULAR_ANGLE)) ** 2)
@@ -120,13 +134,15 @@ def _layers(
 ) -> tuple[Floats, Floats]:
     """Speckled and specular intensity of skin, fat and muscle."""
     from scipy import ndimage
+    from scipy.stats import norm
 
     depth = grid.depth_mm
     share = np.clip((depth - SKIN_MM) / (pleura - SKIN_MM), 0, 1.2)  # 0 below the skin, 1 at the pleura
     # Layers bend together, and a little each for itself.
     wander = 0.05 * smooth_curve(own, 22) + 0.022 * smooth_curves(own, habitus.n_fascia + 2, 13)
     # Strands lie along the layers: texture that is long across and short in depth, bent with the pleura.
-    strands = ndimage.gaussian_filter(own.standard_normal((160, N_LINES), np.float32), (1.6, 9))
+    draws = own.standard_normal((160, N_LINES), np.float32)
+    strands = ndimage.gaussian_filter(draws, (1.6 * habitus.fineness, 9))
     strands = np.take_along_axis(strands / strands.std(), (share * 125 + 200 * wander[0]).astype(int) % 160, axis=0)
     fat_edge = habitus.fat_share + wander[1]
     muscle = ramp(share - fat_edge, 0.06)
@@ -135,26 +151,32 @@ def _layers(
     specular = np.zeros_like(level)
     places = np.concatenate([[0.0], np.sort(own.uniform(habitus.fat_share, 0.93, habitus.n_fascia))])
     brightness = 3.5 * smooth_curves(own, len(places), 9)
+    if habitus.torn:
+        wander[1:] += habitus.torn * 0.15 * own.standard_normal((len(wander) - 1, 1)) * grid.across
+        whole = smooth_curves(own, len(places), 8) > np.float32(norm.ppf(habitus.torn))
+        brightness -= np.where(whole, np.float32(0), np.float32(TORN_DB))
     sigma = float(np.median(lateral_lines(grid, grain)))
     for place, curve, bright in zip(places, wander[1:], brightness, strict=True):
         at = (place or habitus.fat_share) + curve
         level_db = ndimage.gaussian_filter1d(own.uniform(-29, -18) + 1.6 * bright, max(sigma, 1.0))
-        specular += intensity(level_db) * line((share - at) * (pleura - SKIN_MM), 0.35 + grain.axial_mm)
+        thickness = habitus.fineness * (0.35 + grain.axial_mm)
+        specular += intensity(level_db) * line((share - at) * (pleura - SKIN_MM), thickness)
     return intensity(level), specular
 
 
 def _ribs(
-    grid: Grid, habitus: Habitus, pleura: Floats, generator: np.random.Generator
+    grid: Grid, habitus: Habitus, pleura: Floats, generator: np.random.Generator, conditions: Conditions
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Window, shadow, and intensity and depth of the surfaces of the ribs left and right of an intercostal space."""
     half_width_mm = grid.transducer.half_width_mm(habitus.wall_mm)
     at_mm = grid.across * np.float32(half_width_mm)
-    space_mm, middle_mm = generator.uniform(*WINDOW_HALF_WIDTH_MM), generator.normal(0, 3)
+    space_mm = generator.uniform(*WINDOW_HALF_WIDTH_MM) * conditions.window_scale
+    middle_mm = generator.normal(0, 3)
     left_db = generator.uniform(*SHADOW_DB)
     lost_db, caps = np.zeros_like(grid.x_mm), np.zeros_like(grid.x_mm)
     window_db, cap_depth = np.zeros(N_LINES, np.float32), np.full(N_LINES, np.inf, np.float32)
     for side in (-1, 1):
-        half = generator.uniform(*RIB_HALF_WIDTH_MM)
+        half = generator.uniform(*RIB_HALF_WIDTH_MM) * conditions.rib_scale
         centre = middle_mm + side * (space_mm + half)
         offset = (at_mm - np.float32(centre)) / np.float32(half)
         rough = smooth_curve(generator, 4)
@@ -163,7 +185,9 @@ def _ribs(
         reach = np.abs(offset)
         if generator.random() < DARK_TO_THE_SIDE:
             reach = np.where(side * offset > 0, np.float32(0), reach)
-        covered = _smooth(1 - ramp(reach - 1, generator.uniform(0.4, 1.1)))
+        # However soft a shadow is, the middle of the space stays free.
+        edge = min(conditions.rib_softness * generator.uniform(0.4, 1.1), 1.6 * space_mm / half)
+        covered = _smooth(1 - ramp(reach - 1, edge))
         below = grid.depth_mm - surface
         facing = (np.exp(-2.2 * offset**2) + 0.12) * (1 - ramp(np.abs(offset) - 1, 0.4))
         ringing = 0.08 * ramp(below, 1) * intensity(-1.2 * np.abs(below))
