@@ -1,12 +1,13 @@
 """Measure how far simulated pictures are from patients': Fréchet distances between middle frames, and a sheet to look at.
 
 Features are those of ImageNet's EfficientNet-Lite0, the bundled encoder, of one middle frame a clip; the first 30 principal
-components of all real ones are kept, and the distance is that of two normal distributions (Heusel et al. 2017, arXiv 1706.08500,
-with another network). Clips of patients and the sheet stay on this machine:
+components of all real ones are kept, and the distance is that of two normal distributions (Heusel et al. 2017, arXiv
+1706.08500, with another network). Clips of patients and the sheet stay on this machine:
 
     python tools/measure_realism.py REAL/labels.csv OTHER/labels.csv --seed 11 --sheet sheet.png
 
-Distances of few clips are too great, so compare them only with each other and at equal numbers. Use a seed that nobody tuned to.
+Distances of few clips are too great, so compare them only with each other and at equal numbers. Use a seed that nobody tuned
+to.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.errors import UsageError
-from lusfx.synth.consolidation import Consolidation
 from lusfx.synth.conditions import CLEAR, Conditions
+from lusfx.synth.consolidation import Consolidation
 from lusfx.synth.costophrenic import VISIBLE_FLUID, Costophrenic
 from lusfx.synth.device import Device
 from lusfx.synth.findings import Findings

@@ -169,7 +169,8 @@ def smooth_field(generator: np.random.Generator, depths: float, lines: float) ->
     from scipy import ndimage
 
     field: Floats = ndimage.gaussian_filter(generator.standard_normal((N_DEPTHS, N_LINES), np.float32), (depths, lines))
-    return (field - field.mean()) / field.std()
+    field = (field - field.mean()) / field.std()
+    return field
 
 
 def smooth_curve(generator: np.random.Generator, length: float, n: int = N_LINES) -> Floats:
