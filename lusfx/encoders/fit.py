@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,7 +133,8 @@ def _resized(
         raise EncoderError(
             f"timm/{recipe.architecture} takes no images of {size} px: its patches are {patch[0]} px wide, and none may be cut"
         )
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what timm's interpolation costs
         whole.load_state_dict(dict(weights), strict=False)  # those behind the layer are random, and not taken
         try:
             whole.set_input_size(img_size=(size, size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -156,6 +157,7 @@ AUTHORS = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # networks of 86 million weights are exported
 @pytest.mark.parametrize("name", RECIPES)
 def test_an_imported_encoder_computes_what_the_authors_network_does(
     name: str, registry: Registry, tmp_path: Path
@@ -171,6 +173,23 @@ def test_an_imported_encoder_computes_what_the_authors_network_does(
     found = DirectoryEncoder(tmp_path / "encoder", "cpu").encode(images)
     assert np.abs(found - expected).max() < 1e-4 * max(1.0, float(np.abs(expected).max()))
     assert np.std(expected, axis=0).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_usfm_at_another_size_has_the_tables_that_timm_interpolates(registry: Registry) -> None:
+    content, _ = usfm()
+    fitted = fit(content, registry.recipe("usfm").model_copy(update={"size": 112}))
+    network = made("beit_base_patch16_224")
+    table = "blocks.0.attn.relative_position_bias_table"
+    network.load_state_dict({**network.state_dict(), table: content["rel_pos_bias.relative_position_bias_table"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what timm's interpolation costs
+        network.set_input_size(img_size=(112, 112))
+    assert fitted.input_size == 112
+    for block in range(12):
+        found = fitted.weights[table.replace("0", str(block), 1)]
+        np.testing.assert_array_equal(found, network.state_dict()[table].numpy())
+    assert fitted.weights[table].shape == (13 * 13 + 3, 12)
 
 
 def small(recipe: EncoderRecipe, architecture: str, **changes: Any) -> EncoderRecipe:
