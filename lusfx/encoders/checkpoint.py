@@ -137,7 +137,8 @@ def _unpickled(file: Path, under: str | None) -> object:
     if under is None:
         return found
     if not isinstance(found, dict) or under not in found:
-        keys = first_few([one_line(str(key))[:100] for key in found]) if isinstance(found, dict) else "none"
+        names = [key for key in found if isinstance(key, str)] if isinstance(found, dict) else []
+        keys = first_few([one_line(key)[:100] for key in names]) or "none"
         raise EncoderError(f"the checkpoint has no '{under}', where its tensors should be; it has: {keys}")
     return found[under]
 
