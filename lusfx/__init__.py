@@ -1,7 +1,7 @@
 """lusfx: encode a lung-ultrasound exam once, and answer every question from the cached features.
 
 The commands are functions, too: :func:`extract`, :func:`train_task`, :func:`score`, :func:`evaluate`,
-:func:`recalibrate`, :func:`pretrain`, :func:`fine_tune`, :func:`study`, :func:`run_demo`.
+:func:`recalibrate`, :func:`import_encoder`, :func:`pretrain`, :func:`fine_tune`, :func:`study`, :func:`run_demo`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ __all__ = [
     "evaluate",
     "extract",
     "fine_tune",
+    "import_encoder",
     "pretrain",
     "recalibrate",
     "run_demo",
@@ -29,6 +30,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from lusfx.demo import run_demo
+    from lusfx.engine.encoder_import import import_encoder
     from lusfx.engine.evaluation.evaluate import evaluate
     from lusfx.engine.evaluation.recalibrate import recalibrate
     from lusfx.engine.extraction.extract import extract
@@ -46,6 +48,7 @@ FUNCTIONS = {
     "recalibrate": "lusfx.engine.evaluation.recalibrate",
     "pretrain": "lusfx.pretraining.run",
     "fine_tune": "lusfx.fine_tuning.run",
+    "import_encoder": "lusfx.engine.encoder_import",
     "study": "lusfx.studies",
     "run_demo": "lusfx.demo",
 }

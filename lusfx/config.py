@@ -24,6 +24,10 @@ others are not: what they round, and when, is the runtime's choice. So each is o
 torch."""
 
 
+Pooled = Literal["mean", "none", "tokens-mean", "class-token"]
+"""How an encoder's activations become one vector: the mean over both axes of a map; nothing, where the graph does it; the mean
+of a transformer's patch tokens; its class token."""
+
 PREPROCESS_VERSION: Final = 2
 """How this version of lusfx reads and prepares frames."""
 
@@ -36,6 +40,11 @@ class Spec(BaseModel):
     """A frozen part of a feature spec; an unknown field is an error, never ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _without_absent(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a part serialises to, without a field that is None."""
+    return {key: value for key, value in values.items() if key != name or value is not None}
 
 
 class PreprocessSpec(Spec):
@@ -74,10 +83,7 @@ class PreprocessSpec(Spec):
 
     @model_serializer(mode="wrap")
     def _without_absent_fps(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = serialise(self)
-        if self.fps is None:
-            values.pop("fps", None)
-        return values
+        return _without_absent(serialise(self), "fps")
 
     def as_prepared_by(self, version: Literal[1, 2] = PREPROCESS_VERSION) -> Self:
         """The same settings, carried out by a version of the preprocessing; by default the one that this lusfx has."""
@@ -91,8 +97,10 @@ class EncoderIdentity(Spec):
     :param weights_sha256: digest over every weight tensor: name, dtype, shape and bytes, in order of name.
     :param graph_sha256: digest of ``encoder.onnx``; None for what timm makes of the weights, as directories of before say it.
     :param layer: which activations are taken; ``global-pool`` for the network's own end.
-    :param pooling: how the spatial axes of those activations are reduced: ``mean``, or ``none`` where the graph
-        does it.
+    :param pooling: how the spatial axes of those activations are reduced.
+    :param input_size: side of the images in pixels that the network was made for, where that is not the architecture's own
+        and its weights depend on it. None for its own, and then not in the JSON either: the fingerprints of before this field
+        stay what they are.
     :param dim: length of an embedding.
     :param channels: channels that the grey frame is repeated to.
     :param mean: subtracted from grey / 255, a channel.
@@ -103,11 +111,16 @@ class EncoderIdentity(Spec):
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     graph_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     layer: str
-    pooling: Literal["mean", "none"]
+    pooling: Pooled
+    input_size: int | None = Field(default=None, ge=16, le=1024)
     dim: int = Field(ge=1, le=1 << 16)
     channels: Literal[1, 3]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    @model_serializer(mode="wrap")
+    def _without_absent_size(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_absent(serialise(self), "input_size")
 
 
 class FeatureSpec(Spec):

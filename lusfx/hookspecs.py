@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from lusfx.contracts import EncoderSpec, HeadSpec, Reader, Task
+    from lusfx.contracts import EncoderRecipe, EncoderSpec, HeadSpec, Reader, Task
 
 PROJECT = "lusfx"
 
@@ -32,6 +32,15 @@ def lusfx_register_encoders() -> Sequence[EncoderSpec]:
     """Encoders that ``--encoder NAME`` finds.
 
     :returns: specs; their names must be unique among all plugins.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def lusfx_register_encoder_recipes() -> Sequence[EncoderRecipe]:
+    """Recipes that ``lusfx encoders import NAME`` finds: how published checkpoints become encoders.
+
+    :returns: of :func:`lusfx.contracts.parse_recipe`, say; their names must be unique among all plugins.
     """
     raise NotImplementedError
 

@@ -23,6 +23,7 @@ from lusfx import hookspecs
 from lusfx.config import user_directory
 from lusfx.contracts import (
     API_VERSION,
+    EncoderRecipe,
     EncoderSpec,
     HeadSpec,
     Plugin,
@@ -115,6 +116,7 @@ class Registry:
     manager: pluggy.PluginManager
     tasks: Catalogue[Task] = field(default_factory=lambda: Catalogue("task"))
     encoders: Catalogue[EncoderSpec] = field(default_factory=lambda: Catalogue("encoder"))
+    recipes: Catalogue[EncoderRecipe] = field(default_factory=lambda: Catalogue("encoder recipe"))
     heads: Catalogue[HeadSpec] = field(default_factory=lambda: Catalogue("head"))
     readers: Catalogue[Reader] = field(default_factory=lambda: Catalogue("reader for"))
     plugins: list[Plugin] = field(default_factory=list)
@@ -129,6 +131,9 @@ class Registry:
 
     def head(self, name: str) -> HeadSpec:
         return self.heads.get(name, self.failures)
+
+    def recipe(self, name: str) -> EncoderRecipe:
+        return self.recipes.get(name, self.failures)
 
     def encoder(self, name: str) -> EncoderSpec:
         """The spec of a name, or of the family before its first slash."""
@@ -294,6 +299,8 @@ def _collect(registry: Registry, plugin: Any, distribution: str) -> list[str]:
     additions: list[tuple[Catalogue[Any], str, Any]] = [(registry.tasks, task.name, task) for task in tasks]
     for encoder in given("lusfx_register_encoders", EncoderSpec, check_encoder):
         additions.append((registry.encoders, encoder.name, encoder))
+    for recipe in given("lusfx_register_encoder_recipes", EncoderRecipe, lambda checked_when_it_was_made: None):
+        additions.append((registry.recipes, recipe.name, recipe))
     for head in given("lusfx_register_heads", HeadSpec, check_head):  # type: ignore[type-abstract]
         additions.append((registry.heads, head.name, head))
     for reader in given("lusfx_register_readers", Reader, check_reader):  # type: ignore[type-abstract]

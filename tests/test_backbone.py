@@ -14,7 +14,7 @@ timm = pytest.importorskip("timm", reason="timm is not installed")
 
 from safetensors.torch import save_file  # noqa: E402 - after the skip
 
-from lusfx.backbone import LAST_LAYER, make_backbone, read_weights, require_architecture  # noqa: E402
+from lusfx.backbone import LAST_LAYER, make_backbone, own_size, read_weights, require_architecture  # noqa: E402
 from lusfx.errors import EncoderError, UsageError  # noqa: E402
 from lusfx.networks.threads import cpu_threads  # noqa: E402
 
@@ -148,3 +148,62 @@ def test_what_is_no_safetensors_file_is_told(whole: Any, tmp_path: Path, content
         (tmp_path / "w").write_bytes(content)
     with pytest.raises(EncoderError, match=r"the weights file is no safetensors file \(\w+\)"):
         read_weights(tmp_path / "w", NAME, whole.state_dict())
+
+
+TOKENS, OWN_PX = "test_vit", 160
+
+
+@pytest.fixture(scope="module")
+def transformer() -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return timm.create_model(TOKENS, pretrained=False, num_classes=0).eval()
+
+
+@pytest.mark.parametrize("layer", ["blocks.2", "norm"])
+@pytest.mark.parametrize("pooling", ["tokens-mean", "class-token"])
+def test_tokens_of_a_layer_are_pooled(transformer: Any, layer: str, pooling: str) -> None:
+    network = make_backbone(TOKENS, layer, pooling).eval()  # type: ignore[arg-type]
+    own = transformer.state_dict()
+    assert network.state_dict().keys() <= own.keys()
+    network.load_state_dict({key: own[key] for key in network.state_dict()})
+    frames = torch.rand(2, 3, OWN_PX, OWN_PX, generator=torch.Generator().manual_seed(1))
+    tokens: list[Any] = []
+    handle = transformer.get_submodule(layer).register_forward_hook(lambda module, given, found: tokens.append(found))
+    with torch.inference_mode():
+        transformer(frames)
+        embeddings = network(frames).numpy()
+    handle.remove()
+    by_hand = tokens[0].numpy()
+    by_hand = by_hand[:, 0] if pooling == "class-token" else by_hand[:, 1:].mean(axis=1)
+    np.testing.assert_allclose(embeddings, by_hand, atol=1e-5)
+    assert np.std(embeddings, axis=0).max() > 1e-4
+
+
+def test_the_class_token_of_the_norm_is_what_timm_ends_with(transformer: Any) -> None:
+    network = make_backbone(TOKENS, "norm", "class-token").eval()
+    network.load_state_dict(transformer.state_dict())
+    frames = torch.rand(2, 3, OWN_PX, OWN_PX, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        torch.testing.assert_close(network(frames), transformer(frames), atol=1e-5, rtol=0)
+
+
+def test_another_size_of_a_transformer(transformer: Any) -> None:
+    assert own_size(transformer) == OWN_PX
+    network = make_backbone(TOKENS, "norm", "tokens-mean", 64).eval()
+    assert network.state_dict()["pos_embed"].shape[1] == 17
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 64)
+
+
+def test_a_pooling_that_a_network_has_not_is_told(whole: Any) -> None:
+    assert own_size(whole) is None
+    for arguments, message in {
+        (NAME, LAST_LAYER, "tokens-mean"): "has a pooling of its own. Name a layer for 'tokens-mean'",
+        (NAME, LAYER, "tokens-mean"): "gives no tokens",
+        (TOKENS, "norm", "mean"): "no layer 'norm' that can be taken|gives no feature map",
+        ("test_vit3", "norm", "class-token"): "has no class token. Take tokens-mean",
+        (NAME, LAST_LAYER, "mean", 64): "takes no images of 64 px",
+    }.items():
+        with pytest.raises(EncoderError, match=message):
+            make_backbone(*arguments)  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from lusfx.cache import ledger_lines
 from lusfx.cache.ledger_lines import (
     FORMAT,
+    MAX_NOTES,
     VERSION,
     EntryLine,
     Exam,
@@ -165,10 +166,13 @@ class RunLedger:
         self._unsynced = 0
 
     @classmethod
-    def start(cls, runs: Path, fingerprint: str, encoder: str, site_key: str | None = None) -> RunLedger:
+    def start(
+        cls, runs: Path, fingerprint: str, encoder: str, site_key: str | None = None, seen: Sequence[str] = ()
+    ) -> RunLedger:
         """Begin a ledger in ``CACHE/runs``; its name begins with the time, so that names sort by age.
 
         :param site_key: check of the key that the run's pseudonyms are made with.
+        :param seen: names of data sets that the encoder has seen.
         """
         try:
             make_directory(runs, within=runs.parent)
@@ -181,7 +185,7 @@ class RunLedger:
         except OSError as error:
             raise CacheError(f"the cache cannot be written: {system_reason(error)}") from None
         ledger = cls(path, descriptor)
-        header = {
+        header: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
             "run": run_id,
@@ -190,6 +194,8 @@ class RunLedger:
             "lusfx": __version__,
             "site_key": site_key,
         }
+        if seen:
+            header["seen"] = [_name(name) for name in seen[:MAX_NOTES]]
         try:
             ledger._write(header)
             ledger._sync()

@@ -58,6 +58,7 @@ class HeaderLine(_Line):
     encoder: Name
     lusfx: Name
     site_key: SiteKeyCheck | None = None  # ledgers of before do not say it
+    seen: Annotated[tuple[Name, ...], Field(max_length=MAX_NOTES)] = ()  # nor this
 
 
 class EntryLine(_Line):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -324,18 +324,25 @@ class Cache:
         return StatIndex(self.directory / STAT_INDEX, site_key)
 
     def start_run(
-        self, fingerprint: str, encoder: str, site_key: SiteKey | None = None, *, other_site_key: bool = False
+        self,
+        fingerprint: str,
+        encoder: str,
+        site_key: SiteKey | None = None,
+        *,
+        other_site_key: bool = False,
+        seen: Sequence[str] = (),
     ) -> RunLedger:
         """Begin the ledger of a run, to be used as a context.
 
         :param site_key: that the run's pseudonyms are made with.
         :param other_site_key: whether it may be another than that of earlier runs.
+        :param seen: names of data sets that the encoder has seen.
         :raises SiteKeyError: if it is and may not.
         """
         if site_key is not None and not other_site_key:
             self.require_site_key(site_key)
         check = None if site_key is None else site_key.check
-        return RunLedger.start(self.directory / RUNS, fingerprint, encoder, check)
+        return RunLedger.start(self.directory / RUNS, fingerprint, encoder, check, seen)
 
     def require_site_key(self, site_key: SiteKey) -> None:
         """Refuse a site key that no run was made with, where runs say theirs: patients would get other pseudonyms.
@@ -366,6 +373,11 @@ class Cache:
         for header in headers:
             names.setdefault(header["fingerprint"], {})[header["encoder"]] = None
         return {fingerprint: list(called) for fingerprint, called in names.items()}
+
+    def seen_by_encoder(self, fingerprint: str) -> set[str]:
+        """Names of data sets that the encoder of a fingerprint has seen, as far as runs knew."""
+        headers = [header for path in self.ledgers() if (header := read_header(path)) is not None]
+        return {name for header in headers if header["fingerprint"] == fingerprint for name in header["seen"]}
 
     def ledgers(self) -> list[Path]:
         """Files of all runs, oldest first."""

@@ -31,7 +31,7 @@ COMMANDS = {
     "cache": "Look into a cache, check it, and tidy it.",
     "model": "Show or check a task model.",
     "tasks": "List the tasks that plugins provide.",
-    "encoders": "List the encoders that can be used by name.",
+    "encoders": "List the encoders that can be used by name, and import others.",
     "heads": "List the kinds of heads.",
     "plugins": "List the plugins, and what is wrong with those that failed.",
     "new-plugin": "Write a task plugin, with tests and texts, to go on from.",

@@ -23,6 +23,7 @@ from lusfx.cli import output, terminal
     help="Share that is yes where the model is to be used, for the predictive values; the label table's own by default.",
 )
 @terminal.trust_table_option
+@terminal.dataset_option
 @terminal.seed_option
 @terminal.json_option
 def command(
@@ -34,6 +35,7 @@ def command(
     by: tuple[str, ...],
     prevalence: float | None,
     trust_table: bool,
+    dataset: str | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -55,6 +57,7 @@ def command(
         report=report,
         force=force,
         trust_table=trust_table,
+        dataset=dataset,
         by=by,
         prevalence=prevalence,
     )

@@ -14,7 +14,7 @@ def command(as_json: bool) -> None:
     from lusfx.plugins import load_registry
 
     registry = load_registry()
-    catalogues = (registry.tasks, registry.encoders, registry.heads, registry.readers)
+    catalogues = (registry.tasks, registry.encoders, registry.recipes, registry.heads, registry.readers)
     clashes = [(c.kind, name, owners) for c in catalogues for name, owners in sorted(c.clashes.items())]
     if as_json:
         terminal.print_json(

@@ -123,6 +123,11 @@ trust_table_option = click.option(
     is_flag=True,
     help="Believe the label table's patients if the files say otherwise, or the cache has another site key.",
 )
+dataset_option = click.option(
+    "--dataset",
+    metavar="NAME",
+    help="Data set that the label table is of, in place of its column 'dataset': warn if the encoder has seen it.",
+)
 force_option = click.option(
     "--force", is_flag=True, help="Replace what is there already. Without it nothing that is there is touched."
 )

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 )
 @terminal.force_option
 @terminal.trust_table_option
+@terminal.dataset_option
 @terminal.seed_option
 @click.option("--encoder", help="Which features, by their encoder's name or directory, if the cache holds several.")
 @terminal.fingerprint_option
@@ -80,6 +81,7 @@ def command(
     max_near_duplicates: float,
     force: bool,
     trust_table: bool,
+    dataset: str | None,
     seed: int,
     encoder: str | None,
     fingerprint: str | None,
@@ -113,6 +115,7 @@ def command(
         max_near_duplicates=max_near_duplicates,
         force=force,
         trust_table=trust_table,
+        dataset=dataset,
         progress=show,
     )
     if as_json:

@@ -8,6 +8,7 @@ from lusfx.contracts.encoder import Device, Encoder, EncoderRequest, EncoderSpec
 from lusfx.contracts.head import Bags, Features, Head, HeadSettings, HeadSpec, TrainingSet
 from lusfx.contracts.plugin import API_VERSION, Plugin
 from lusfx.contracts.reader import HEAD_BYTES, Reader, ending_of
+from lusfx.contracts.recipe import EncoderRecipe, parse_recipe
 from lusfx.contracts.rules import (
     Abstention,
     Gate,
@@ -30,6 +31,7 @@ __all__ = [
     "BestWindow",
     "Device",
     "Encoder",
+    "EncoderRecipe",
     "EncoderRequest",
     "EncoderSpec",
     "Features",
@@ -62,4 +64,5 @@ __all__ = [
     "ending_of",
     "frame_durations",
     "gate_circle",
+    "parse_recipe",
 ]

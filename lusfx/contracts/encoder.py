@@ -28,6 +28,8 @@ class Encoder(ABC):
     """What it computes in: part of the fingerprint."""
     runtime: str
     """What computes: ``onnxruntime 1.20 cpu``, say. Provenance, not identity."""
+    training_sets: tuple[str, ...] = ()
+    """Names of the data sets that it has seen, as far as they are known: runs put them on record."""
     streams: int = 1
     """How many threads may call :meth:`encode` at the same time, each with a batch of its own."""
 

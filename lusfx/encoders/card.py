@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from lusfx.config import EncoderIdentity, PreprocessSpec
 from lusfx.encoders.known_graphs import known_graph
@@ -24,6 +24,42 @@ MODEL_CARD = "MODEL_CARD.md"
 MAX_CARD_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 32
 FORMAT_VERSION: Final = 2
+LATER_FIELDS: Final = ("training_sets", "origin")
+"""Fields that an earlier lusfx of the same format version does not know: they are written only where they say something."""
+
+
+class Origin(BaseModel):
+    """What is known of a checkpoint that was imported.
+
+    :param recipe: the recipe's name.
+    :param checkpoint_sha256: digest of the file.
+    :param licence_read_at: where the licence was read.
+    :param may_be_passed_on: whether the licence lets others be given the encoder; None where that is not known.
+    :param commercial_use: whether the licence lets the encoder be used for money; None where that is not known.
+    :param dropped: tensors of the file that are not in the encoder, in words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: str
+    checkpoint_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    licence_read_at: str
+    may_be_passed_on: bool | None
+    commercial_use: bool | None
+    citation: str
+    dropped: tuple[str, ...]
+
+
+class TrainingSets(BaseModel):
+    """The data sets that an encoder has seen, by name.
+
+    :param complete: whether these are all of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    names: tuple[str, ...]
+    complete: bool
 
 
 class EncoderCard(BaseModel):
@@ -37,6 +73,8 @@ class EncoderCard(BaseModel):
     :param source: where the weights come from.
     :param files: SHA-256 of each other file of the directory.
     :param probe: what the encoder made of the probe image when it was written; None in version 1.
+    :param training_sets: the data sets that it has seen; None where nobody says, and then not in the file.
+    :param origin: of an imported checkpoint; None for all others, and then not in the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +89,13 @@ class EncoderCard(BaseModel):
     source: str
     files: dict[Literal["weights.safetensors", "encoder.onnx", "MODEL_CARD.md"], str]
     probe: Probe | None = None
+    training_sets: TrainingSets | None = None
+    origin: Origin | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_an_earlier_lusfx_reads_it(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = serialise(self)
+        return {key: value for key, value in values.items() if key not in LATER_FIELDS or value is not None}
 
 
 def read_card(directory: Path) -> EncoderCard:
@@ -96,6 +141,7 @@ def _contradiction(card: EncoderCard) -> str | None:
     problems = {
         "mean and std need a value a channel": {len(identity.mean), len(identity.std)} != {identity.channels},
         "std must be more than 0": any(value <= 0 for value in identity.std),
+        "identity.input_size must be preprocess.size": identity.input_size not in (None, card.preprocess.size),
         "a probe goes with format version 2": (card.probe is None) != (card.format_version == 1),
         f"probe.embedding must be base64 of {identity.dim} finite numbers": card.probe is not None
         and (values is None or len(values) != identity.dim),

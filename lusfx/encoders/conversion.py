@@ -14,8 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.backbone import LAST_LAYER
-from lusfx.config import EncoderIdentity, PreprocessSpec
-from lusfx.encoders.card import CARD, FORMAT_VERSION, GRAPH, MODEL_CARD, WEIGHTS, EncoderCard, weights_sha256
+from lusfx.config import EncoderIdentity, Pooled, PreprocessSpec
+from lusfx.encoders.card import (
+    CARD,
+    FORMAT_VERSION,
+    GRAPH,
+    MODEL_CARD,
+    WEIGHTS,
+    EncoderCard,
+    Origin,
+    TrainingSets,
+    weights_sha256,
+)
 from lusfx.encoders.directory import DirectoryEncoder
 from lusfx.encoders.export import export
 from lusfx.encoders.probe import Probe
@@ -39,13 +49,19 @@ def make_directory(
     source: str,
     model_card: str,
     layer: str = LAST_LAYER,
+    pooling: Pooled = "mean",
+    input_size: int | None = None,
+    training_sets: TrainingSets | None = None,
+    origin: Origin | None = None,
 ) -> EncoderCard:
     """Write an encoder directory of a timm architecture: weights once, and a graph that refers to them.
 
     :param out: must not exist; it appears whole or not at all.
     :param weights: the state dictionary of :func:`lusfx.backbone.make_backbone`, to the last key.
     :param mean: a value a channel, on a scale of 0 to 1; ``std`` likewise.
-    :param layer: the layer that is taken; see :func:`lusfx.backbone.make_backbone`.
+    :param layer: the layer that is taken; see :func:`lusfx.backbone.make_backbone`, as for ``pooling`` and ``input_size``.
+    :param training_sets: the data sets that the weights have seen; None where nobody says.
+    :param origin: of an imported checkpoint.
     :raises EncoderError: if the weights do not fit, give values that are not finite, or ONNX Runtime computes something else
         of the graph than torch.
     :raises MissingExtraError: without torch, timm and onnx.
@@ -56,7 +72,8 @@ def make_directory(
         architecture=architecture,
         weights_sha256=weights_sha256(weights),
         layer=layer,
-        pooling="mean",
+        pooling=pooling,
+        input_size=input_size,
         dim=1,
         channels=3 if len(mean) == 3 else 1,
         mean=mean,
@@ -70,7 +87,10 @@ def make_directory(
         MODEL_CARD: model_card.encode(),
     }
     probe = _finite(Probe.of(embedding))
-    return _write(out, name, identity, preprocess, (licence, training_data, source), files, probe)
+    facts = {"licence": licence, "training_data": training_data, "source": source}
+    return _write(
+        out, name, identity, preprocess, facts | {"training_sets": training_sets, "origin": origin}, files, probe
+    )
 
 
 def make_directory_from_onnx(
@@ -111,7 +131,8 @@ def make_directory_from_onnx(
         }
     )
     files = {GRAPH: content, MODEL_CARD: model_card.encode()}
-    return _write(out, name, identity, preprocess, (licence, training_data, source), files, None)
+    facts = {"licence": licence, "training_data": training_data, "source": source}
+    return _write(out, name, identity, preprocess, facts, files, None)
 
 
 def _finite(probe: Probe) -> Probe:
@@ -125,21 +146,18 @@ def _write(
     name: str,
     identity: EncoderIdentity,
     preprocess: PreprocessSpec,
-    origin: tuple[str, str, str],
+    facts: Mapping[str, object],
     files: Mapping[str, bytes],
     probe: Probe | None,
 ) -> EncoderCard:
     """Write the directory; without a probe, what the graph makes of the image becomes the card's."""
-    licence, training_data, source = origin
     card = EncoderCard.model_validate(
         {
             "format_version": 1,
             "name": name,
             "identity": identity,
             "preprocess": preprocess,
-            "licence": licence,
-            "training_data": training_data,
-            "source": source,
+            **facts,
             "files": {file: hashlib.sha256(content).hexdigest() for file, content in sorted(files.items())},
         }
     )

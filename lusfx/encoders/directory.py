@@ -38,6 +38,7 @@ class DirectoryEncoder(Encoder):
         self.name = self.card.name
         self.identity = self.card.identity
         self.preprocess = self.card.preprocess.as_prepared_by()
+        self.training_sets = () if self.card.training_sets is None else self.card.training_sets.names
         self.precision = precision
         self.directory = directory
         self._chosen = choose(self.card, device, precision, runtime)

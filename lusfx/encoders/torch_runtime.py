@@ -77,9 +77,10 @@ def grey_network(identity: EncoderIdentity, weights: Mapping[str, NDArray[np.gen
 def _backbone(identity: EncoderIdentity) -> torch.nn.Module:
     if not identity.architecture.startswith(FAMILY):
         raise EncoderError(f"there is no torch network for the architecture '{identity.architecture}'")
-    if identity.pooling != "mean":
-        raise EncoderError(f"a network of timm pools by the mean, and not by '{identity.pooling}'")
+    if identity.pooling == "none":
+        raise EncoderError("a network of timm pools, and not by 'none'")
+    name = identity.architecture.removeprefix(FAMILY)
     try:
-        return make_backbone(identity.architecture.removeprefix(FAMILY), identity.layer)
+        return make_backbone(name, identity.layer, identity.pooling, identity.input_size)
     except ImportError:
         raise MissingExtraError(f"the network {identity.architecture}", "timm") from None

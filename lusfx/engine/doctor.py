@@ -116,7 +116,7 @@ def _plugins() -> Iterator[Check]:
     yield Check("tasks", "ok" if registry.tasks.names() else "absent", ", ".join(registry.tasks.names()) or "none")
     for plugin in registry.failures:
         yield Check(f"plugin '{plugin.name}'", "wrong", f"{plugin.distribution}: {plugin.error}")
-    for catalogue in (registry.tasks, registry.encoders, registry.heads, registry.readers):
+    for catalogue in (registry.tasks, registry.encoders, registry.recipes, registry.heads, registry.readers):
         for name, owners in sorted(catalogue.clashes.items()):
             claimed = f"claimed by {' and by '.join(owners)}; neither can be used. Remove one"
             yield Check(f"{catalogue.kind} '{name}'", "wrong", claimed)

@@ -107,6 +107,11 @@ def _of_encoder(name: str, size: int | None, registry: Registry) -> InitialWeigh
             "is (lusfx pretrain makes them), or with --architecture and --weights"
         )
     card = opened.card
+    if card.identity.pooling != "mean" or card.identity.input_size is not None:
+        raise UsageError(
+            f"encoder {opened.name} cannot be trained: it takes tokens of a transformer, or another size of images than the "
+            "architecture's own. Train heads on its features: lusfx extract, then lusfx train-task"
+        )
     parse_weights(read_file(opened.directory, card, WEIGHTS), card)
     spec = opened.preprocess if size is None else opened.preprocess.model_copy(update={"size": size})
     network = NetworkSpec(

@@ -61,6 +61,9 @@ class EncoderConformance(Conformance):
         assert isinstance(encoder.preprocess, PreprocessSpec), "'preprocess' must be a PreprocessSpec"
         assert isinstance(encoder.runtime, str), "'runtime' must say what computes, with its version"
         assert encoder.runtime, "'runtime' must say what computes, with its version"
+        sets = encoder.training_sets
+        assert isinstance(sets, tuple), "'training_sets' must be a tuple of names"
+        assert all(isinstance(name, str) for name in sets), "'training_sets' must be a tuple of names"
         assert encoder.streams >= 1, "'streams' must say how many threads may call 'encode' at once: 1 or more"
 
     def test_opens_as_the_same(self, encoder: Encoder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import lusfx
 from lusfx.cache import Cache
+from lusfx.cli import group
 from lusfx.plugins import build_registry
 from lusfx.site_key import SECRET_BYTES, SiteKey, SiteKeyError
 from lusfx.synth import write_archive
@@ -111,3 +114,29 @@ def test_workers_share_a_cache(tmp_path: Path) -> None:
         assert worker.returncode == 0, said
     (store,) = Cache.open(tmp_path / "cache").stores()
     assert len(store.keys()) == 6
+
+
+def test_the_recipe_of_the_page_imports_what_a_training_script_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recipe and the command as they stand; clips are then extracted with the encoder that they make."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    text = (DOCS / "how-to-bring-an-encoder.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (line,) = re.findall(r"^    lusfx (encoders import my-vit\.toml .*)$", text, re.MULTILINE)
+    (tmp_path / "my-vit.toml").write_text(recipe, encoding="utf-8")
+    network = timm.create_model("test_vit", pretrained=False, num_classes=0)
+    content = {f"encoder.{key}": value for key, value in network.state_dict().items()}
+    content |= {"decoder_pred.bias": torch.zeros(2), "mask_token": torch.zeros(1, 1, 2)}
+    torch.save({"model": content, "epoch": 3}, tmp_path / "my-vit.pth")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(group, shlex.split(line))
+    assert done.exit_code == 0, done.output
+    assert "decoder_* (1 tensor); mask_token (1 tensor)" in done.output
+
+    labels = write_archive(tmp_path / "exams", n_patients=1, clips_per_patient=1, n_frames=2)
+    result = lusfx.extract([labels], tmp_path / "cache", encoder="encoders/my-vit")
+    assert result.counts == {"encoded": 1}
+    (store,) = Cache.open(tmp_path / "cache").stores()
+    assert (store.spec.encoder.pooling, store.spec.encoder.input_size) == ("tokens-mean", 64)

@@ -37,6 +37,7 @@ def evaluate(
     site_key: SiteKey | Path | str | None = None,
     by: Sequence[str] = (),
     prevalence: float | None = None,
+    dataset: str | None = None,
 ) -> EvaluationResult:
     """Judge a task model on a label table's cached units. A gate is not asked: every labelled unit counts.
 
@@ -49,6 +50,8 @@ def evaluate(
     :param by: columns of the label table; each of their values is a subgroup with figures of its own.
     :param prevalence: share of units that are yes where the model is to be used, which the predictive values are for; None for
         that of the label table.
+    :param dataset: the data set that the table is of, in place of its column ``dataset``: the result warns where the encoder
+        has seen it.
     :raises LeakError: if a patient or a clip was in training: the figures would be too good. Of clips that only look like
         training clips the result warns.
     :raises TableError: if units have no patient, so that no interval could be given, or none can be assessed.
@@ -57,7 +60,14 @@ def evaluate(
     loaded, task = load_with_task(Path(model), task)
     check_prevalence(loaded, prevalence)
     unseen = unseen_units(
-        loaded, task, Path(labels), Path(cache), trust_table=trust_table, site_key=site_key, columns=by
+        loaded,
+        task,
+        Path(labels),
+        Path(cache),
+        trust_table=trust_table,
+        site_key=site_key,
+        columns=by,
+        dataset=dataset,
     )
     samples, rows = unseen.samples, unseen.rows
     probabilities = loaded.score(samples.units, unseen.fingerprint)

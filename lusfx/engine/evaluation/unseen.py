@@ -15,6 +15,7 @@ from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.samples.labels import LabelledUnits, LabelRow, labels_of, read_labels, site_keys_of
 from lusfx.engine.samples.near_duplicates import NearDuplicate, near_duplicates
 from lusfx.engine.samples.samples import Samples, make_samples
+from lusfx.engine.samples.seen_data_sets import seen_data_sets
 from lusfx.engine.samples.stores import store_for
 from lusfx.errors import LeakError, TableError, UsageError
 from lusfx.identifiers import common_spellings
@@ -51,11 +52,13 @@ def unseen_units(
     trust_table: bool,
     site_key: SiteKey | Path | str | None,
     columns: Sequence[str] = (),
+    dataset: str | None = None,
 ) -> Unseen:
     """Read them.
 
     :param task: by which the labels are read.
     :param columns: that the table must have, to form subgroups by.
+    :param dataset: the data set that the table is of, in place of its column ``dataset``.
     :raises LeakError: if a patient or a clip was in training.
     :raises TableError: if units have no patient, or none can be assessed.
     """
@@ -70,6 +73,7 @@ def unseen_units(
     samples = _answered_samples(model, labelled, store, keys)
     site_keys = site_keys_of(opened, key, rows)
     warnings = [
+        *seen_data_sets(opened, store.fingerprint, rows, dataset),
         *_not_compared(model, site_keys),
         *_looks_seen(near_duplicates(store, model.evidence["clips"], keys)),
         *samples.warnings(),

@@ -302,7 +302,9 @@ def extract_with(
         # What was encoded under another fingerprint only has to be opened, so somebody must tell what it is.
         found = discover(places, registry, site_key, known=lambda path: index.lookup(path) in keys)
         # Not before the sources are found: of what is refused there is nothing to put on record.
-        ledger = opened.enter_context(cache.start_run(spec.fingerprint, encoder.name, site_key, other_site_key=True))
+        ledger = opened.enter_context(
+            cache.start_run(spec.fingerprint, encoder.name, site_key, other_site_key=True, seen=encoder.training_sets)
+        )
         sources = [source for source in found.sources if shard is None or shard.holds(source.path)]
         pipeline = Pipeline(
             spec,

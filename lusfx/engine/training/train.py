@@ -17,6 +17,7 @@ from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.samples.labels import LabelledUnits, labels_of, read_labels, site_keys_of
 from lusfx.engine.samples.pooling import resolve_pooling
 from lusfx.engine.samples.samples import Samples, make_samples
+from lusfx.engine.samples.seen_data_sets import seen_data_sets
 from lusfx.engine.samples.stores import choose_store
 from lusfx.engine.training.copied_clips import MAX_SHARE, CopiedClips, PatientsOfClips
 from lusfx.engine.training.cross_validation import cross_validate
@@ -93,6 +94,7 @@ def train_task(
     max_near_duplicates: float = MAX_SHARE,
     force: bool = False,
     trust_table: bool = False,
+    dataset: str | None = None,
     site_key: SiteKey | Path | str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[TrainingResult]:
@@ -119,6 +121,8 @@ def train_task(
         ``.old-`` and their digests' first digits.
     :param trust_table: believe the label table's patients where the cache's ledgers say otherwise, or were made with another
         site key.
+    :param dataset: the data set that the table is of, in place of its column ``dataset``: results warn where the encoder has
+        seen it.
     :param progress: called with a sentence now and then.
     :raises TrainingRefusedError: where no result could be trusted.
     """
@@ -152,6 +156,7 @@ def train_task(
         n_repeats=n_repeats,
         seed=seed,
         site_keys=site_keys_of(opened, key, rows),
+        seen=seen_data_sets(opened, store.fingerprint, rows, dataset),
         progress=progress or (lambda text: None),
     )
     clips = PatientsOfClips(store, labelled, features.values())
@@ -210,13 +215,17 @@ def head_settings(spec: HeadSpec, settings: Mapping[str, object]) -> HeadSetting
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """Trains tasks in one way; see :func:`train_task` for the parameters."""
+    """Trains tasks in one way; see :func:`train_task` for the parameters.
+
+    :param seen: what to warn of where the encoder has seen the data set.
+    """
 
     calibration: CalibrationMethod
     n_folds: int
     n_repeats: int | None
     seed: int
     site_keys: Sequence[str]
+    seen: Sequence[str]
     progress: Callable[[str], None]
 
     def train(
@@ -260,7 +269,7 @@ class Trainer:
             n_not_cached=len(labelled.rows_not_cached),
             copied=copied,
             site_keys=self.site_keys,
-            warnings=[*warnings, *copied.warnings(), *samples.warnings(), *labelled.warnings(), *notes],
+            warnings=[*self.seen, *warnings, *copied.warnings(), *samples.warnings(), *labelled.warnings(), *notes],
             seed=self.seed,
         )
         return save_model(result)
