@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--search",
     is_flag=True,
-    help="Try several heads and settings, of --head only if given; judged on patients that the search never saw.",
+    help="Try several poolings unless --pooling is given, and heads and settings, of --head only if given; judged on "
+    "patients that the search never saw, against the default settings.",
 )
 @click.option(
     "--pooling",
@@ -122,6 +123,10 @@ def command(
         for warning in result.warnings:
             output.say(f"warning: {result.card.name}: {warning}", err=True)
         output.say(result.summary())
+        if result.search is not None:
+            for outcome in result.outcomes:
+                output.say(f"{result.card.name}: '{outcome.name}' takes {outcome.learnt.chosen}")
+            output.say(f"{result.card.name}: {result.search}")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -110,7 +110,7 @@ def training_page(result: TrainingResult) -> Page:
         sections=[
             *result_sections(views, result.figures, card, result.confusion),
             Section("The same cross-validation with other folds", [_repeat_table(result.outcomes)]),
-            *_search_section(result.outcomes),
+            *_search_section(result),
             *([] if result.fine_tuning is None else [result.fine_tuning.section()]),
             Section("What it was made from", [Table("", ("fact", "value"), _facts(result))]),
             _next_section(),
@@ -284,40 +284,33 @@ def _auc_of(outcome: OutcomeResult, repeat: int) -> float:
     return within(outcome.targets, outcome.validation.probabilities[repeat])
 
 
-def _search_section(outcomes: Sequence[OutcomeResult]) -> list[Section]:
-    """What was tried and chosen, and what choosing cost, where several heads were tried."""
+def _search_section(result: TrainingResult) -> list[Section]:
+    """What was tried and chosen, what it brought and what choosing cost, where there was a choice."""
     tables = []
-    for outcome in outcomes:
+    for outcome in result.outcomes:
         if not outcome.learnt.merits:
             continue
         folds = Counter(chosen for repeat in outcome.validation.chosen for chosen in repeat)
         ranked = sorted(outcome.learnt.merits.items(), key=lambda item: -item[1])
         rows = [(name, _number(merit), f"{folds[name]} of {folds.total()}") for name, merit in ranked]
-        header = ("head", "out-of-fold AUC", "chosen in folds")
+        header = ("tried", "out-of-fold AUC", "chosen in folds")
         tables.append(Table(f"For '{outcome.name}', on all patients", header, rows, _cost_of_choice(outcome)))
-    return [Section("What was chosen, and what the choice cost", tables)] if tables else []
+    if not tables:
+        return []
+    brought = "" if result.search is None else f"{str(result.search)[:1].upper()}{str(result.search)[1:]}."
+    return [Section("What was chosen, and what the choice cost", [*([Text([brought])] if brought else []), *tables])]
 
 
 def _cost_of_choice(outcome: OutcomeResult) -> str:
-    highest, judged = max(outcome.learnt.merits.values()), outcome.metrics["roc_auc"].value
+    taken, judged = outcome.learnt.merits[outcome.learnt.chosen], outcome.metrics["roc_auc"].value
     return (
-        "The highest AUC is of the head that was taken, and was chosen on the patients that it is of. On patients whom no "
-        f"choice saw, choosing reached {_number(judged)}: the highest figure is {_number(highest - judged)} too high."
+        f"Taken was '{outcome.learnt.chosen}', and it was chosen on the patients that its AUC is of. On patients whom no "
+        f"choice saw, choosing reached {_number(judged)}: its figure here is {_number(taken - judged)} too high."
     )
 
 
 def _facts(result: TrainingResult) -> list[tuple[str, str]]:
     card, samples = result.card, result.samples
-    form = (
-        card.pooling
-        if card.aggregate is None
-        else ", ".join(
-            [
-                f"frames, then {card.aggregate.kind}",
-                *(f"{name}={value:g}" for name, value in card.aggregate.parameters.items()),
-            ]
-        )
-    )
     return [
         *([] if result.recalibrated is None else [_recalibrated(result.recalibrated)]),
         ("task", f"{card.name}, version {card.version}: {card.kind}, one answer a {card.unit}"),
@@ -330,8 +323,8 @@ def _facts(result: TrainingResult) -> list[tuple[str, str]]:
         ("patients", str(samples.n_patients)),
         ("pairs of clips of different patients that look alike", str(len(result.copied.pairs))),
         *[(f"head of '{outcome.name}'", _head(o)) for outcome in result.outcomes for o in (outcome.learnt.candidate,)],
-        ("features", f"{result.encoder}, fingerprint {short(result.fingerprint)}, {form}"),
-        ("chosen by a figure", _chosen(result.outcomes)),
+        ("features", f"{result.encoder}, fingerprint {short(result.fingerprint)}, {card.form}"),
+        ("chosen by a figure", _chosen(result)),
         ("the answer", card.decided_by(next(iter(result.task.operating_points)))),
         ("seed", str(result.seed)),
         ("made", f"{result.created:%Y-%m-%d %H:%M} UTC, by lusfx {__version__}; its digest: lusfx model show"),
@@ -353,7 +346,9 @@ def _head(candidate: Candidate) -> str:
     return ", ".join([candidate.head.name, *(f"{name}={value}" for name, value in settings.items())])
 
 
-def _chosen(outcomes: Sequence[OutcomeResult]) -> str:
-    if any(outcome.learnt.merits for outcome in outcomes):
-        return "head and settings, within each fold; calibration's slope and thresholds likewise"
+def _chosen(result: TrainingResult) -> str:
+    if any(outcome.learnt.merits for outcome in result.outcomes):
+        form = any(outcome.learnt.candidate.form for outcome in result.outcomes)
+        what = "pooling, head and settings" if form else "head and settings"
+        return f"{what}, within each fold; calibration's slope and thresholds likewise"
     return "neither head nor settings nor pooling; calibration's slope and thresholds, within each fold"

@@ -17,6 +17,7 @@ from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.copied_clips import NONE_COPIED, CopiedClips
 from lusfx.engine.training.cross_validation import CrossValidation
 from lusfx.engine.training.learner import LearntOutcome
+from lusfx.engine.training.search import SearchBenefit
 from lusfx.messages import short
 from lusfx.metrics import Interval, Performance
 from lusfx.novelty import Novelty
@@ -116,6 +117,7 @@ class TrainingResult(Shown):
     :param confusion: ``(n_classes, n_classes)`` units of each class by the class that was answered, in the mean over
         repeats, of multi-class and ordinal tasks; else None.
     :param recalibrated: the model whose heads these are, where calibration and thresholds alone were fitted; else None.
+    :param search: what choosing heads, settings and pooling brought; None where nothing was chosen.
     """
 
     task: Task
@@ -139,6 +141,7 @@ class TrainingResult(Shown):
     fps: float | None = None
     confusion: NDArray[np.float64] | None = None
     recalibrated: TaskModel | None = None
+    search: SearchBenefit | None = None
     created: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
 
     @property
@@ -178,6 +181,8 @@ class TrainingResult(Shown):
             "unit": self.card.unit,
             "kind": self.card.kind,
             "pooling": self.card.pooling,
+            "aggregate": None if self.card.aggregate is None else self.card.aggregate.model_dump(mode="json"),
+            "search": None if self.search is None else self.search.as_dict(),
             "n_units": len(self.samples),
             "n_clips": len(self.samples.clips),
             "n_patients": self.samples.n_patients,
@@ -247,6 +252,7 @@ class TrainingResult(Shown):
             "figures": {name: interval.as_dict() for name, interval in self.figures.items()},
             "outcomes": {outcome.name: _outcome_evidence(outcome, samples) for outcome in self.outcomes},
             "warnings": list(self.warnings),
+            **({} if self.search is None else {"search": self.search.as_dict()}),
         } | self._of_fine_tuning()
 
     @property

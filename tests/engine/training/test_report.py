@@ -179,11 +179,12 @@ def test_an_aggregation_is_told_with_its_parameters(trained: MakeTrained) -> Non
 
 def test_a_search_is_told_best_first(trained: MakeTrained) -> None:
     result = trained(Plain(), search=True)
-    (table,) = [table for table in training_page(result).tables if table.header[0] == "head"]
+    (table,) = [table for table in training_page(result).tables if table.header[0] == "tried"]
     merits = result.outcomes[0].learnt.merits
     assert {row[0] for row in table.rows} == set(merits)
     assert [float(row[1]) for row in table.rows] == sorted((round(merit, 3) for merit in merits.values()), reverse=True)
-    assert "head" not in [table.header[0] for table in training_page(trained(Plain())).tables]
+    assert str(result.search) in text_of(training_page(result)).replace("The search", "the search")
+    assert "tried" not in [table.header[0] for table in training_page(trained(Plain())).tables]
 
 
 @pytest.mark.parametrize("task", [Plain(), OfFrame(), Signs()], ids=lambda task: task.name)
