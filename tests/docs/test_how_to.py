@@ -41,9 +41,11 @@ def test_the_hospitals_own_wiring_loads_and_does_what_it_says(tmp_path: Path, mo
     (tmp_path / "net.safetensors").touch()
     assert registry.resolve_weights("timm/net") == tmp_path / "net.safetensors"
     (tmp_path / "inbox").mkdir()
-    (tmp_path / "scores.csv").write_text("unit\n")
-    assert registry.scores_written(tmp_path / "scores.csv") == []
-    assert (tmp_path / "inbox" / "scores.csv").is_file()
+    tables = [tmp_path / name for name in ("scores.csv", "scores-exams.csv")]
+    for table in tables:
+        table.write_text("unit\n")
+    assert registry.scores_written(tables, ["b-lines@1a2b3c4d5e6f"]) == []
+    assert sorted(path.name for path in (tmp_path / "inbox").iterdir()) == ["scores-exams.csv", "scores.csv"]
 
 
 def test_whoever_has_the_key_finds_a_patients_rows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,7 +140,8 @@ def score(
         write_table(out, columns_of(loaded, show_paths), counted_rows)
     if exams_out is not None:
         write_table(exams_out, exam_summary.COLUMNS, table.exam_rows)
-    problems = [] if out is None else registry.scores_written(out)
+    written = [place for place in (out, exams_out) if place is not None]
+    problems = registry.scores_written(written, [model.name for model in loaded]) if written else []
     result = ScoreResult(
         out=out,
         exams=exams_out,
