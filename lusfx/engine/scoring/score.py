@@ -81,7 +81,8 @@ def score(
     :param force: whether tables and a report that are there may be replaced.
     :raises FingerprintMismatchError: if the encoder's features are not those that a model was trained on.
     :raises LusfxError: if the sources hold no clip, or all failed and there is a table, which is left as it is.
-    :raises RunInterruptedError: if ``stop`` is set while the table is written.
+    :raises RunInterruptedError: if ``stop`` is set while the table is written, or earlier and there is a table already: it is
+        left as it is.
     """
     out, report = optional_path(out), optional_path(report)
     places_of_sources, directories = paths("sources", sources), paths("models", models)
@@ -120,6 +121,14 @@ def score(
             stop=stop,
         )
         _require_worth(extraction, out)
+        if (
+            stop is not None
+            and stop.is_set()
+            and any(place is not None and place.exists() for place in (out, exams_out))
+        ):
+            raise RunInterruptedError(
+                "stopped before all clips were encoded: the table that is there was left as it is. Run it again"
+            )
         store = holder.store(spec)
         places = _places_of_run(extraction, holder.memberships(), show_paths)
     else:
