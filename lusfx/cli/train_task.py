@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     "patients that the search never saw, against the default settings.",
 )
 @click.option(
+    "--learning-curve",
+    is_flag=True,
+    help="Also judge the training on 25, 50 and 75% of the patients, and say whether more labels would help.",
+)
+@click.option(
     "--pooling",
     type=click.Choice(["mean", "max", "mean+max", "mean+std", "mean+change", "mean+max+change", "attention", "custom"]),
     help="How frames become features, if not as the task says.",
@@ -74,6 +79,7 @@ def command(
     head: str | None,
     settings: tuple[str, ...],
     search: bool,
+    learning_curve: bool,
     pooling: Pooling | None,
     calibration: CalibrationMethod,
     folds: int,
@@ -106,6 +112,7 @@ def command(
         pooling=pooling,
         calibration=calibration,
         search=search,
+        learning_curve=learning_curve,
         n_folds=folds,
         n_repeats=repeats,
         seed=seed,
@@ -127,6 +134,8 @@ def command(
             for outcome in result.outcomes:
                 output.say(f"{result.card.name}: '{outcome.name}' takes {outcome.learnt.chosen}")
             output.say(f"{result.card.name}: {result.search}")
+        if result.curve is not None:
+            output.say(f"{result.card.name}: {result.curve}")
 
 
 def _pair(text: str) -> tuple[str, str]:

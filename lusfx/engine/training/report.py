@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,18 +29,22 @@ from lusfx.report import (
     Gallery,
     Page,
     Part,
+    Point,
     Section,
     Table,
     Text,
     calibration_figure,
+    percent,
     roc_figure,
     score_figure,
+    share_figure,
 )
 from lusfx.task_model import TaskCard
 from lusfx.version import __version__
 
 if TYPE_CHECKING:
     from lusfx.engine.training.learner import Candidate
+    from lusfx.engine.training.learning_curve import LearningCurve
     from lusfx.engine.training.result import OutcomeResult, TrainingResult
     from lusfx.task_model import TaskModel
 
@@ -111,6 +116,7 @@ def training_page(result: TrainingResult) -> Page:
             *result_sections(views, result.figures, card, result.confusion),
             Section("The same cross-validation with other folds", [_repeat_table(result.outcomes)]),
             *_search_section(result),
+            *([] if result.curve is None else [_curve_section(result.curve)]),
             *([] if result.fine_tuning is None else [result.fine_tuning.section()]),
             Section("What it was made from", [Table("", ("fact", "value"), _facts(result))]),
             _next_section(),
@@ -301,6 +307,22 @@ def _search_section(result: TrainingResult) -> list[Section]:
     return [Section("What was chosen, and what the choice cost", [*([Text([brought])] if brought else []), *tables])]
 
 
+def _curve_section(curve: LearningCurve) -> Section:
+    """Whether more labels would help, by what fewer of them reached."""
+    rows = [(percent(p.fraction), f"{p.n_patients:.0f}", str(p.auc)) for p in curve.points]
+    points = [Point(p.fraction, p.auc.value, p.auc.low, p.auc.high) for p in curve.points]
+    drawn = [point for point in points if not np.isnan(point.value)]
+    plot: list[Part] = []
+    if drawn:
+        ends = (min(0.5, *(p.low for p in drawn)), 1.0)
+        figure = share_figure({"cross-validated": drawn}, "share of the training patients", "AUC", 0.5, ends)
+        title, note = "AUC by the patients that were learnt from", "Bars: 95%, bootstrapped over patients."
+        plot = [Gallery([Figure(title, figure, note)])]
+    said = f"{str(curve)[:1].upper()}{str(curve)[1:]}."
+    header = ("share of the training patients", "patients learnt from", "AUC on the others")
+    return Section("Would more labels help?", [Text([said]), *plot, Table("", header, rows)])
+
+
 def _cost_of_choice(outcome: OutcomeResult) -> str:
     taken, judged = outcome.learnt.merits[outcome.learnt.chosen], outcome.metrics["roc_auc"].value
     return (
@@ -327,7 +349,13 @@ def _facts(result: TrainingResult) -> list[tuple[str, str]]:
         ("chosen by a figure", _chosen(result)),
         ("the answer", card.decided_by(next(iter(result.task.operating_points)))),
         ("seed", str(result.seed)),
-        ("made", f"{result.created:%Y-%m-%d %H:%M} UTC, by lusfx {__version__}; its digest: lusfx model show"),
+        ("made", f"{result.created:%Y-%m-%d %H:%M} UTC, by lusfx {__version__}"),
+        # The model's digest is of all its files, this page among them, so no page can state its own.
+        *[
+            (f"SHA-256 of {name}", hashlib.sha256(content).hexdigest())
+            for name, content in sorted(result.files().items())
+        ],
+        ("the model's digest", "is of this page, too: lusfx model show, which tells it, checks the files above"),
     ]
 
 

@@ -17,6 +17,7 @@ from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.copied_clips import NONE_COPIED, CopiedClips
 from lusfx.engine.training.cross_validation import CrossValidation
 from lusfx.engine.training.learner import LearntOutcome
+from lusfx.engine.training.learning_curve import LearningCurve
 from lusfx.engine.training.search import SearchBenefit
 from lusfx.messages import short
 from lusfx.metrics import Interval, Performance
@@ -118,6 +119,7 @@ class TrainingResult(Shown):
         repeats, of multi-class and ordinal tasks; else None.
     :param recalibrated: the model whose heads these are, where calibration and thresholds alone were fitted; else None.
     :param search: what choosing heads, settings and pooling brought; None where nothing was chosen.
+    :param curve: what fewer patients would have reached; None where that was not asked.
     """
 
     task: Task
@@ -142,6 +144,7 @@ class TrainingResult(Shown):
     confusion: NDArray[np.float64] | None = None
     recalibrated: TaskModel | None = None
     search: SearchBenefit | None = None
+    curve: LearningCurve | None = None
     created: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
 
     @property
@@ -183,6 +186,7 @@ class TrainingResult(Shown):
             "pooling": self.card.pooling,
             "aggregate": None if self.card.aggregate is None else self.card.aggregate.model_dump(mode="json"),
             "search": None if self.search is None else self.search.as_dict(),
+            "learning_curve": None if self.curve is None else self.curve.as_dict(),
             "n_units": len(self.samples),
             "n_clips": len(self.samples.clips),
             "n_patients": self.samples.n_patients,
@@ -253,6 +257,7 @@ class TrainingResult(Shown):
             "outcomes": {outcome.name: _outcome_evidence(outcome, samples) for outcome in self.outcomes},
             "warnings": list(self.warnings),
             **({} if self.search is None else {"search": self.search.as_dict()}),
+            **({} if self.curve is None else {"learning_curve": self.curve.as_dict()}),
         } | self._of_fine_tuning()
 
     @property

@@ -6,15 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lusfx.engine.samples.samples import Samples, U
 from lusfx.engine.training.cross_validation import CrossValidation
-from lusfx.engine.training.task_figures import mean_roc_auc
-from lusfx.metrics import Answers, Interval, Statistic, Targets, Weighted, patient_bootstrap
-
-DEFAULT, SEARCH = 0, 1
+from lusfx.engine.training.paired import auc_difference, mean_auc
+from lusfx.metrics import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,31 +62,4 @@ def benefit_of(
     :param default: what ``without`` is of, as text.
     :param without: one an outcome; ``searched`` likewise.
     """
-    shape = (len(without[0].probabilities), len(samples), len(without))
-    probabilities, folds = np.full((*shape, 2), np.nan), np.zeros(shape, np.int64)
-    for number, pair in enumerate(zip(without, searched, strict=True)):
-        for side, validation in enumerate(pair):
-            probabilities[:, validation.rows, number, side] = validation.probabilities
-        folds[:, pair[SEARCH].rows, number] = pair[SEARCH].folds
-    targets, groups = samples.targets, samples.groups
-    return SearchBenefit(
-        default,
-        patient_bootstrap(
-            [mean_roc_auc(repeat) for repeat in folds], targets, probabilities[..., DEFAULT], groups, seed=seed
-        ),
-        patient_bootstrap([_difference(repeat) for repeat in folds], targets, probabilities, groups, seed=seed),
-    )
-
-
-def _difference(folds: NDArray[np.int64]) -> Statistic:
-    """How much more the search has: of probabilities ``(n, n_outcomes, 2)``.
-
-    :param folds: ``(n, n_outcomes)`` within which an AUC compares units.
-    """
-    auc = mean_roc_auc(folds)
-
-    def prepare(targets: Targets, probabilities: Answers) -> Weighted:
-        without, searched = (auc.prepare(targets, probabilities[..., side]) for side in (DEFAULT, SEARCH))
-        return lambda weights: searched(weights) - without(weights)
-
-    return Statistic(prepare)
+    return SearchBenefit(default, mean_auc(without, samples, seed), auc_difference(without, searched, samples, seed))

@@ -20,7 +20,7 @@ from lusfx.engine.samples.pooling import resolve_pooling
 from lusfx.engine.samples.samples import Samples
 from lusfx.engine.samples.stores import choose_store
 from lusfx.engine.training.copied_clips import MAX_SHARE, CopiedClips, PatientsOfClips
-from lusfx.engine.training.cross_validation import CrossValidation, FoldPlace, cross_validate_together
+from lusfx.engine.training.cross_validation import CrossValidation, FoldPlace, Procedure, cross_validate_together
 from lusfx.engine.training.forms import Form, FormLearner, UnitsInForms, forms_of, samples_in_forms
 from lusfx.engine.training.judging import (
     check_samples,
@@ -31,6 +31,7 @@ from lusfx.engine.training.judging import (
     save_model,
 )
 from lusfx.engine.training.learner import Candidate, Learner
+from lusfx.engine.training.learning_curve import learning_curve as curve_of
 from lusfx.engine.training.result import TrainingResult
 from lusfx.engine.training.search import benefit_of
 from lusfx.errors import UsageError
@@ -85,6 +86,7 @@ def train_task(
     pooling: Pooling | None = None,
     calibration: CalibrationMethod = DEFAULT_CALIBRATION,
     search: bool = False,
+    learning_curve: bool = False,
     n_folds: int = N_FOLDS,
     n_repeats: int | None = None,
     seed: int = 0,
@@ -109,6 +111,8 @@ def train_task(
     :param search: try several poolings, or aggregations where the task aggregates, then several heads and settings. The best
         pooling is taken for the task, and the best head for each outcome. It is searched anew within each fold, so that the
         winner is judged on patients that it never saw, and compared there with the default settings.
+    :param learning_curve: also cross-validate the training on 25, 50 and 75% of the training patients, to say whether more
+        labels would help.
     :param n_folds: of the cross-validation, by patient.
     :param n_repeats: times that the cross-validation is done, each with other folds; its figures are averaged. By default
         five, or one from 500 patients on.
@@ -154,6 +158,7 @@ def train_task(
         n_folds=n_folds,
         n_repeats=n_repeats,
         seed=seed,
+        learning_curve=learning_curve,
         site_keys=site_keys_of(opened, key, rows),
         progress=progress or (lambda text: None),
     )
@@ -222,6 +227,7 @@ class Trainer:
     n_folds: int
     n_repeats: int | None
     seed: int
+    learning_curve: bool
     site_keys: Sequence[str]
     progress: Callable[[str], None]
 
@@ -266,6 +272,12 @@ class Trainer:
             without = self._validated(procedure.default, samples_in_forms, plan.card, ", default settings")
             default = str(replace(plan.candidates[0], form=str(plan.forms[0])))
             search = benefit_of(default, without, validations, samples, self.seed)
+        curve = None
+        if self.learning_curve:
+            validate = partial(self._validated, samples=samples_in_forms, card=plan.card)
+            curve = curve_of(
+                procedure, lambda some, of: validate(some, of=of), validations, samples_in_forms, partial(_note, notes)
+            )
         figures, confusion = figures_of_task(plan.task, form.card, samples, outcomes, self.seed)
         result = TrainingResult(
             task=plan.task,
@@ -288,11 +300,12 @@ class Trainer:
             warnings=[*warnings, *copied.warnings(), *samples.warnings(), *labelled.warnings(), *notes],
             seed=self.seed,
             search=search,
+            curve=curve,
         )
         return save_model(result)
 
     def _validated(
-        self, procedure: FormLearner, samples: Samples[UnitsInForms], card: TaskCard, of: str
+        self, procedure: Procedure[UnitsInForms], samples: Samples[UnitsInForms], card: TaskCard, of: str
     ) -> list[CrossValidation]:
         """Cross-validations of all outcomes: with the same folds where one form is chosen for all, else each with its own.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -230,3 +231,13 @@ def test_a_page_of_judging_says_on_whom_and_how_well(
     assert len(rest) == len(task.outcomes) - 1
     text = text_of(page)
     assert not any(key[:12] in text for key in (*result.samples.groups.tolist(), *result.samples.clips))
+
+
+def test_a_page_names_the_files_of_the_model_that_it_is_of(trained: MakeTrained) -> None:
+    """By digests, which ``task_model.json`` has too: the model's own is of the page as well."""
+    result = trained(Plain())
+    cells = cells_of(training_page(result))
+    files = json.loads((result.out / "task_model.json").read_bytes())["files"]
+    for name in ("1-head.safetensors", "novelty.safetensors"):
+        assert cells[f"SHA-256 of {name}"] == files[name]["sha256"]
+    assert cells["made"].startswith(f"{result.created:%Y-%m-%d %H:%M} UTC")
