@@ -123,6 +123,25 @@ def test_a_search_of_poolings_says_what_it_took_and_whether_it_helped(lusfx_here
     assert f"head {head}, calibration" in shown
 
 
+def test_one_refused_task_stops_no_other_and_shows_in_the_exit_code(
+    train: Lusfx, lusfx_here: Lusfx, rewrite: Any, tmp_path: Path, exams: Any
+) -> None:
+    def blank(rows: Rows) -> None:
+        for row in rows:
+            row["a_lines"] = "0"
+
+    rewrite(blank)
+    run = train("a-lines", "b-lines", "--head", "logistic", out="models")
+    assert run.code == 1
+    trained, refused = run.json
+    assert (trained["task"], refused["task"]) == ("b-lines", "a-lines")
+    assert "nothing to learn" in refused["refused"]
+    assert f"Error: a-lines is refused: {refused['refused']}" in run.err
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["b-lines"]
+    alone = train("a-lines", "--head", "logistic", out="alone")
+    assert (alone.code, alone.json["error"]["exit_code"]) == (1, 1)
+
+
 def test_a_search_chooses_the_settings_itself(train: Lusfx) -> None:
     run = train("a-lines", "--search", "--set", "logit_variance=1")
     assert run.code == 2

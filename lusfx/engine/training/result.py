@@ -19,6 +19,7 @@ from lusfx.engine.training.cross_validation import CrossValidation
 from lusfx.engine.training.learner import LearntOutcome
 from lusfx.engine.training.learning_curve import LearningCurve
 from lusfx.engine.training.search import SearchBenefit
+from lusfx.errors import TrainingRefusedError
 from lusfx.messages import short
 from lusfx.metrics import Interval, Performance
 from lusfx.novelty import Novelty
@@ -268,6 +269,19 @@ class TrainingResult(Shown):
 
     def _of_fine_tuning(self) -> dict[str, Any]:
         return {} if self.fine_tuning is None else {"fine_tuning": self.fine_tuning.as_dict()}
+
+
+class SomeRefusedError(TrainingRefusedError):
+    """Some of several tasks were refused, or all of them; the others were trained, and their models are saved.
+
+    :param refused: why, by task.
+    :param results: of the others.
+    """
+
+    def __init__(self, refused: Mapping[str, str], results: Sequence[TrainingResult]) -> None:
+        super().__init__("; ".join(f"{task} is refused: {reason}" for task, reason in refused.items()))
+        self.refused = dict(refused)
+        self.results = list(results)
 
 
 def metric_cells(outcomes: Mapping[str, tuple[int, int, Mapping[str, Interval]]]) -> list[list[str]]:

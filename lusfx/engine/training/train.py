@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -32,9 +33,9 @@ from lusfx.engine.training.judging import (
 )
 from lusfx.engine.training.learner import Candidate, Learner
 from lusfx.engine.training.learning_curve import learning_curve as curve_of
-from lusfx.engine.training.result import TrainingResult
+from lusfx.engine.training.result import SomeRefusedError, TrainingResult
 from lusfx.engine.training.search import benefit_of
-from lusfx.errors import UsageError
+from lusfx.errors import TrainingRefusedError, UsageError
 from lusfx.messages import plain_problem
 from lusfx.outputs import prepare_place
 from lusfx.plugins import Registry, load_registry
@@ -125,7 +126,8 @@ def train_task(
     :param trust_table: believe the label table's patients where the cache's ledgers say otherwise, or were made with another
         site key.
     :param progress: called with a sentence now and then.
-    :raises TrainingRefusedError: where no result could be trusted.
+    :raises TrainingRefusedError: where no result could be trusted. One of several tasks that is refused stops no other: at the
+        end :class:`~lusfx.engine.training.result.SomeRefusedError` says which were, and has the results of the others.
     """
     if n_folds < 2 or (n_repeats is not None and n_repeats < 1):
         raise UsageError("a cross-validation has at least 2 folds and 1 repeat")
@@ -147,7 +149,15 @@ def train_task(
     store = choose_store(opened, fingerprint, encoder)
     key = SiteKey.of(site_key, make=False)
     rows = read_labels(Path(labels), opened, store, key, trust_table=trust_table)
-    labelled = [labels_of(plan.task, rows) for plan in plans]
+    refused: dict[str, str] = {}
+    found = {}
+    for plan in plans:
+        with _others_go_on(plan, refused, len(chosen)):
+            found[plan.task.name] = labels_of(plan.task, rows)
+    plans = [plan for plan in plans if plan.task.name in found]
+    if not plans:
+        raise SomeRefusedError(refused, [])
+    labelled = [found[plan.task.name] for plan in plans]
     keys = sorted({key for units in labelled for clips in units.clips for key in clips})
     # A task's name has no space.
     makers = {f"{plan.task.name} {form}": form.maker for plan in plans for form in plan.forms}
@@ -167,11 +177,25 @@ def train_task(
     for plan, units in zip(plans, labelled, strict=True):
         notes: dict[str, None] = {}
         of_plan = {str(form): features.pop(f"{plan.task.name} {form}") for form in plan.forms}
-        samples = samples_in_forms(units, of_plan, plan.forms, partial(_note, notes))
-        copied = clips.copied(samples.clips)
-        copied.check(max_near_duplicates)
-        results.append(trainer.train(plan, units, samples, store.spec, encoder_name, copied, notes))
+        with _others_go_on(plan, refused, len(chosen)):
+            samples = samples_in_forms(units, of_plan, plan.forms, partial(_note, notes))
+            copied = clips.copied(samples.clips)
+            copied.check(max_near_duplicates)
+            results.append(trainer.train(plan, units, samples, store.spec, encoder_name, copied, notes))
+    if refused:
+        raise SomeRefusedError(refused, results)
     return results
+
+
+@contextmanager
+def _others_go_on(plan: Plan, refused: dict[str, str], n_tasks: int) -> Iterator[None]:
+    """Keep why one of several tasks is refused; of a single one the refusal is the answer."""
+    try:
+        yield
+    except TrainingRefusedError as error:
+        if n_tasks == 1:
+            raise
+        refused[plan.task.name] = str(error)
 
 
 def make_plan(
