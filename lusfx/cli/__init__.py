@@ -34,7 +34,7 @@ COMMANDS = {
     "encoders": "List the encoders that can be used by name.",
     "heads": "List the kinds of heads.",
     "plugins": "List the plugins, and what is wrong with those that failed.",
-    "new-plugin": "Write a task plugin, with tests and texts, to go on from.",
+    "new-plugin": "Write a plugin with a task, a head or a reader, to go on from.",
     "synth": "Write an archive of synthetic clips with labels.",
     "pretrain": "Pretrain an encoder on clips without labels.",
     "fine-tune": "Train an encoder on a task end to end.",

@@ -14,6 +14,7 @@ import pytest
 
 import lusfx
 from lusfx.cache import Cache
+from lusfx.engine.new_plugin import PluginKind, new_plugin
 from lusfx.plugins import build_registry
 from lusfx.site_key import SECRET_BYTES, SiteKey, SiteKeyError
 from lusfx.synth import write_archive
@@ -113,3 +114,13 @@ def test_workers_share_a_cache(tmp_path: Path) -> None:
         assert worker.returncode == 0, said
     (store,) = Cache.open(tmp_path / "cache").stores()
     assert len(store.keys()) == 6
+
+
+@pytest.mark.parametrize(("name", "kind", "number"), [("class-means", "head", 0), ("greycine", "reader", 1)])
+def test_the_examples_of_heads_and_readers_are_what_is_written(
+    tmp_path: Path, name: str, kind: PluginKind, number: int
+) -> None:
+    """The written ones pass the kit, by the tests of ``lusfx new-plugin``."""
+    plugin = new_plugin(name, tmp_path, kind=kind)
+    (module,) = plugin.path.glob("src/*/__init__.py")
+    assert python_blocks("plugins.md")[number] == module.read_text(encoding="utf-8")
