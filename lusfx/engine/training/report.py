@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.messages import short
+from lusfx.messages import an, short
+from lusfx.messages import counted as n_of
 from lusfx.metrics import (
     Interval,
     Performance,
@@ -108,8 +109,9 @@ def training_page(result: TrainingResult) -> Page:
     return Page(
         title=card.question,
         lead=(
-            f"Cross-validated by patient, the task model reaches {what} of {stated(headline)} on {len(samples)} "
-            f"{card.unit}s of {samples.n_patients} patients, in the mean of {result.n_repeats} repeats with other folds."
+            f"Cross-validated by patient, the task model reaches {what} of {stated(headline)} on "
+            f"{n_of(len(samples), card.unit)} of {n_of(samples.n_patients, 'patient')}, "
+            f"{_in_repeats(result.n_repeats)}."
         ),
         warnings=result.warnings,
         sections=[
@@ -123,6 +125,10 @@ def training_page(result: TrainingResult) -> Page:
         ],
         limits=LIMITS,
     )
+
+
+def _in_repeats(n: int) -> str:
+    return "in one repeat" if n == 1 else f"in the mean of {n} repeats with other folds"
 
 
 def stated(figure: Interval) -> str:
@@ -335,7 +341,7 @@ def _facts(result: TrainingResult) -> list[tuple[str, str]]:
     card, samples = result.card, result.samples
     return [
         *([] if result.recalibrated is None else [_recalibrated(result.recalibrated)]),
-        ("task", f"{card.name}, version {card.version}: {card.kind}, one answer a {card.unit}"),
+        ("task", f"{card.name}, version {card.version}: {card.kind}, one answer {an(card.unit)}"),
         *[
             (f"'{outcome.name}'", f"{outcome.n_events} of {outcome.n_units} {card.unit}s")
             for outcome in result.outcomes
@@ -363,8 +369,8 @@ def _recalibrated(model: TaskModel) -> tuple[str, str]:
     training = model.card.training
     return (
         "recalibrated from",
-        f"{model.name}, whose heads were trained on {training.n_units} {model.card.task.unit}s of {training.n_patients} other "
-        "patients. Calibration and thresholds are of the units below",
+        f"{model.name}, whose heads were trained on {n_of(training.n_units, model.card.task.unit)} of "
+        f"{n_of(training.n_patients, 'other patient')}. Calibration and thresholds are of the units below",
     )
 
 

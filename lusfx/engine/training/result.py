@@ -20,7 +20,7 @@ from lusfx.engine.training.learner import LearntOutcome
 from lusfx.engine.training.learning_curve import LearningCurve
 from lusfx.engine.training.search import SearchBenefit
 from lusfx.errors import TrainingRefusedError
-from lusfx.messages import short
+from lusfx.messages import counted, short
 from lusfx.metrics import Interval, Performance
 from lusfx.novelty import Novelty
 from lusfx.report import Section
@@ -155,7 +155,7 @@ class TrainingResult(Shown):
     def summary(self) -> str:
         """One line: the answer."""
         samples, first = self.samples, self.outcomes[0]
-        source = f"{len(samples)} {self.card.unit}s of {samples.n_patients} patients"
+        source = f"{counted(len(samples), self.card.unit)} of {counted(samples.n_patients, 'patient')}"
         closing = f"{self.n_not_known} not known); model {short(self.digest)}"
         if self.card.kind == "binary":
             return (
