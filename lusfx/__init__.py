@@ -1,7 +1,8 @@
 """lusfx: encode a lung-ultrasound exam once, and answer every question from the cached features.
 
 The commands are functions, too: :func:`extract`, :func:`train_task`, :func:`score`, :func:`evaluate`,
-:func:`recalibrate`, :func:`pretrain`, :func:`fine_tune`, :func:`study`, :func:`run_demo`.
+:func:`recalibrate`, :func:`export`, :func:`pretrain`, :func:`fine_tune`, :func:`study`, :func:`run_demo`.
+:func:`load_features` gives a cache's features as arrays.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ telemetry.turn_off()  # here, since it must come before any import of the librar
 __all__ = [
     "__version__",
     "evaluate",
+    "export",
     "extract",
     "fine_tune",
+    "load_features",
     "pretrain",
     "recalibrate",
     "run_demo",
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from lusfx.demo import run_demo
     from lusfx.engine.evaluation.evaluate import evaluate
     from lusfx.engine.evaluation.recalibrate import recalibrate
+    from lusfx.engine.export import export, load_features
     from lusfx.engine.extraction.extract import extract
     from lusfx.engine.scoring.score import score
     from lusfx.engine.training.train import train_task
@@ -44,6 +48,8 @@ FUNCTIONS = {
     "score": "lusfx.engine.scoring.score",
     "evaluate": "lusfx.engine.evaluation.evaluate",
     "recalibrate": "lusfx.engine.evaluation.recalibrate",
+    "export": "lusfx.engine.export",
+    "load_features": "lusfx.engine.export",
     "pretrain": "lusfx.pretraining.run",
     "fine_tune": "lusfx.fine_tuning.run",
     "study": "lusfx.studies",

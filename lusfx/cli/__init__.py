@@ -27,6 +27,7 @@ COMMANDS = {
     "score": "Answer tasks for clips, and write a table of scores.",
     "evaluate": "Judge a task model on labelled clips that it has not seen.",
     "recalibrate": "Make a model anew whose probabilities fit another place.",
+    "export": "Write the features of a cache as a table, for other tools.",
     "inspect": "Draw what the encoder sees of a clip.",
     "cache": "Look into a cache, check it, and tidy it.",
     "model": "Show or check a task model.",
