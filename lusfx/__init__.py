@@ -1,7 +1,8 @@
 """lusfx: encode a lung-ultrasound exam once, and answer every question from the cached features.
 
 The commands are functions, too: :func:`extract`, :func:`train_task`, :func:`score`, :func:`evaluate`,
-:func:`recalibrate`, :func:`import_encoder`, :func:`pretrain`, :func:`fine_tune`, :func:`study`, :func:`run_demo`.
+:func:`recalibrate`, :func:`export`, :func:`import_encoder`, :func:`pretrain`, :func:`fine_tune`, :func:`study`,
+:func:`run_demo`. :func:`load_features` gives a cache's features as arrays.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ telemetry.turn_off()  # here, since it must come before any import of the librar
 __all__ = [
     "__version__",
     "evaluate",
+    "export",
     "extract",
     "fine_tune",
     "import_encoder",
+    "load_features",
     "pretrain",
     "recalibrate",
     "run_demo",
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from lusfx.engine.encoder_import import import_encoder
     from lusfx.engine.evaluation.evaluate import evaluate
     from lusfx.engine.evaluation.recalibrate import recalibrate
+    from lusfx.engine.export import export, load_features
     from lusfx.engine.extraction.extract import extract
     from lusfx.engine.scoring.score import score
     from lusfx.engine.training.train import train_task
@@ -46,6 +50,8 @@ FUNCTIONS = {
     "score": "lusfx.engine.scoring.score",
     "evaluate": "lusfx.engine.evaluation.evaluate",
     "recalibrate": "lusfx.engine.evaluation.recalibrate",
+    "export": "lusfx.engine.export",
+    "load_features": "lusfx.engine.export",
     "pretrain": "lusfx.pretraining.run",
     "fine_tune": "lusfx.fine_tuning.run",
     "import_encoder": "lusfx.engine.encoder_import",

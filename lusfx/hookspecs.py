@@ -73,11 +73,15 @@ def lusfx_resolve_weights(encoder: str) -> Path | None:
 
 
 @hookspec
-def lusfx_scores_written(scores: Path) -> None:
-    """Called once after ``score`` has written its table: to import it into a hospital's system, say.
+def lusfx_scores_written(scores: Path, tables: Sequence[Path], models: Sequence[str]) -> None:
+    """Called once after ``score`` has written its tables: to import them into a hospital's system, say.
+
+    An implementation names those of the parameters that it wants, ``scores`` alone say.
 
     What it raises makes ``lusfx score`` end with exit code 4. The words of a :class:`lusfx.errors.LusfxError` are shown, so
     they must name no patient; those of others go to a file that only its owner reads.
 
-    :param scores: the table, complete and closed.
+    :param scores: the score table, complete and closed.
+    :param tables: all tables that were written, likewise: ``scores``, and where a model summarises exams that of the exams.
+    :param models: names of the models that were asked, ``b-lines@1a2b3c4d5e6f`` say.
     """

@@ -31,6 +31,16 @@ def counted(n: int, noun: str, plural: str | None = None) -> str:
     return f"{n} {noun if n == 1 else plural or f'{noun}s'}"
 
 
+def are(n: int) -> str:
+    """The verb of so many: ``1 clip is``, ``2 clips are``."""
+    return "is" if n == 1 else "are"
+
+
+def have(n: int) -> str:
+    """The verb of so many: ``1 clip has``, ``2 clips have``."""
+    return "has" if n == 1 else "have"
+
+
 def an(noun: str) -> str:
     """A noun with its article: ``a clip``, ``an exam``."""
     return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"

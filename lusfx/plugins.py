@@ -158,16 +158,20 @@ class Registry:
                 )
         return None
 
-    def scores_written(self, scores: Path) -> list[str]:
+    def scores_written(self, tables: Sequence[Path], models: Sequence[str]) -> list[str]:
         """Tell every plugin; returns what went wrong, since the table is written whatever they do.
 
         What a plugin says with one of lusfx's own errors is told, since those name no patient. Of any other exception the words
         go to a file of the user directory that only its owner can read, and the message says which.
+
+        :param tables: all that were written, the score table first.
+        :param models: names of those that were asked.
         """
+        arguments = {"scores": tables[0], "tables": tuple(tables), "models": tuple(models)}
         problems = []
         for impl in self.manager.hook.lusfx_scores_written.get_hookimpls():
             try:
-                _call("lusfx_scores_written", impl, {"scores": scores})
+                _call("lusfx_scores_written", impl, arguments)
             except PluginError as error:
                 problems.append(f"{error}{_words_of(error.__cause__)}")
         return problems

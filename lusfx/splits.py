@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.errors import LeakError, TrainingRefusedError
-from lusfx.messages import first_few, short
+from lusfx.messages import are, counted, first_few, have, short
 from lusfx.patients import dealt, dealt_jointly, numbered
 
 FEW_EVENTS = 100
@@ -120,10 +120,14 @@ def check_split(fold: Fold, groups: NDArray[np.str_], contents: NDArray[np.str_]
     :param contents: ``(n,)`` clip keys, which are hashes of content.
     :raises LeakError: if a patient or the same content does.
     """
-    for values, noun in ((groups, "patients"), (contents, "clips of the same content")):
+    for values, noun in (
+        (groups, ("patient",)),
+        (contents, ("clip of the same content", "clips of the same content")),
+    ):
         shared = np.intersect1d(values[fold.train], values[fold.test])
         if len(shared):
-            raise LeakError(f"{len(shared)} {noun} stand on both sides of a split: {some_keys(shared)}")
+            what, stand = counted(len(shared), *noun), "stands" if len(shared) == 1 else "stand"
+            raise LeakError(f"{what} {stand} on both sides of a split: {some_keys(shared)}")
 
 
 def check_trainable(
@@ -149,27 +153,33 @@ def check_trainable(
     without = contents[groups == ""]
     if len(without):
         raise TrainingRefusedError(
-            f"{len(without)} units have no patient ({some_keys(without)}), and splits are by patient. Give the label table a "
+            f"{counted(len(without), 'unit')} {have(len(without))} no patient ({some_keys(without)}), "
+            "and splits are by patient. Give the label table a "
             "column patient_id"
         )
     repeated = np.array([key for key, count in Counter(contents.tolist()).items() if count > 1])
     if len(repeated):
-        raise TrainingRefusedError(f"{len(repeated)} units stand more than once: {some_keys(repeated)}")
+        stand = "stands" if len(repeated) == 1 else "stand"
+        raise TrainingRefusedError(f"{counted(len(repeated), 'unit')} {stand} more than once: {some_keys(repeated)}")
     if len(targets) == 0:
         raise TrainingRefusedError(f"no unit has a label that answers '{question}': nothing to learn")
     if len(np.unique(targets)) < 2:
         raise TrainingRefusedError(
-            f"all {len(targets)} labelled units are '{ANSWERS[int(targets[0])]}' to '{question}': nothing to learn"
+            f"all {counted(len(targets), 'labelled unit')} {are(len(targets))} "
+            f"'{ANSWERS[int(targets[0])]}' to '{question}': nothing to learn"
         )
     for answer, n_patients in zip(ANSWERS, _n_patients(targets, groups), strict=True):
         if n_patients < n_folds:
             raise TrainingRefusedError(
-                f"'{question}' has {n_patients} patients with {answer}, fewer than the {n_folds} folds. Label more patients, "
+                f"'{question}' has {counted(n_patients, 'patient')} with {answer}, fewer than the "
+                f"{n_folds} folds. Label more patients, "
                 "or lower --folds (to no less than 2)"
             )
     broken = contents[~features_finite]
     if len(broken):
-        raise TrainingRefusedError(f"the features of {len(broken)} units are not finite: {some_keys(broken)}")
+        raise TrainingRefusedError(
+            f"the features of {counted(len(broken), 'unit')} are not finite: {some_keys(broken)}"
+        )
 
 
 def training_warnings(targets: NDArray[np.int64], question: str) -> list[str]:
@@ -183,7 +193,8 @@ def training_warnings(targets: NDArray[np.int64], question: str) -> list[str]:
     if counts[rarer] >= FEW_EVENTS:
         return []
     return [
-        f"only {counts[rarer]} units are '{ANSWERS[rarer]}' to '{question}': below {FEW_EVENTS}, intervals are wide and "
+        f"only {counted(int(counts[rarer]), 'unit')} {are(int(counts[rarer]))} "
+        f"'{ANSWERS[rarer]}' to '{question}': below {FEW_EVENTS}, intervals are wide and "
         "thresholds unsure"
     ]
 

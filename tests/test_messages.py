@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from lusfx.messages import first_few, short, system_reason
+from lusfx.messages import are, counted, first_few, have, short, system_reason
 
 
 def test_a_digest_is_shown_by_its_beginning() -> None:
@@ -23,3 +23,12 @@ def test_the_reason_of_the_system_names_no_file() -> None:
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "DOE^JANE.dcm")
     assert system_reason(error) == os.strerror(errno.ENOSPC)
     assert "DOE" not in system_reason(OSError("DOE^JANE.dcm"))  # one without a number
+
+
+def test_one_is_said_otherwise_than_none_and_many() -> None:
+    said = [f"{counted(n, 'clip')} {are(n)} here, and {have(n)} a zone" for n in (0, 1, 2)]
+    assert said == [
+        "0 clips are here, and have a zone",
+        "1 clip is here, and has a zone",
+        "2 clips are here, and have a zone",
+    ]

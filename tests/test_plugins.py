@@ -7,7 +7,7 @@ import signal
 import stat
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -302,20 +302,25 @@ def test_listeners_are_told_of_scores_and_a_failing_one_is_reported(
         print("imported")
         told.append(scores)
 
+    def listen_to_all(models: Sequence[str], tables: Sequence[Path]) -> None:
+        told.append((tables, models))
+
     def fail(scores: Path) -> None:
         raise RuntimeError("no such patient: DOE^JANE")
 
     def say(scores: Path) -> None:
         raise LusfxError("the RIS is down")
 
-    listen.__name__ = fail.__name__ = say.__name__ = "lusfx_scores_written"
+    listen.__name__ = listen_to_all.__name__ = fail.__name__ = say.__name__ = "lusfx_scores_written"
     registry = registry_of(
         bad={"lusfx_scores_written": hookimpl(fail)},
         down={"lusfx_scores_written": hookimpl(say)},
         good={"lusfx_scores_written": hookimpl(listen)},
+        keen={"lusfx_scores_written": hookimpl(listen_to_all)},
     )
-    problems = registry.scores_written(Path("scores.csv"))
-    assert told == [Path("scores.csv")]
+    tables, models = (Path("scores.csv"), Path("scores-exams.csv")), ("b-lines@1a2b3c4d5e6f",)
+    problems = registry.scores_written(tables, models)
+    assert sorted(told, key=str) == sorted([Path("scores.csv"), (tables, models)], key=str)
     (kept,) = (tmp_path / "home" / "hand-overs").iterdir()
     assert kept.read_text() == "RuntimeError: no such patient: DOE^JANE\n"
     assert os.name == "nt" or stat.S_IMODE(kept.stat().st_mode) == 0o600

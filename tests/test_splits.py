@@ -115,7 +115,7 @@ def test_the_same_seed_gives_the_same_folds() -> None:
 
 
 def test_a_patient_on_both_sides_is_a_leak() -> None:
-    with pytest.raises(LeakError, match=r"1 patients .* p-00"):
+    with pytest.raises(LeakError, match=r"1 patient .* p-00"):
         check_split(Fold(np.array([0, 3]), np.array([1, 6])), GROUPS, KEYS)
 
 
@@ -170,7 +170,7 @@ def test_features_that_are_not_finite_are_refused() -> None:
 def test_a_unit_that_stands_twice_is_refused() -> None:
     contents = KEYS.copy()
     contents[1] = contents[0]
-    with pytest.raises(TrainingRefusedError, match="1 units stand more than once: 000000000000"):
+    with pytest.raises(TrainingRefusedError, match="1 unit stands more than once: 000000000000"):
         check(contents=contents)
 
 

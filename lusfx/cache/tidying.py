@@ -21,6 +21,7 @@ from lusfx.messages import system_reason
 ABANDONED_S = 3600
 """A temporary file this old was left by a run that was killed: writing one takes milliseconds, and a pack seconds."""
 DIRECTORY = "a directory"
+UNKNOWN = "an unknown encoder"
 
 
 @dataclass(slots=True)
@@ -29,15 +30,23 @@ class Removal:
 
     :param files: names relative to the cache.
     :param left: likewise of what lies where something was to be removed and is not removed, with the reason.
+    :param features: names of the encoders whose features were asked to be removed, by fingerprint.
     """
 
     dry_run: bool
     files: list[str] = field(default_factory=list)
     n_bytes: int = 0
     left: dict[str, str] = field(default_factory=dict)
+    features: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"removed": self.files, "bytes": self.n_bytes, "left": self.left, "dry_run": self.dry_run}
+        return {
+            "removed": self.files,
+            "bytes": self.n_bytes,
+            "features": self.features,
+            "left": self.left,
+            "dry_run": self.dry_run,
+        }
 
 
 def gc(cache: Cache, *, fingerprints: Sequence[str] = (), dry_run: bool = False) -> Removal:
@@ -50,7 +59,9 @@ def gc(cache: Cache, *, fingerprints: Sequence[str] = (), dry_run: bool = False)
     :raises CacheError: if the disk refuses.
     """
     unwanted = sorted({cache.directory_of(beginning).name for beginning in fingerprints})
-    tidying = _Tidying(cache, Removal(dry_run))
+    names_of = cache.encoder_names() if unwanted else {}  # not of the store: its spec may be what is broken
+    features = {name: names_of.get(name, [UNKNOWN])[0] for name in unwanted}
+    tidying = _Tidying(cache, Removal(dry_run, features=features))
     try:
         for names in tidying.directories():
             tidying.remove_abandoned(names)

@@ -210,6 +210,8 @@ def gc(cache: Path, fingerprints: tuple[str, ...], dry_run: bool, as_json: bool)
     else:
         verb = "would be removed" if dry_run else "removed"
         left = f", {len(removal.left)} left" if removal.left else ""
+        for fingerprint, encoder in removal.features.items():
+            output.say(f"features of {encoder}, {short(fingerprint)}: {verb}")
         output.say(f"{counted(len(removal.files), 'file')} of {removal.n_bytes / 1e6:.1f} MB {verb}{left}")
     _name_left(removal.left)
 

@@ -23,6 +23,7 @@ def command() -> None:
 @terminal.json_option
 def show(directory: Path, as_json: bool) -> None:
     """Say what MODEL answers, and what its evidence is."""
+    from lusfx.contracts import head_in_words
     from lusfx.plugins import load_registry
     from lusfx.task_model import load_task_model
 
@@ -35,8 +36,7 @@ def show(directory: Path, as_json: bool) -> None:
         return
     output.say(f"{model.name}: {task.question}")
     output.say(f"{task.kind}, one answer {an(task.unit)}: {', '.join(task.classes)}")
-    form = task.pooling if task.aggregate is None else f"each frame, then {task.aggregate.kind}"
-    output.say(f"features: {card.features.encoder}, {short(card.features.fingerprint)}, {form}")
+    output.say(f"features: {card.features.encoder}, {short(card.features.fingerprint)}, {task.form}")
     if model.own_encoder is not None:
         output.say("its encoder is in 'encoder' below it: score needs no --encoder, extract takes that directory")
     if task.requires is not None:
@@ -55,9 +55,11 @@ def show(directory: Path, as_json: bool) -> None:
     for outcome in card.outcomes:
         auc = evidence[outcome.name]["metrics"]["roc_auc"]
         calibration = "none" if outcome.calibration is None else outcome.calibration.kind
+        spec = registry.head(outcome.head.name)
+        head = head_in_words(spec.name, spec.settings.model_validate(dict(outcome.head.settings)))
         output.say(
             f"{outcome.name}: {outcome.n_events} of {outcome.n_units}; cross-validated AUC {auc['value']:.3f} "
-            f"({auc['low']:.3f} to {auc['high']:.3f}); head {outcome.head.name}, calibration {calibration}"
+            f"({auc['low']:.3f} to {auc['high']:.3f}); head {head}, calibration {calibration}"
         )
         for name, threshold in outcome.thresholds.items():
             output.say(f"  {name}: yes from {threshold:.3f}")

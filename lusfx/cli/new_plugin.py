@@ -10,7 +10,8 @@ import click
 from lusfx.cli import output, terminal
 
 if TYPE_CHECKING:
-    from lusfx.contracts import Kind, Unit
+    from lusfx.contracts import Unit
+    from lusfx.engine.new_plugin import PluginKind
 
 
 @click.command(name="new-plugin")
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--kind",
-    type=click.Choice(["binary", "multi-class", "multi-label", "ordinal"]),
+    type=click.Choice(["binary", "multi-class", "multi-label", "ordinal", "head", "reader"]),
     default="binary",
     show_default=True,
-    help="What kind of answer.",
+    help="What kind of answer, of a task; or a head or a reader.",
 )
 @click.option(
     "--unit",
@@ -41,23 +42,26 @@ if TYPE_CHECKING:
 @click.option(
     "--class", "classes", multiple=True, help="Name of a class, in order. Left out, a binary task has no and yes."
 )
+@terminal.force_option
 @terminal.json_option
 def command(
     name: str,
     out: Path,
-    kind: Kind,
+    kind: PluginKind,
     unit: Unit,
     columns: tuple[str, ...],
     classes: tuple[str, ...],
+    force: bool,
     as_json: bool,
 ) -> None:
-    """Write a task plugin, with tests and texts, to go on from.
+    """Write a plugin with a task, a head or a reader, with tests and texts, to go on from.
 
-    NAME is the task's: lower-case letters, digits and hyphens. The folder lusfx-NAME becomes a whole distribution.
+    NAME is the task's, the head's or the reader's: lower-case letters, digits and hyphens. The folder lusfx-NAME becomes a
+    whole distribution. A reader is for files that end in .NAME.
     """
     from lusfx.engine.new_plugin import new_plugin
 
-    made = new_plugin(name, out, kind=kind, unit=unit, columns=columns, classes=classes)
+    made = new_plugin(name, out, kind=kind, unit=unit, columns=columns, classes=classes, force=force)
     if as_json:
         terminal.print_json(made.as_dict())
         return

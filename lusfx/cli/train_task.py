@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lusfx.calibration import CalibrationMethod
     from lusfx.contracts import Pooling
 
+EXIT_REFUSED = 1
+
 
 @click.command(name="train-task")
 @click.argument("tasks", nargs=-1, required=True)
@@ -31,7 +33,13 @@ if TYPE_CHECKING:
 @click.option(
     "--search",
     is_flag=True,
-    help="Try several heads and settings, of --head only if given; judged on patients that the search never saw.",
+    help="Try several poolings unless --pooling is given, and heads and settings, of --head only if given; judged on "
+    "patients that the search never saw, against the default settings.",
+)
+@click.option(
+    "--learning-curve",
+    is_flag=True,
+    help="Also judge the training on 25, 50 and 75% of the patients, and say whether more labels would help.",
 )
 @click.option(
     "--pooling",
@@ -74,6 +82,7 @@ def command(
     head: str | None,
     settings: tuple[str, ...],
     search: bool,
+    learning_curve: bool,
     pooling: Pooling | None,
     calibration: CalibrationMethod,
     folds: int,
@@ -91,40 +100,56 @@ def command(
 
     The whole procedure (choosing a head, calibrating it, choosing thresholds) is judged by repeated cross-validation in which
     no patient is on both sides, then done on all patients and saved with its evidence and a report. Training is refused
-    where no result could be trusted.
+    where no result could be trusted; of several tasks the others are trained all the same, and the exit code is 1.
     """
+    from lusfx.engine.training.result import SomeRefusedError
     from lusfx.engine.training.train import train_task
 
     pairs = dict(_pair(text) for text in settings)
     show = (lambda text: output.say(text, err=True)) if sys.stderr.isatty() else Log().say
-    results = train_task(
-        tasks,
-        labels,
-        cache,
-        out,
-        head=head,
-        settings=pairs,
-        pooling=pooling,
-        calibration=calibration,
-        search=search,
-        n_folds=folds,
-        n_repeats=repeats,
-        seed=seed,
-        encoder=encoder,
-        fingerprint=fingerprint,
-        max_near_duplicates=max_near_duplicates,
-        force=force,
-        trust_table=trust_table,
-        dataset=dataset,
-        progress=show,
-    )
+    refused: dict[str, str] = {}
+    try:
+        results = train_task(
+            tasks,
+            labels,
+            cache,
+            out,
+            head=head,
+            settings=pairs,
+            pooling=pooling,
+            calibration=calibration,
+            search=search,
+            learning_curve=learning_curve,
+            n_folds=folds,
+            n_repeats=repeats,
+            seed=seed,
+            encoder=encoder,
+            fingerprint=fingerprint,
+            max_near_duplicates=max_near_duplicates,
+            force=force,
+            trust_table=trust_table,
+            dataset=dataset,
+            progress=show,
+        )
+    except SomeRefusedError as error:
+        results, refused = error.results, error.refused
     if as_json:
-        terminal.print_json([result.as_dict() for result in results])
-        return
-    for result in results:
+        told = [{"task": task, "refused": reason} for task, reason in refused.items()]
+        terminal.print_json([*(result.as_dict() for result in results), *told])
+    for result in () if as_json else results:
         for warning in result.warnings:
             output.say(f"warning: {result.card.name}: {warning}", err=True)
         output.say(result.summary())
+        if result.search is not None:
+            for outcome in result.outcomes:
+                output.say(f"{result.card.name}: '{outcome.name}' takes {outcome.learnt.chosen}")
+            output.say(f"{result.card.name}: {result.search}")
+        if result.curve is not None:
+            output.say(f"{result.card.name}: {result.curve}")
+    for task, reason in refused.items():
+        output.say(f"Error: {task} is refused: {reason}", err=True)
+    if refused:
+        sys.exit(EXIT_REFUSED)
 
 
 def _pair(text: str) -> tuple[str, str]:

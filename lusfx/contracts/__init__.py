@@ -5,7 +5,7 @@ from __future__ import annotations
 from lusfx.contracts.aggregation import Aggregation, BestWindow, LongestRun, Mean, NoisyOr, frame_durations
 from lusfx.contracts.checks import check_encoder, check_head, check_reader, check_task, gate_circle
 from lusfx.contracts.encoder import Device, Encoder, EncoderRequest, EncoderSpec, Runtime
-from lusfx.contracts.head import Bags, Features, Head, HeadSettings, HeadSpec, TrainingSet
+from lusfx.contracts.head import Bags, Features, Head, HeadSettings, HeadSpec, TrainingSet, head_in_words
 from lusfx.contracts.plugin import API_VERSION, Plugin
 from lusfx.contracts.reader import HEAD_BYTES, Reader, ending_of
 from lusfx.contracts.recipe import EncoderRecipe, parse_recipe
@@ -64,5 +64,6 @@ __all__ = [
     "ending_of",
     "frame_durations",
     "gate_circle",
+    "head_in_words",
     "parse_recipe",
 ]

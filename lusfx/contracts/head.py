@@ -74,6 +74,12 @@ class HeadSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def head_in_words(name: str, settings: HeadSettings) -> str:
+    """A head with those of its settings that do not have their defaults: ``mlp hidden=8``."""
+    changed = settings.model_dump(mode="json", exclude_defaults=True)
+    return " ".join([name, *(f"{key}={value}" for key, value in changed.items())])
+
+
 class Head(ABC):
     """A trained classifier of one yes-or-no question. It is served without torch.
 

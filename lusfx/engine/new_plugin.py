@@ -1,4 +1,4 @@
-"""Write a task plugin: a whole distribution, with the task, its tests and its texts, ready to be changed."""
+"""Write a plugin: a whole distribution, with a task, a head or a reader, its tests and its texts, ready to be changed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lusfx.contracts import API_VERSION, Kind, Task, Unit, check_task
 from lusfx.errors import LusfxError, PluginError, UsageError
 from lusfx.messages import an, system_reason
 from lusfx.patience import replace
-from lusfx.plugins import load_registry
+from lusfx.plugins import Catalogue, load_registry
 from lusfx.version import __version__
 
 TEMPLATES = Path(__file__).parent / "plugin_template"
@@ -36,6 +36,9 @@ NOT_IN_WORDS = frozenset("\"'\\`|<>{}")
 
 IMPORTED = frozenset({"MinSensitivity", "MinSpecificity", "Sequence", "Task", "TaskConformance", "Youden"})
 ANSWER_UNITS = {"frame": "a frame", "clip": "a clip", "exam": "an exam"}
+PARTS = {"head": "Head", "reader": "Reader"}
+"""What a plugin brings that is no task, and the end of its class's name."""
+PluginKind = Kind | Literal["head", "reader"]
 KIND_MEANS = {
     "binary": "one of two classes; the score is the probability of the second",
     "multi-class": "one of several classes",
@@ -49,30 +52,35 @@ class NewPlugin:
     """A plugin that was written.
 
     :param path: its folder.
+    :param name: of what it brings.
+    :param kind: of its task; or ``head`` or ``reader``.
     :param files: what was written there, relative to it.
-    :param warnings: what will be in the way of its task.
+    :param warnings: what will be in its way, and what became of a folder that was there.
     """
 
     path: Path
-    task: str
+    name: str
+    kind: PluginKind
     files: tuple[str, ...]
     warnings: tuple[str, ...]
 
     @property
     def next_commands(self) -> tuple[str, ...]:
-        """Install it, test it, train it."""
+        """Install it, test it, use it."""
         folder = shlex.quote(str(self.path))
-        return (
-            f"pip install --editable {folder} pytest",
-            f"pytest {folder}",
-            f"lusfx train-task {self.task} --labels LABELS.csv --cache CACHE --out models/{self.task}",
-        )
+        training = "--labels LABELS.csv --cache CACHE --out"
+        use = {
+            "head": f"lusfx train-task TASK --head {self.name} {training} models/{self.name}",
+            "reader": "lusfx extract FOLDER --cache CACHE",
+        }.get(self.kind, f"lusfx train-task {self.name} {training} models/{self.name}")
+        return f"pip install --editable {folder} pytest", f"pytest {folder}", use
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: what ``lusfx new-plugin --json`` prints."""
         return {
             "path": str(self.path),
-            "task": self.task,
+            "name": self.name,
+            "kind": self.kind,
             "files": list(self.files),
             "warnings": list(self.warnings),
             "next": list(self.next_commands),
@@ -83,30 +91,42 @@ def new_plugin(
     name: str,
     out: Path | str = ".",
     *,
-    kind: Kind = "binary",
+    kind: PluginKind = "binary",
     unit: Unit = "clip",
     columns: Sequence[str] = (),
     classes: Sequence[str] = (),
+    force: bool = False,
 ) -> NewPlugin:
-    """Write the distribution ``lusfx-NAME`` with one task, whole or not at all.
+    """Write the distribution ``lusfx-NAME`` with one task, head or reader, whole or not at all.
 
-    :param name: the task's name: lower-case letters, digits and hyphens.
-    :param out: folder that it is written into, made if need be; nothing in there is changed.
-    :param kind: of the task.
+    :param name: of the task, the head or the reader: lower-case letters, digits and hyphens.
+    :param out: folder that it is written into, made if need be; nothing else in there is changed.
+    :param kind: of the task; or ``head`` or ``reader``, which have no unit, column or class.
     :param unit: what gets one answer.
     :param columns: of the label table; by default the name with underscores, or for labels a column of each one's name.
     :param classes: their names; only those of a binary task have a default, no and yes.
+    :param force: whether a folder of that name may be replaced; it is kept beside the new one, its name ending in ``.old-``
+        and some digits.
     :raises UsageError: if the folder is there already, or no task could be made of this.
     :raises LusfxError: if it cannot be written.
     """
     if len(name) > MAX_NAME or not NAME.fullmatch(name):
-        raise UsageError(f"a task's name is of lower-case letters, digits and hyphens, at most {MAX_NAME}")
-    answers = _classes(kind, classes)
-    read = _columns(name, kind, answers, columns)
-    contents = _contents(name, kind, unit, answers, read)
+        what = kind if kind in PARTS else "task"
+        raise UsageError(f"a {what}'s name is of lower-case letters, digits and hyphens, at most {MAX_NAME}")
+    if kind == "head" or kind == "reader":  # noqa: PLR1714 - mypy narrows by this
+        if columns or classes or unit != "clip":
+            raise UsageError(f"a {kind} has no unit, no columns and no classes: leave out --unit, --column and --class")
+        contents = _rendered(name, kind, _facts_of_part(name, kind), with_card=False)
+    else:
+        answers = _classes(kind, classes)
+        facts = _facts_of_task(name, kind, unit, answers, _columns(name, kind, answers, columns))
+        contents = _rendered(name, "task", facts, with_card=True)
     target = Path(out) / f"lusfx-{name}"
-    _write(target, contents)
-    return NewPlugin(target, name, tuple(sorted(contents)), tuple(_collisions(name)))
+    kept = _write(target, contents, force)
+    warnings = _collisions(name, kind)
+    if kept is not None:
+        warnings.append(f"the folder that was there is kept beside it as {kept.name}")
+    return NewPlugin(target, name, kind, tuple(sorted(contents)), tuple(warnings))
 
 
 def _classes(kind: Kind, classes: Sequence[str]) -> tuple[str, ...]:
@@ -137,19 +157,21 @@ def _words(what: str, words: Sequence[str]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _contents(name: str, kind: Kind, unit: Unit, classes: tuple[str, ...], columns: tuple[str, ...]) -> dict[str, str]:
-    """Text of each file, by its path in the distribution."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+def _facts_of_part(name: str, kind: Literal["head", "reader"]) -> dict[str, Any]:
+    """What the templates of a head or a reader ask for."""
+    camel = "".join(part.capitalize() for part in name.split("-"))
+    # No class's name begins with a digit, and with its end it is nothing that the module imports.
+    class_name = f"{PARTS[kind] if camel[0].isdigit() else ''}{camel}{PARTS[kind]}"
+    return {"class_name": class_name, "suffix": f".{name}"}
 
-    words = name.replace("-", " ")
+
+def _facts_of_task(
+    name: str, kind: Kind, unit: Unit, classes: tuple[str, ...], columns: tuple[str, ...]
+) -> dict[str, Any]:
+    """What the templates of a task ask for."""
     task = _task(name, kind, unit, classes, columns)
     cells = _cells(task)
-    facts = {
-        "name": name,
-        "words": words,
-        "title": words[0].upper() + words[1:],
-        "distribution": f"lusfx-{name}",
-        "package": f"lusfx_{name.replace('-', '_')}",
+    return {
         "class_name": _class_name(name),
         "question": task.question,
         "kind": kind,
@@ -163,6 +185,27 @@ def _contents(name: str, kind: Kind, unit: Unit, classes: tuple[str, ...], colum
         "reading": textwrap.wrap(_reading(task), LINE_LENGTH - 4),
         "meanings": _meanings(task),
         "nonsense": _nonsense(task),
+    }
+
+
+def _rendered(name: str, sort: str, of_sort: Mapping[str, Any], *, with_card: bool) -> dict[str, str]:
+    """Text of each file, by its path in the distribution.
+
+    :param sort: ``task``, ``head`` or ``reader``.
+    :param of_sort: what its own templates ask for.
+    :param with_card: whether there is a model card to fill in.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    words = name.replace("-", " ")
+    facts = {
+        **of_sort,
+        "sort": sort,
+        "name": name,
+        "words": words,
+        "title": words[0].upper() + words[1:],
+        "distribution": f"lusfx-{name}",
+        "package": f"lusfx_{name.replace('-', '_')}",
         "api_version": API_VERSION,
         "lusfx_version": ".".join(__version__.split(".")[:2]),
         "line_length": LINE_LENGTH,
@@ -177,15 +220,15 @@ def _contents(name: str, kind: Kind, unit: Unit, classes: tuple[str, ...], colum
     environment.filters["laid_out"] = _laid_out
     package = f"src/{facts['package']}"
     files = {
-        f"{package}/__init__.py": "plugin.py.j2",
-        f"tests/test_{name.replace('-', '_')}.py": "test_plugin.py.j2",
+        f"{package}/__init__.py": f"{sort}.py.j2",
+        f"tests/test_{name.replace('-', '_')}.py": f"test_{sort}.py.j2",
         "pyproject.toml": "pyproject.toml.j2",
-        "README.md": "README.md.j2",
-        "MODEL_CARD.md": "MODEL_CARD.md.j2",
+        "README.md": f"README_{sort if sort == 'task' else 'part'}.md.j2",
         ".gitignore": "gitignore.j2",
+        **({"MODEL_CARD.md": "MODEL_CARD.md.j2"} if with_card else {}),
     }
     contents = {path: environment.get_template(template).render(facts) for path, template in files.items()}
-    for path in ("README.md", "MODEL_CARD.md"):
+    for path in (path for path in contents if path.endswith(".md")):
         contents[path] = re.sub(r"\n{3,}", "\n\n", contents[path])
     return contents | {f"{package}/py.typed": ""}
 
@@ -287,24 +330,37 @@ def _columns_taken(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
-def _write(target: Path, contents: Mapping[str, str]) -> None:
-    """Write all files into a folder beside, then give it its name."""
-    if os.path.lexists(target):
-        raise UsageError(f"'{target.name}' is there already; nothing was written")
+def _write(target: Path, contents: Mapping[str, str], force: bool) -> Path | None:
+    """Write all files into a folder beside, then give it its name.
+
+    :returns: where what was there is kept; None where nothing was.
+    """
+    taken = os.path.lexists(target)
+    if taken and not force:
+        raise UsageError(f"'{target.name}' is there already; nothing was written. To write it anew: --force")
+    kept = target.with_name(f"{target.name}.old-{secrets.token_hex(4)}") if taken else None
     temporary = target.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         for path, text in contents.items():
             file = temporary / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(text.encode())
-        replace(temporary, target)
+        if kept is not None:
+            replace(target, kept)
+        try:
+            replace(temporary, target)
+        except BaseException:
+            if kept is not None:
+                replace(kept, target)
+            raise
     except OSError as error:
         raise LusfxError(f"'{target.name}' cannot be written: {system_reason(error)}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    return kept
 
 
-def _collisions(name: str) -> list[str]:
+def _collisions(name: str, kind: PluginKind) -> list[str]:
     """What of this environment has the new plugin's names."""
     warnings = []
     try:
@@ -313,10 +369,12 @@ def _collisions(name: str) -> list[str]:
         installed = ""
     else:
         warnings.append(f"{installed} is installed; installing this one replaces it")
-    tasks = load_registry().tasks
-    owners = tasks.clashes.get(name) or ([tasks.owner(name)] if name in tasks.names() else [])
+    registry = load_registry()
+    parts: Mapping[str, Catalogue[Any]] = {"head": registry.heads, "reader": registry.readers}
+    there = parts.get(kind, registry.tasks)
+    known = f".{name}" if kind == "reader" else name
+    owners = there.clashes.get(known) or ([there.owner(known)] if known in there.names() else [])
     if others := [owner for owner in owners if owner != installed]:
-        warnings.append(
-            f"a task '{name}' is provided by {' and '.join(others)}; with both installed, neither can be used"
-        )
+        what = f"a {there.kind} '{known}'"
+        warnings.append(f"{what} is provided by {' and '.join(others)}; with both installed, neither can be used")
     return warnings

@@ -18,6 +18,7 @@ from lusfx.backbone import FAMILY
 from lusfx.encoders.conversion import make_directory
 from lusfx.engine.extraction.sources import check_places
 from lusfx.errors import EncoderError, RunInterruptedError, UsageError
+from lusfx.messages import counted
 from lusfx.networks.decoded_frames import DecodingProgress, FrameBounds, fill_store
 from lusfx.networks.errors import NetworkError
 from lusfx.networks.files import held_alone, make_private_directory, write_whole
@@ -202,7 +203,9 @@ class _Run:
         task = None if self.probe is None else self.registry.task(self.probe[1])
         store = FrameStore(self.out / FRAMES, self._store_spec(), self.settings.size)
         if store.n_dropped:
-            self.warnings.append(f"{store.n_dropped} entries of the frame store were damaged and have been made again")
+            self.warnings.append(
+                f"damaged, and made again: {counted(store.n_dropped, 'entry', 'entries')} of the frame store"
+            )
         complete = fill_store(
             store,
             paths("sources", self.request.sources),
@@ -241,7 +244,7 @@ class _Run:
         state = trainer.state
         if trainer.n_damaged_checkpoints:
             self.warnings.append(
-                f"{trainer.n_damaged_checkpoints} checkpoints were damaged; the run went on from the one before them"
+                f"damaged: {counted(trainer.n_damaged_checkpoints, 'checkpoint')}; the run went on from the one before them"
             )
         if trainer.batch_size < self.settings.batch_size:
             self.warnings.append(

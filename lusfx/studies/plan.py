@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from lusfx.config import canonical_json
 from lusfx.engine.training.cross_validation import FOLD_SEEDS_APART
+from lusfx.engine.training.label_fraction import patients_in_order, rows_of_fraction
 from lusfx.splits import check_split, patient_folds
 from lusfx.studies.config import LOCAL, TRAIN, StudyConfig, WayEntry
-from lusfx.studies.label_fraction import patients_in_order, rows_of_fraction
 from lusfx.studies.questions import Question
 from lusfx.studies.units import AskedUnits
 from lusfx.version import __version__

@@ -14,6 +14,7 @@ from lusfx.contracts import Device
 from lusfx.durable import TEMPORARY_PREFIX, make_directory
 from lusfx.engine.extraction.extract import Progress
 from lusfx.errors import RunInterruptedError, UsageError
+from lusfx.messages import are, counted
 from lusfx.networks.decoded_frames import DecodingProgress
 from lusfx.networks.files import LOCK_FILE, held_alone
 from lusfx.networks.processes import processes
@@ -170,7 +171,7 @@ class _Study:
             n_bad = extraction.counts["failed"] + extraction.counts["skipped"]
             if n_bad:
                 self.warnings.append(
-                    f"{extraction.encoder}: {n_bad} clips could not be encoded, and are left out of all"
+                    f"{extraction.encoder}: {counted(n_bad, 'clip')} could not be encoded, and {are(n_bad)} left out of all"
                 )
         plan = self.material.plan()
         n_found, n_done = self._train(plan)
@@ -182,10 +183,15 @@ class _Study:
         choices = choose(plan, found)
         cells, n_missing = cells_of(plan, [*plan.runs, *choices.runs], found)
         if n_missing:
-            self.warnings.append(f"{n_missing} cells of the table are not there yet: the same command goes on")
+            self.warnings.append(
+                f"{counted(n_missing, 'cell')} of the table {are(n_missing)} not there yet: the same command goes on"
+            )
         refused = sorted({cell.refused for cell in cells.values() if cell.refused is not None})
         n_refused = sum(cell.n_refused for cell in cells.values())
-        self.warnings += [f"{n_refused} draws were left out, as a training was refused: {why}" for why in refused[:1]]
+        self.warnings += [
+            f"{counted(n_refused, 'draw')} {'was' if n_refused == 1 else 'were'} left out, as a training was refused: {why}"
+            for why in refused[:1]
+        ]
         n_unheld = sum(not chosen.by_merit for chosen in choices.made)
         if n_unheld:
             self.warnings.append(

@@ -19,14 +19,16 @@ from lusfx.task_model.card import (
 from lusfx.task_model.directory import OLD, check_replaceable, models_below, place_of_old, save_task_model
 from lusfx.task_model.model import TaskModel, class_numbers, load_task_model, verify_task_model
 from lusfx.task_model.own_encoder import OWN_ENCODER, encoder_sha256
-from lusfx.task_model.task_card import TaskCard
+from lusfx.task_model.task_card import AGGREGATIONS, AggregationCard, TaskCard
 from lusfx.task_model.training_units import TrainingUnits
 from lusfx.task_model.units import UnitFeatures, raw_scores
 
 __all__ = [
+    "AGGREGATIONS",
     "NOVELTY_FILE",
     "OLD",
     "OWN_ENCODER",
+    "AggregationCard",
     "FeaturesCard",
     "HeadCard",
     "NoveltyCard",

@@ -149,6 +149,14 @@ class TaskCard(Spec):
         """Whether the task's plugin must be installed to score, because it brings code of its own."""
         return self.pooling == CUSTOM or (self.aggregate is not None and self.aggregate.kind == CUSTOM)
 
+    @property
+    def form(self) -> str:
+        """How frames become what a head scores, in words: a pooling, or an aggregation with its parameters."""
+        if self.aggregate is None:
+            return self.pooling
+        parameters = [f"{name}={value:g}" for name, value in self.aggregate.parameters.items()]
+        return ", ".join([f"frames, then {self.aggregate.kind}", *parameters])
+
     def decided_by(self, point: str) -> str:
         """What makes the answer, in words.
 

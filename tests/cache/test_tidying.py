@@ -157,3 +157,15 @@ def test_a_loose_file_goes_only_where_its_pack_gives_the_clip(
     gc(cache)
     assert not filled.path_of(KEY).exists()
     assert filled.path_of(other).exists()
+
+
+def test_what_is_removed_is_named_by_its_encoder(cache: Cache, filled: Store) -> None:
+    """As runs called it; of a store that no run is on record for, nobody knows."""
+    assert gc(cache, dry_run=True).features == {}
+    planned = gc(cache, fingerprints=[filled.fingerprint[:12]], dry_run=True)
+    assert planned.features == {filled.fingerprint: "an unknown encoder"}
+    with cache.start_run(filled.fingerprint, "lung-lite0"):
+        pass
+    removal = gc(cache, fingerprints=[filled.fingerprint[:12]])
+    assert removal.features == {filled.fingerprint: "lung-lite0"}
+    assert removal.as_dict()["features"] == removal.features

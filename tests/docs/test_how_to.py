@@ -17,6 +17,7 @@ from click.testing import CliRunner
 import lusfx
 from lusfx.cache import Cache
 from lusfx.cli import group
+from lusfx.engine.new_plugin import PluginKind, new_plugin
 from lusfx.plugins import build_registry
 from lusfx.site_key import SECRET_BYTES, SiteKey, SiteKeyError
 from lusfx.synth import write_archive
@@ -44,9 +45,11 @@ def test_the_hospitals_own_wiring_loads_and_does_what_it_says(tmp_path: Path, mo
     (tmp_path / "net.safetensors").touch()
     assert registry.resolve_weights("timm/net") == tmp_path / "net.safetensors"
     (tmp_path / "inbox").mkdir()
-    (tmp_path / "scores.csv").write_text("unit\n")
-    assert registry.scores_written(tmp_path / "scores.csv") == []
-    assert (tmp_path / "inbox" / "scores.csv").is_file()
+    tables = [tmp_path / name for name in ("scores.csv", "scores-exams.csv")]
+    for table in tables:
+        table.write_text("unit\n")
+    assert registry.scores_written(tables, ["b-lines@1a2b3c4d5e6f"]) == []
+    assert sorted(path.name for path in (tmp_path / "inbox").iterdir()) == ["scores-exams.csv", "scores.csv"]
 
 
 def test_whoever_has_the_key_finds_a_patients_rows(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,3 +143,13 @@ def test_the_recipe_of_the_page_imports_what_a_training_script_saved(
     assert result.counts == {"encoded": 1}
     (store,) = Cache.open(tmp_path / "cache").stores()
     assert (store.spec.encoder.pooling, store.spec.encoder.input_size) == ("tokens-mean", 64)
+
+
+@pytest.mark.parametrize(("name", "kind", "number"), [("class-means", "head", 0), ("greycine", "reader", 1)])
+def test_the_examples_of_heads_and_readers_are_what_is_written(
+    tmp_path: Path, name: str, kind: PluginKind, number: int
+) -> None:
+    """The written ones pass the kit, by the tests of ``lusfx new-plugin``."""
+    plugin = new_plugin(name, tmp_path, kind=kind)
+    (module,) = plugin.path.glob("src/*/__init__.py")
+    assert python_blocks("plugins.md")[number] == module.read_text(encoding="utf-8")

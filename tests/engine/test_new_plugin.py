@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from lusfx.contracts import Kind, Task, Unit, check_task
-from lusfx.engine.new_plugin import NewPlugin, new_plugin
+from lusfx.engine.new_plugin import NewPlugin, PluginKind, new_plugin
 from lusfx.errors import LusfxError, UsageError
 from lusfx.plugins import build_registry
 
@@ -27,6 +27,7 @@ CLASSES: dict[Kind, tuple[str, ...]] = {
     "multi-label": ("A-lines", "B-lines"),
     "ordinal": ("0", "1", "2", "3"),
 }
+PARTS: tuple[PluginKind, ...] = ("head", "reader")
 UNITS: tuple[Unit, ...] = ("frame", "clip", "exam")
 EVERY_SORT = list(itertools.product(CLASSES, UNITS))
 FILES = {"pyproject.toml", "README.md", "MODEL_CARD.md", ".gitignore"}
@@ -79,6 +80,8 @@ def run(*command: object, cwd: Path, **environment: str) -> None:
 def test_whatever_is_written_passes_ruff(tmp_path: Path) -> None:
     made = write_all(tmp_path)
     assert len(made) == len(EVERY_SORT) + len(HARD)
+    for kind, name in itertools.product(PARTS, ("centroid", "a" * 40, "3d", "head", "reader", "head-conformance")):
+        new_plugin(name, tmp_path / kind, kind=kind)
     run("ruff", "check", "--no-cache", ".", cwd=tmp_path)
     run("ruff", "format", "--no-cache", "--check", ".", cwd=tmp_path)
 
@@ -86,6 +89,7 @@ def test_whatever_is_written_passes_ruff(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_whatever_is_written_passes_mypy(tmp_path: Path) -> None:
     made = write_all(tmp_path)
+    made += [new_plugin(f"my-{kind}", tmp_path, kind=kind) for kind in PARTS]
     sources = [plugin.path / "src" for plugin in made]
     run("mypy", "--config-file", made[0].path / "pyproject.toml", "--cache-dir", tmp_path / "c", *sources, cwd=tmp_path)
 
@@ -94,15 +98,15 @@ def load(plugin: NewPlugin, monkeypatch: pytest.MonkeyPatch) -> Task:
     """The plugin's task, loaded by the entry point that its pyproject names."""
     project = tomllib.loads((plugin.path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     ((name, module),) = project["entry-points"]["lusfx"].items()
-    assert (name, project["name"]) == (plugin.task, f"lusfx-{plugin.task}")
+    assert (name, project["name"]) == (plugin.name, f"lusfx-{plugin.name}")
     assert module.isidentifier()
     monkeypatch.syspath_prepend(plugin.path / "src")
     monkeypatch.delitem(sys.modules, module, raising=False)
     registry = build_registry([EntryPoint(name, module, "lusfx")])
     monkeypatch.delitem(sys.modules, module, raising=False)
     assert registry.failures == []
-    assert registry.tasks.names() == [plugin.task]
-    return registry.task(plugin.task)
+    assert registry.tasks.names() == [plugin.name]
+    return registry.task(plugin.name)
 
 
 @pytest.mark.parametrize(("kind", "unit"), EVERY_SORT)
@@ -183,6 +187,9 @@ def test_the_written_label_tests_hold(tmp_path: Path, monkeypatch: pytest.Monkey
         ("", {}, "lower-case letters"),
         ("a" * 41, {}, "at most 40"),
         ("sign", {"kind": "multi-class"}, "needs the names of its classes"),
+        ("Sign", {"kind": "reader"}, "a reader's name is of lower-case letters"),
+        ("sign", {"kind": "head", "classes": ["a", "b"]}, "a head has no unit, no columns and no classes"),
+        ("sign", {"kind": "reader", "unit": "exam"}, "a reader has no unit"),
         ("sign", {"kind": "ordinal", "classes": ["low", "high"]}, "'classes' must be a tuple of at least 3"),
         ("sign", {"classes": ["a", "b", "c"]}, "'classes' must be a tuple of two"),
         ("sign", {"classes": ["same", "same"]}, "different strings"),
@@ -217,6 +224,34 @@ def test_nothing_is_written_over(tmp_path: Path, there: str) -> None:
         new_plugin("sign", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["lusfx-sign"]
     assert not (target.is_dir() and list(target.iterdir()))
+
+
+def test_what_is_there_is_kept_where_it_may_be_replaced(tmp_path: Path) -> None:
+    first = new_plugin("sign", tmp_path)
+    (first.path / "README.md").write_text("mine")
+    second = new_plugin("sign", tmp_path, force=True)
+    (kept,) = tmp_path.glob("lusfx-sign.old-*")
+    assert (kept / "README.md").read_text() == "mine"
+    assert (second.path / "README.md").read_text() != "mine"
+    assert second.warnings == (f"the folder that was there is kept beside it as {kept.name}",)
+
+
+def test_a_replacement_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = new_plugin("sign", tmp_path)
+    (first.path / "README.md").write_text("mine")
+    moves, replace = [], os.replace
+
+    def fails_once(source: Path, target: Path) -> None:
+        moves.append(target)
+        if len(moves) == 2:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fails_once)
+    with pytest.raises(LusfxError, match="cannot be written"):
+        new_plugin("sign", tmp_path, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["lusfx-sign"]
+    assert (first.path / "README.md").read_text() == "mine"
 
 
 @pytest.mark.parametrize(("owner", "failing"), [(Path, "write_bytes"), (os, "replace")])

@@ -205,9 +205,7 @@ def test_a_copy_that_was_trimmed_and_encoded_again_is_warned_of(trained: Trained
         evaluate(trained.model, trained.table(rows), trained.seen.cache, task=Lines(), site_key=trained.seen.site_key)
         for rows in (trained.others, changed(trained.others, 3, clip=key))
     ]
-    said = [
-        [text for text in result.warnings if "look like clips of this model's training" in text] for result in evaluated
-    ]
+    said = [[text for text in result.warnings if "like clips of this model's training" in text] for result in evaluated]
     assert said[0] == []
     assert len(said[1]) == 1
     assert f"{key[:12]} like {seen[:12]}" in said[1][0]

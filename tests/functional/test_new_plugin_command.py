@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,50 @@ def test_it_writes_a_plugin_and_says_how_to_go_on(lusfx: Lusfx, tmp_path: Path) 
 
     again = lusfx("new-plugin", "lung-point")
     assert again.code == 2
-    assert again.err == "Error: 'lusfx-lung-point' is there already; nothing was written\n"
+    assert again.err == "Error: 'lusfx-lung-point' is there already; nothing was written. To write it anew: --force\n"
+    (tmp_path / "lusfx-lung-point" / "mine.txt").write_text("mine")
+    anew = lusfx("new-plugin", "lung-point", "--force")
+    assert anew.code == 0
+    (old,) = tmp_path.glob("lusfx-lung-point.old-*")
+    assert anew.err == f"warning: the folder that was there is kept beside it as {old.name}\n"
+    assert (old / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["head", "reader"])
+def test_a_written_head_or_reader_passes_the_kit_once_it_is_installed(lusfx: Lusfx, tmp_path: Path, kind: str) -> None:
+    run = lusfx("new-plugin", "my-own", "--kind", kind, "--json")
+    assert (run.code, run.err) == (0, "")
+    assert (run.json["name"], run.json["kind"]) == ("my-own", kind)
+    assert "MODEL_CARD.md" not in run.json["files"]
+    plugin = tmp_path / "lusfx-my-own"
+    info = plugin / "src" / "lusfx_my_own-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lusfx-my-own\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text("[lusfx]\nmy-own = lusfx_my_own\n")
+    path = os.pathsep.join([str(plugin / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        plugin,
+        plugin,
+    ]
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
 
 
 def test_options_reach_the_task(lusfx: Lusfx, tmp_path: Path) -> None:

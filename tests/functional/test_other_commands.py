@@ -215,6 +215,9 @@ def test_cache_commands(lusfx_here: Lusfx, archive: Any) -> None:
     assert "1 damaged file set aside" in lusfx_here("cache", "repair", "--cache", archive.cache).out
     assert lusfx_here("extract", archive.folder, "--cache", archive.cache, "--json").json["encoded"] == 1
     assert lusfx_here("cache", "gc", "--cache", archive.cache, "--json").json["removed"]
+    (store,) = lusfx_here("cache", "info", "--cache", archive.cache, "--json").json["stores"]
+    named = lusfx_here("cache", "gc", "--cache", archive.cache, "--fingerprint", store["fingerprint"], "--dry-run").out
+    assert f"features of {store['encoder']}, {store['fingerprint'][:12]}: would be removed" in named
     assert lusfx_here("cache", "verify", "--cache", archive.cache).code == 0
 
 
@@ -261,7 +264,7 @@ def test_a_model_is_shown_and_verified(lusfx_here: Lusfx, exams: Any, tmp_path: 
     assert shown[4] == f"not answered farther than {result['familiar_limit']:.2f} from the training set"
     assert shown[5].startswith("trained on 32 clips of 16 patients, ")
     assert shown[6].startswith("A-lines: 16 of 32; cross-validated AUC ")
-    assert shown[6].endswith("; head lightgbm, calibration platt")
+    assert shown[6].endswith("; head lightgbm rounds=5, calibration platt")
     assert shown[7].startswith("  screen: yes from ")
     assert shown[-1] == "the answer is every label that is a yes at 'balanced'"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def test_training_is_repeatable(lusfx: Lusfx, lusfx_here: Lusfx, train: Lusfx, t
 
 
 def test_a_search_takes_the_best_and_says_what_it_tried(train: Lusfx, tmp_path: Path) -> None:
-    run = train("a-lines", "--search", "--head", "logistic")
+    run = train("a-lines", "--search", "--head", "logistic", "--pooling", "mean")
     assert run.code == 0, run.err
     (outcome,) = run.json[0]["outcomes"]
     tried = outcome["searched"]
@@ -103,6 +104,42 @@ def test_a_search_takes_the_best_and_says_what_it_tried(train: Lusfx, tmp_path: 
     (repeat,) = evidence_of(tmp_path / "model")["outcomes"]["A-lines"]["cross_validation"]["repeats"]
     assert len(repeat["chosen"]) == 3  # each fold searches for itself
     assert set(repeat["chosen"]) <= set(tried)
+
+
+def test_a_search_of_poolings_says_what_it_took_and_whether_it_helped(lusfx_here: Lusfx, exams: Any) -> None:
+    options = ["--search", "--head", "logistic", "--folds", 3, "--repeats", 1]
+    run = lusfx_here(
+        "train-task", "a-lines", "--labels", exams.labels, "--cache", exams.cache, "--out", "model", *options
+    )
+    assert run.code == 0, run.err
+    _, taken, verdict = run.out.splitlines()
+    assert taken.startswith("a-lines: 'A-lines' takes ")
+    pooling, _, head = taken.removeprefix("a-lines: 'A-lines' takes ").partition(": ")
+    assert re.match(
+        r"a-lines: the search is (no better|better|worse) than the default settings \(.+: logistic\): ", verdict
+    )
+    shown = lusfx_here("model", "show", "model").out
+    assert shown.splitlines()[2].endswith(f", {pooling}")
+    assert f"head {head}, calibration" in shown
+
+
+def test_one_refused_task_stops_no_other_and_shows_in_the_exit_code(
+    train: Lusfx, lusfx_here: Lusfx, rewrite: Any, tmp_path: Path, exams: Any
+) -> None:
+    def blank(rows: Rows) -> None:
+        for row in rows:
+            row["a_lines"] = "0"
+
+    rewrite(blank)
+    run = train("a-lines", "b-lines", "--head", "logistic", out="models")
+    assert run.code == 1
+    trained, refused = run.json
+    assert (trained["task"], refused["task"]) == ("b-lines", "a-lines")
+    assert "nothing to learn" in refused["refused"]
+    assert f"Error: a-lines is refused: {refused['refused']}" in run.err
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["b-lines"]
+    alone = train("a-lines", "--head", "logistic", out="alone")
+    assert (alone.code, alone.json["error"]["exit_code"]) == (1, 1)
 
 
 def test_a_search_chooses_the_settings_itself(train: Lusfx) -> None:

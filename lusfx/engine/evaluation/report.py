@@ -10,6 +10,7 @@ from lusfx.engine.evaluation.result import EvaluationResult
 from lusfx.engine.evaluation.subgroups import FEWEST_PATIENTS, FEWEST_UNITS
 from lusfx.engine.evaluation.verdict import next_steps, verdict
 from lusfx.engine.training.report import LIMITS, OutcomeView, counted, result_sections, stated
+from lusfx.messages import counted as n_of
 from lusfx.metrics import Interval
 from lusfx.report import Code, Page, Section, Table, Text
 from lusfx.version import __version__
@@ -45,13 +46,13 @@ def evaluation_page(result: EvaluationResult) -> Page:
         *[(f"'{view.name}'", f"{int(view.targets.sum())} of {len(view.targets)} {card.task.unit}s") for view in views],
         (f"{card.task.unit}s whose label is not known", str(result.n_not_known)),
         *[(f"{card.task.unit}s not assessable: {code}", str(count)) for code, count in sorted(samples.reasons.items())],
-        ("trained on", f"{card.training.n_units} {card.task.unit}s of {card.training.n_patients} other patients"),
+        ("trained on", _of(card.training.n_units, card.task.unit, card.training.n_patients, "other patient")),
     ]
     return Page(
         title=card.task.question,
         lead=(
-            f"{what} {stated(headline)} on {len(samples)} {card.task.unit}s of {samples.n_patients} patients. None of these "
-            "patients was in its training."
+            f"{what} {stated(headline)} on {_of(len(samples), card.task.unit, samples.n_patients, 'patient')}. None of "
+            "these patients was in its training."
         ),
         warnings=result.warnings,
         sections=[
@@ -96,3 +97,7 @@ def _said(figure: Interval | None, number: int | None = None) -> str:
     if figure is None:
         return "not enough to say"
     return stated(figure) if number is None else f"{stated(figure)}, {counted(figure, number)}"
+
+
+def _of(n_units: int, unit: str, n_patients: int, patient: str) -> str:
+    return f"{n_of(n_units, unit)} of {n_of(n_patients, patient)}"

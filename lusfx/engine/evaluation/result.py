@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lusfx.engine.evaluation.subgroups import Subgroup
 from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.result import metric_cells
+from lusfx.messages import counted
 from lusfx.metrics import Interval, Performance, PredictiveValues
 from lusfx.shown import Shown
 from lusfx.task_model import TaskModel, UnitFeatures
@@ -62,7 +63,7 @@ class EvaluationResult(Shown):
 
     def summary(self) -> str:
         """One line: the answer."""
-        source = f"on {len(self.samples)} {self.model.card.task.unit}s of {self.samples.n_patients} patients"
+        source = f"on {counted(len(self.samples), self.model.card.task.unit)} of {counted(self.samples.n_patients, 'patient')}"
         first = self.outcomes[0]
         if self.model.card.task.kind == "binary":
             return f"{self.model.name}: AUC {first.metrics['roc_auc']} {source} ({int(first.targets.sum())} events)"

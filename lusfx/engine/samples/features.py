@@ -15,6 +15,7 @@ from lusfx.engine.samples.half_precision import as_float32
 from lusfx.engine.samples.pooling import joined, needs_times, pool
 from lusfx.engine.samples.readable_frames import ReadableFrames
 from lusfx.errors import PluginError
+from lusfx.messages import counted
 from lusfx.spacing import evenly_spaced
 from lusfx.task_model import TaskCard, UnitFeatures
 from lusfx.types import ClipEmbeddings, NotAssessable
@@ -173,7 +174,9 @@ class FeatureMaker:
     def _unassessable(self, frames: ReadableFrames) -> NotAssessable | None:
         abstain = self.card.abstain
         if len(frames) < abstain.min_frames:
-            return NotAssessable("too-few-frames", f"{len(frames)} readable frames, fewer than {abstain.min_frames}")
+            return NotAssessable(
+                "too-few-frames", f"{counted(len(frames), 'readable frame')}, fewer than {abstain.min_frames}"
+            )
         least = abstain.min_beam_confidence
         if least > 0:
             confidence = _probability(frames.provenance.get("beam_confidence"))

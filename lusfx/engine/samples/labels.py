@@ -16,7 +16,7 @@ from lusfx.contracts import UNKNOWN, Target, Task, Unit
 from lusfx.engine.samples.patient_statements import PatientStatements, patients_of
 from lusfx.errors import PluginError, TableError, TrainingRefusedError, UnreadableClipError
 from lusfx.identifiers import canonical
-from lusfx.messages import first_few, short
+from lusfx.messages import counted, first_few, have, short
 from lusfx.site_key import SiteKey
 from lusfx.tables import Row, read_table
 
@@ -78,7 +78,7 @@ class LabelledUnits:
     :param groups: patient keys; blank where unknown.
     :param pseudonyms: all that are known of each patient, by patient key.
     :param n_not_known: cached units of which no label is known.
-    :param rows_not_cached: numbers of the rows whose clip the cache lacks.
+    :param rows_not_cached: the rows whose clip the cache lacks, as messages name them.
     :param notes: what was assumed of the label table.
     """
 
@@ -90,7 +90,7 @@ class LabelledUnits:
     classes: NDArray[np.int64]
     groups: NDArray[np.str_]
     n_not_known: int
-    rows_not_cached: tuple[int, ...]
+    rows_not_cached: tuple[str, ...]
     pseudonyms: Mapping[str, frozenset[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -100,11 +100,12 @@ class LabelledUnits:
     def warnings(self) -> list[str]:
         """What whoever reads a result must know of the table."""
         notes = [f"the label table: {note}" for note in self.notes]
-        if not self.rows_not_cached:
+        n_rows = len(self.rows_not_cached)
+        if not n_rows:
             return notes
         return [
             *notes,
-            f"{len(self.rows_not_cached)} rows of the label table have no clip in the cache "
+            f"{counted(n_rows, 'row')} of the label table {have(n_rows)} no clip in the cache "
             f"({_some_rows(self.rows_not_cached)}). Run: lusfx extract LABELS --cache DIR",
         ]
 
@@ -213,14 +214,14 @@ def labels_of(task: Task, rows: list[LabelRow]) -> LabelledUnits:
     for entry, target in zip(rows, stated_targets(task, [entry.row for entry in rows]), strict=True):
         if entry.key is None or not entry.cached:
             if target is not None:
-                not_cached.append(entry.row.number)
+                not_cached.append(entry.row.said)
             continue
         _check_patient(patient_of, entry)
         _admit(found, task, unit, entry, target)
     known = {key: entry for key, entry in found.items() if entry.target is not None}
     if not known:
         raise TrainingRefusedError(
-            f"no labelled clip is in the cache under this fingerprint ({_some_rows(tuple(not_cached))} have none). "
+            f"no labelled clip is in the cache under this fingerprint ({_some_rows(not_cached)} {have(len(not_cached))} none). "
             "Run: lusfx extract LABELS --cache DIR"
             if not_cached
             else f"no row of the label table has a label in {_columns(task)}"
@@ -354,5 +355,5 @@ def _columns(task: Task) -> str:
     return f"column {named}" if len(task.label_columns) == 1 else f"columns {named}"
 
 
-def _some_rows(numbers: tuple[int, ...]) -> str:
-    return f"rows {first_few([str(number) for number in numbers])}"
+def _some_rows(rows: Sequence[str]) -> str:
+    return f"{'row' if len(rows) == 1 else 'rows'} {first_few(rows)}"

@@ -14,7 +14,7 @@ from lusfx.contracts import UNKNOWN
 from lusfx.engine.samples.features import ClipFeatures, FeatureMaker, FrameRows
 from lusfx.engine.samples.labels import LabelledUnits
 from lusfx.errors import TrainingRefusedError
-from lusfx.messages import short
+from lusfx.messages import are, counted, short
 from lusfx.spacing import evenly_spaced
 from lusfx.task_model import UnitFeatures
 from lusfx.types import NotAssessable
@@ -113,7 +113,8 @@ class Samples(Generic[U]):
     def warnings(self) -> list[str]:
         """What whoever reads a result must know of what is missing."""
         said = [
-            f"{count} labelled units are not assessable: {reason}" for reason, count in sorted(self.reasons.items())
+            f"{counted(count, 'labelled unit')} {are(count)} not assessable: {reason}"
+            for reason, count in sorted(self.reasons.items())
         ]
         if self.weak_labels:
             said.append("the frames have the labels of their clips: weak labels, against which they are also judged")
@@ -137,7 +138,9 @@ def make_samples(
         else:
             kept.append(number)
     if not kept:
-        raise TrainingRefusedError(f"none of the {len(labelled)} labelled units is assessable: {next(iter(reasons))}")
+        raise TrainingRefusedError(
+            f"none of the {counted(len(labelled), 'labelled unit')} is assessable: {next(iter(reasons))}"
+        )
     if maker.card.unit == "frame":
         frames = {key: clip for key, clip in clips.items() if isinstance(clip, FrameRows)}
         return _frame_samples(labelled, kept, frames, maker.card.frames_per_clip, reasons)

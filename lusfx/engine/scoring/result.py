@@ -15,7 +15,7 @@ from lusfx.engine.extraction.extract import ExtractResult
 from lusfx.engine.scoring.table import NOT_ASSESSABLE, SCORED
 from lusfx.engine.scoring.words import in_words
 from lusfx.errors import UsageError
-from lusfx.messages import counted
+from lusfx.messages import are, counted
 from lusfx.novelty import USUAL_SHARE
 from lusfx.shown import Shown
 from lusfx.tables import Cell
@@ -97,18 +97,19 @@ class ScoreTally:
             tally, unit = self.by_model[model.digest], model.card.task.unit
             if tally.n_in_training:
                 said.append(
-                    f"{tally.n_in_training} {unit}s are of the training of {model.name}, or of its patients: its "
-                    "answers about them are too good (in_training). What heads that had not seen the patient said stands in "
-                    "out_of_fold, where it is known"
+                    f"{counted(tally.n_in_training, unit)} {are(tally.n_in_training)} of the training of {model.name}, or "
+                    "of its patients: its answers about them are too good (in_training). What heads that had not "
+                    "seen the patient said stands in out_of_fold, where it is known"
                 )
             if (
                 tally.n_measured >= FEWEST_MEASURED
                 and tally.n_far / tally.n_measured > far_share(model) + MORE_THAN_CHANCE
             ):
                 said.append(
-                    f"{tally.n_far} of {tally.n_measured} {unit}s lie farther from the training set of {model.name} than its "
-                    f"limit ({tally.n_far / tally.n_measured:.0%}, where {far_share(model):.0%} are expected): another "
-                    "device, view or kind of patient? Judge the model on such clips before it is believed (lusfx evaluate)"
+                    f"{tally.n_far} of {counted(tally.n_measured, unit)} lie farther from the training set of {model.name} "
+                    f"than its limit ({tally.n_far / tally.n_measured:.0%}, where {far_share(model):.0%} are expected): "
+                    "another device, view or kind of patient? Judge the model on such clips before it is believed "
+                    "(lusfx evaluate)"
                 )
         return said
 

@@ -81,7 +81,8 @@ def score(
     :param force: whether tables and a report that are there may be replaced.
     :raises FingerprintMismatchError: if the encoder's features are not those that a model was trained on.
     :raises LusfxError: if the sources hold no clip, or all failed and there is a table, which is left as it is.
-    :raises RunInterruptedError: if ``stop`` is set while the table is written.
+    :raises RunInterruptedError: if ``stop`` is set while the table is written, or earlier and there is a table already: it is
+        left as it is.
     """
     out, report = optional_path(out), optional_path(report)
     places_of_sources, directories = paths("sources", sources), paths("models", models)
@@ -120,6 +121,14 @@ def score(
             stop=stop,
         )
         _require_worth(extraction, out)
+        if (
+            stop is not None
+            and stop.is_set()
+            and any(place is not None and place.exists() for place in (out, exams_out))
+        ):
+            raise RunInterruptedError(
+                "stopped before all clips were encoded: the table that is there was left as it is. Run it again"
+            )
         store = holder.store(spec)
         places = _places_of_run(extraction, holder.memberships(), show_paths)
     else:
@@ -140,7 +149,8 @@ def score(
         write_table(out, columns_of(loaded, show_paths), counted_rows)
     if exams_out is not None:
         write_table(exams_out, exam_summary.COLUMNS, table.exam_rows)
-    problems = [] if out is None else registry.scores_written(out)
+    written = [place for place in (out, exams_out) if place is not None]
+    problems = registry.scores_written(written, [model.name for model in loaded]) if written else []
     result = ScoreResult(
         out=out,
         exams=exams_out,

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from lusfx.cache import Membership, Store
 from lusfx.engine.extraction.extract import Trouble
 from lusfx.engine.scoring.answers import Answer, Answers, Panel
@@ -13,7 +15,7 @@ from lusfx.engine.scoring.exam_summary import ZoneClip, exam_rows
 from lusfx.site_key import spellings
 from lusfx.tables import Cell, ColumnType
 from lusfx.task_model import TaskModel
-from lusfx.types import ClipEmbeddings, NotAssessable
+from lusfx.types import ClipEmbeddings, FrameStatus, NotAssessable
 
 SCORED, NOT_ASSESSABLE, FAILED, NOT_REACHED = "scored", "not assessable", "failed", "not reached"
 DAMAGED = "damaged-in-cache"
@@ -54,6 +56,9 @@ def columns_of(models: Sequence[TaskModel], show_paths: bool) -> dict[str, Colum
         "in_training": "flag",
         "out_of_fold": "number",
         "distance": "number",
+        "n_frames": "integer",
+        "beam_confidence": "number",
+        "notes": "text",
         "model_digest": "text",
         "fingerprint": "text",
     }
@@ -112,14 +117,18 @@ class ScoreTable:
         self, place: Place, embeddings: Mapping[str, ClipEmbeddings], given: Mapping[str, Answers], damaged: set[str]
     ) -> Iterator[dict[str, Cell]]:
         """Rows of the tasks that are asked of a clip or its frames, and of all tasks where it has no embeddings."""
-        for model in self.panel.models:
-            if place.key is None or place.key not in embeddings:
+        if place.key is None or place.key not in embeddings:
+            for model in self.panel.models:
                 yield self._row(model, place, _why_absent(place, damaged))
-            elif model.card.task.unit != "exam":
+            return
+        facts = _facts_of(embeddings[place.key])
+        for model in self.panel.models:
+            if model.card.task.unit != "exam":
                 for answer in given[model.digest][place.key]:
-                    yield from self._answered(model, place, answer)
+                    for row in self._answered(model, place, answer):
+                        yield row | facts
             elif place.member.exam is None:
-                yield self._row(model, place, EXAM_UNKNOWN)
+                yield self._row(model, place, EXAM_UNKNOWN) | facts
 
     def _exam(
         self, exam: str, places: Sequence[Place], given: Mapping[str, Answers], damaged: set[str]
@@ -221,6 +230,16 @@ def _seen(model: TaskModel, place: Place) -> bool:
     """Whether a clip, or another one of its patient, was in a model's training."""
     known, member = model.training_units, place.member
     return known.hold([place.key], member.patient) or known.hold([], member.file_patient)
+
+
+def _facts_of(clip: ClipEmbeddings) -> dict[str, Cell]:
+    """What an answer about a clip, or about a frame of it, rests on."""
+    confidence, notes = clip.provenance.get("beam_confidence"), clip.provenance.get("notes")
+    return {
+        "n_frames": int(np.count_nonzero(clip.status == FrameStatus.OK)),
+        "beam_confidence": float(confidence) if isinstance(confidence, int | float) else None,
+        "notes": notes if isinstance(notes, str) else None,
+    }
 
 
 def _why_absent(place: Place, damaged: set[str]) -> dict[str, Cell]:

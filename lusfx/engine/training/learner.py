@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.calibration import Calibration, CalibrationMethod, fit_calibration
-from lusfx.contracts import Aggregation, Bags, Head, HeadSettings, HeadSpec, OperatingPoint, TrainingSet
+from lusfx.contracts import (
+    Aggregation,
+    Bags,
+    Head,
+    HeadSettings,
+    HeadSpec,
+    OperatingPoint,
+    TrainingSet,
+    head_in_words,
+)
 from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.cross_validation import FoldPlace
 from lusfx.engine.training.resemblance import unlike
@@ -31,14 +40,18 @@ ATTEMPT_SEEDS_APART = 1_000_003
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A kind of head with settings that may be the best one for an outcome."""
+    """A kind of head with settings that may be the best one for an outcome.
+
+    :param form: how frames become what it scores, in words, where that is chosen, too.
+    """
 
     head: HeadSpec
     settings: HeadSettings
+    form: str = ""
 
     def __str__(self) -> str:
-        changed = self.settings.model_dump(mode="json", exclude_defaults=True)
-        return " ".join([self.head.name, *(f"{name}={value}" for name, value in changed.items())])
+        head = head_in_words(self.head.name, self.settings)
+        return f"{self.form}: {head}" if self.form else head
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +126,19 @@ class Learner:
             thresholds=choose_thresholds(self.operating_points, targets, probabilities),
             merits=merits,
         )
+
+    def merit(self, samples: Samples[UnitFeatures], outcome: int) -> float:
+        """Out-of-fold AUC of the first candidate.
+
+        :param samples: each with a known answer.
+        :raises TrainingRefusedError: if it cannot be fitted to them.
+        """
+        targets = samples.targets[:, outcome]
+        folds, fold_of = checked_inner_folds(samples, targets, N_INNER_FOLDS, self.seed)
+        scores = out_of_fold_scores(
+            self.candidates[0], samples, targets, folds, self.aggregation, self.frames_per_unit, self.seed
+        )
+        return within_folds(roc_auc, fold_of, pairs)(targets, scores)
 
     def _fit_like(
         self,

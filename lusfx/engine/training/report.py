@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lusfx.messages import short
+from lusfx.messages import an, short
+from lusfx.messages import counted as n_of
 from lusfx.metrics import (
     Interval,
     Performance,
@@ -28,18 +30,22 @@ from lusfx.report import (
     Gallery,
     Page,
     Part,
+    Point,
     Section,
     Table,
     Text,
     calibration_figure,
+    percent,
     roc_figure,
     score_figure,
+    share_figure,
 )
 from lusfx.task_model import TaskCard
 from lusfx.version import __version__
 
 if TYPE_CHECKING:
     from lusfx.engine.training.learner import Candidate
+    from lusfx.engine.training.learning_curve import LearningCurve
     from lusfx.engine.training.result import OutcomeResult, TrainingResult
     from lusfx.task_model import TaskModel
 
@@ -103,20 +109,26 @@ def training_page(result: TrainingResult) -> Page:
     return Page(
         title=card.question,
         lead=(
-            f"Cross-validated by patient, the task model reaches {what} of {stated(headline)} on {len(samples)} "
-            f"{card.unit}s of {samples.n_patients} patients, in the mean of {result.n_repeats} repeats with other folds."
+            f"Cross-validated by patient, the task model reaches {what} of {stated(headline)} on "
+            f"{n_of(len(samples), card.unit)} of {n_of(samples.n_patients, 'patient')}, "
+            f"{_in_repeats(result.n_repeats)}."
         ),
         warnings=result.warnings,
         sections=[
             *result_sections(views, result.figures, card, result.confusion),
             Section("The same cross-validation with other folds", [_repeat_table(result.outcomes)]),
-            *_search_section(result.outcomes),
+            *_search_section(result),
+            *([] if result.curve is None else [_curve_section(result.curve)]),
             *([] if result.fine_tuning is None else [result.fine_tuning.section()]),
             Section("What it was made from", [Table("", ("fact", "value"), _facts(result))]),
             _next_section(),
         ],
         limits=LIMITS,
     )
+
+
+def _in_repeats(n: int) -> str:
+    return "in one repeat" if n == 1 else f"in the mean of {n} repeats with other folds"
 
 
 def stated(figure: Interval) -> str:
@@ -284,43 +296,52 @@ def _auc_of(outcome: OutcomeResult, repeat: int) -> float:
     return within(outcome.targets, outcome.validation.probabilities[repeat])
 
 
-def _search_section(outcomes: Sequence[OutcomeResult]) -> list[Section]:
-    """What was tried and chosen, and what choosing cost, where several heads were tried."""
+def _search_section(result: TrainingResult) -> list[Section]:
+    """What was tried and chosen, what it brought and what choosing cost, where there was a choice."""
     tables = []
-    for outcome in outcomes:
+    for outcome in result.outcomes:
         if not outcome.learnt.merits:
             continue
         folds = Counter(chosen for repeat in outcome.validation.chosen for chosen in repeat)
         ranked = sorted(outcome.learnt.merits.items(), key=lambda item: -item[1])
         rows = [(name, _number(merit), f"{folds[name]} of {folds.total()}") for name, merit in ranked]
-        header = ("head", "out-of-fold AUC", "chosen in folds")
+        header = ("tried", "out-of-fold AUC", "chosen in folds")
         tables.append(Table(f"For '{outcome.name}', on all patients", header, rows, _cost_of_choice(outcome)))
-    return [Section("What was chosen, and what the choice cost", tables)] if tables else []
+    if not tables:
+        return []
+    brought = "" if result.search is None else f"{str(result.search)[:1].upper()}{str(result.search)[1:]}."
+    return [Section("What was chosen, and what the choice cost", [*([Text([brought])] if brought else []), *tables])]
+
+
+def _curve_section(curve: LearningCurve) -> Section:
+    """Whether more labels would help, by what fewer of them reached."""
+    rows = [(percent(p.fraction), f"{p.n_patients:.0f}", str(p.auc)) for p in curve.points]
+    points = [Point(p.fraction, p.auc.value, p.auc.low, p.auc.high) for p in curve.points]
+    drawn = [point for point in points if not np.isnan(point.value)]
+    plot: list[Part] = []
+    if drawn:
+        ends = (min(0.5, *(p.low for p in drawn)), 1.0)
+        figure = share_figure({"cross-validated": drawn}, "share of the training patients", "AUC", 0.5, ends)
+        title, note = "AUC by the patients that were learnt from", "Bars: 95%, bootstrapped over patients."
+        plot = [Gallery([Figure(title, figure, note)])]
+    said = f"{str(curve)[:1].upper()}{str(curve)[1:]}."
+    header = ("share of the training patients", "patients learnt from", "AUC on the others")
+    return Section("Would more labels help?", [Text([said]), *plot, Table("", header, rows)])
 
 
 def _cost_of_choice(outcome: OutcomeResult) -> str:
-    highest, judged = max(outcome.learnt.merits.values()), outcome.metrics["roc_auc"].value
+    taken, judged = outcome.learnt.merits[outcome.learnt.chosen], outcome.metrics["roc_auc"].value
     return (
-        "The highest AUC is of the head that was taken, and was chosen on the patients that it is of. On patients whom no "
-        f"choice saw, choosing reached {_number(judged)}: the highest figure is {_number(highest - judged)} too high."
+        f"Taken was '{outcome.learnt.chosen}', and it was chosen on the patients that its AUC is of. On patients whom no "
+        f"choice saw, choosing reached {_number(judged)}: its figure here is {_number(taken - judged)} too high."
     )
 
 
 def _facts(result: TrainingResult) -> list[tuple[str, str]]:
     card, samples = result.card, result.samples
-    form = (
-        card.pooling
-        if card.aggregate is None
-        else ", ".join(
-            [
-                f"frames, then {card.aggregate.kind}",
-                *(f"{name}={value:g}" for name, value in card.aggregate.parameters.items()),
-            ]
-        )
-    )
     return [
         *([] if result.recalibrated is None else [_recalibrated(result.recalibrated)]),
-        ("task", f"{card.name}, version {card.version}: {card.kind}, one answer a {card.unit}"),
+        ("task", f"{card.name}, version {card.version}: {card.kind}, one answer {an(card.unit)}"),
         *[
             (f"'{outcome.name}'", f"{outcome.n_events} of {outcome.n_units} {card.unit}s")
             for outcome in result.outcomes
@@ -330,11 +351,17 @@ def _facts(result: TrainingResult) -> list[tuple[str, str]]:
         ("patients", str(samples.n_patients)),
         ("pairs of clips of different patients that look alike", str(len(result.copied.pairs))),
         *[(f"head of '{outcome.name}'", _head(o)) for outcome in result.outcomes for o in (outcome.learnt.candidate,)],
-        ("features", f"{result.encoder}, fingerprint {short(result.fingerprint)}, {form}"),
-        ("chosen by a figure", _chosen(result.outcomes)),
+        ("features", f"{result.encoder}, fingerprint {short(result.fingerprint)}, {card.form}"),
+        ("chosen by a figure", _chosen(result)),
         ("the answer", card.decided_by(next(iter(result.task.operating_points)))),
         ("seed", str(result.seed)),
-        ("made", f"{result.created:%Y-%m-%d %H:%M} UTC, by lusfx {__version__}; its digest: lusfx model show"),
+        ("made", f"{result.created:%Y-%m-%d %H:%M} UTC, by lusfx {__version__}"),
+        # The model's digest is of all its files, this page among them, so no page can state its own.
+        *[
+            (f"SHA-256 of {name}", hashlib.sha256(content).hexdigest())
+            for name, content in sorted(result.files().items())
+        ],
+        ("the model's digest", "is of this page, too: lusfx model show, which tells it, checks the files above"),
     ]
 
 
@@ -342,8 +369,8 @@ def _recalibrated(model: TaskModel) -> tuple[str, str]:
     training = model.card.training
     return (
         "recalibrated from",
-        f"{model.name}, whose heads were trained on {training.n_units} {model.card.task.unit}s of {training.n_patients} other "
-        "patients. Calibration and thresholds are of the units below",
+        f"{model.name}, whose heads were trained on {n_of(training.n_units, model.card.task.unit)} of "
+        f"{n_of(training.n_patients, 'other patient')}. Calibration and thresholds are of the units below",
     )
 
 
@@ -353,7 +380,9 @@ def _head(candidate: Candidate) -> str:
     return ", ".join([candidate.head.name, *(f"{name}={value}" for name, value in settings.items())])
 
 
-def _chosen(outcomes: Sequence[OutcomeResult]) -> str:
-    if any(outcome.learnt.merits for outcome in outcomes):
-        return "head and settings, within each fold; calibration's slope and thresholds likewise"
+def _chosen(result: TrainingResult) -> str:
+    if any(outcome.learnt.merits for outcome in result.outcomes):
+        form = any(outcome.learnt.candidate.form for outcome in result.outcomes)
+        what = "pooling, head and settings" if form else "head and settings"
+        return f"{what}, within each fold; calibration's slope and thresholds likewise"
     return "neither head nor settings nor pooling; calibration's slope and thresholds, within each fold"

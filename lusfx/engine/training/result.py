@@ -17,7 +17,10 @@ from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.copied_clips import NONE_COPIED, CopiedClips
 from lusfx.engine.training.cross_validation import CrossValidation
 from lusfx.engine.training.learner import LearntOutcome
-from lusfx.messages import short
+from lusfx.engine.training.learning_curve import LearningCurve
+from lusfx.engine.training.search import SearchBenefit
+from lusfx.errors import TrainingRefusedError
+from lusfx.messages import counted, short
 from lusfx.metrics import Interval, Performance
 from lusfx.novelty import Novelty
 from lusfx.report import Section
@@ -116,6 +119,8 @@ class TrainingResult(Shown):
     :param confusion: ``(n_classes, n_classes)`` units of each class by the class that was answered, in the mean over
         repeats, of multi-class and ordinal tasks; else None.
     :param recalibrated: the model whose heads these are, where calibration and thresholds alone were fitted; else None.
+    :param search: what choosing heads, settings and pooling brought; None where nothing was chosen.
+    :param curve: what fewer patients would have reached; None where that was not asked.
     """
 
     task: Task
@@ -139,6 +144,8 @@ class TrainingResult(Shown):
     fps: float | None = None
     confusion: NDArray[np.float64] | None = None
     recalibrated: TaskModel | None = None
+    search: SearchBenefit | None = None
+    curve: LearningCurve | None = None
     created: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
 
     @property
@@ -148,7 +155,7 @@ class TrainingResult(Shown):
     def summary(self) -> str:
         """One line: the answer."""
         samples, first = self.samples, self.outcomes[0]
-        source = f"{len(samples)} {self.card.unit}s of {samples.n_patients} patients"
+        source = f"{counted(len(samples), self.card.unit)} of {counted(samples.n_patients, 'patient')}"
         closing = f"{self.n_not_known} not known); model {short(self.digest)}"
         if self.card.kind == "binary":
             return (
@@ -178,6 +185,9 @@ class TrainingResult(Shown):
             "unit": self.card.unit,
             "kind": self.card.kind,
             "pooling": self.card.pooling,
+            "aggregate": None if self.card.aggregate is None else self.card.aggregate.model_dump(mode="json"),
+            "search": None if self.search is None else self.search.as_dict(),
+            "learning_curve": None if self.curve is None else self.curve.as_dict(),
             "n_units": len(self.samples),
             "n_clips": len(self.samples.clips),
             "n_patients": self.samples.n_patients,
@@ -247,6 +257,8 @@ class TrainingResult(Shown):
             "figures": {name: interval.as_dict() for name, interval in self.figures.items()},
             "outcomes": {outcome.name: _outcome_evidence(outcome, samples) for outcome in self.outcomes},
             "warnings": list(self.warnings),
+            **({} if self.search is None else {"search": self.search.as_dict()}),
+            **({} if self.curve is None else {"learning_curve": self.curve.as_dict()}),
         } | self._of_fine_tuning()
 
     @property
@@ -257,6 +269,19 @@ class TrainingResult(Shown):
 
     def _of_fine_tuning(self) -> dict[str, Any]:
         return {} if self.fine_tuning is None else {"fine_tuning": self.fine_tuning.as_dict()}
+
+
+class SomeRefusedError(TrainingRefusedError):
+    """Some of several tasks were refused, or all of them; the others were trained, and their models are saved.
+
+    :param refused: why, by task.
+    :param results: of the others.
+    """
+
+    def __init__(self, refused: Mapping[str, str], results: Sequence[TrainingResult]) -> None:
+        super().__init__("; ".join(f"{task} is refused: {reason}" for task, reason in refused.items()))
+        self.refused = dict(refused)
+        self.results = list(results)
 
 
 def metric_cells(outcomes: Mapping[str, tuple[int, int, Mapping[str, Interval]]]) -> list[list[str]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,15 +14,16 @@ from lusfx.arguments import several
 from lusfx.cache import Cache
 from lusfx.calibration import CalibrationMethod
 from lusfx.config import FeatureSpec
-from lusfx.contracts import Aggregation, HeadSettings, HeadSpec, Pooling, Task, check_task
-from lusfx.engine.samples.features import FeatureMaker, features_of_clips
+from lusfx.contracts import HeadSettings, HeadSpec, Pooling, Task, check_task
+from lusfx.engine.samples.features import features_of_clips
 from lusfx.engine.samples.labels import LabelledUnits, labels_of, read_labels, site_keys_of
 from lusfx.engine.samples.pooling import resolve_pooling
-from lusfx.engine.samples.samples import Samples, make_samples
+from lusfx.engine.samples.samples import Samples
 from lusfx.engine.samples.seen_data_sets import seen_data_sets
 from lusfx.engine.samples.stores import choose_store
 from lusfx.engine.training.copied_clips import MAX_SHARE, CopiedClips, PatientsOfClips
-from lusfx.engine.training.cross_validation import cross_validate
+from lusfx.engine.training.cross_validation import CrossValidation, FoldPlace, Procedure, cross_validate_together
+from lusfx.engine.training.forms import Form, FormLearner, UnitsInForms, forms_of, samples_in_forms
 from lusfx.engine.training.judging import (
     check_samples,
     figures_of_task,
@@ -30,13 +33,15 @@ from lusfx.engine.training.judging import (
     save_model,
 )
 from lusfx.engine.training.learner import Candidate, Learner
-from lusfx.engine.training.result import OutcomeResult, TrainingResult
-from lusfx.errors import UsageError
+from lusfx.engine.training.learning_curve import learning_curve as curve_of
+from lusfx.engine.training.result import SomeRefusedError, TrainingResult
+from lusfx.engine.training.search import benefit_of
+from lusfx.errors import TrainingRefusedError, UsageError
 from lusfx.messages import plain_problem
 from lusfx.outputs import prepare_place
 from lusfx.plugins import Registry, load_registry
 from lusfx.site_key import SiteKey
-from lusfx.task_model import TaskCard, UnitFeatures, check_replaceable
+from lusfx.task_model import TaskCard, check_replaceable
 
 DEFAULT_HEAD = "mlp"
 """Is the logistic head where a table is small, and learns what that cannot where one is large (docs/results.md)."""
@@ -56,23 +61,20 @@ class Plan:
     """How one task is to be trained.
 
     :param task: the plugin's task.
-    :param card: the task as it is trained: with the pooling that the user or the head asks for.
+    :param forms: how its frames may be put together: first as the user, the head or the task says.
     :param candidates: heads with settings; of several, each outcome takes the best.
     :param out: directory of the task model.
     """
 
     task: Task
-    card: TaskCard
+    forms: Sequence[Form]
     candidates: Sequence[Candidate]
     out: Path
 
     @property
-    def aggregation(self) -> Aggregation | None:
-        return self.task.aggregate
-
-    @property
-    def maker(self) -> FeatureMaker:
-        return FeatureMaker(self.card, self.task)
+    def card(self) -> TaskCard:
+        """The task in its first form."""
+        return self.forms[0].card
 
 
 def train_task(
@@ -86,6 +88,7 @@ def train_task(
     pooling: Pooling | None = None,
     calibration: CalibrationMethod = DEFAULT_CALIBRATION,
     search: bool = False,
+    learning_curve: bool = False,
     n_folds: int = N_FOLDS,
     n_repeats: int | None = None,
     seed: int = 0,
@@ -108,8 +111,11 @@ def train_task(
     :param settings: the head's settings that are not to have their defaults, as text.
     :param pooling: how frames become features, where it is not to be as the task says.
     :param calibration: how scores become probabilities; fitted out of fold.
-    :param search: try several heads and settings, and take for each outcome the best. It is searched anew within each
-        fold, so that the winner is judged on patients that it never saw.
+    :param search: try several poolings, or aggregations where the task aggregates, then several heads and settings. The best
+        pooling is taken for the task, and the best head for each outcome. It is searched anew within each fold, so that the
+        winner is judged on patients that it never saw, and compared there with the default settings.
+    :param learning_curve: also cross-validate the training on 25, 50 and 75% of the training patients, to say whether more
+        labels would help.
     :param n_folds: of the cross-validation, by patient.
     :param n_repeats: times that the cross-validation is done, each with other folds; its figures are averaged. By default
         five, or one from 500 patients on.
@@ -124,7 +130,8 @@ def train_task(
     :param dataset: the data set that the table is of, in place of its column ``dataset``: results warn where the encoder has
         seen it.
     :param progress: called with a sentence now and then.
-    :raises TrainingRefusedError: where no result could be trusted.
+    :raises TrainingRefusedError: where no result could be trusted. One of several tasks that is refused stops no other: at the
+        end :class:`~lusfx.engine.training.result.SomeRefusedError` says which were, and has the results of the others.
     """
     if n_folds < 2 or (n_repeats is not None and n_repeats < 1):
         raise UsageError("a cross-validation has at least 2 folds and 1 repeat")
@@ -146,15 +153,26 @@ def train_task(
     store = choose_store(opened, fingerprint, encoder)
     key = SiteKey.of(site_key, make=False)
     rows = read_labels(Path(labels), opened, store, key, trust_table=trust_table)
-    labelled = [labels_of(plan.task, rows) for plan in plans]
+    refused: dict[str, str] = {}
+    found = {}
+    for plan in plans:
+        with _others_go_on(plan, refused, len(chosen)):
+            found[plan.task.name] = labels_of(plan.task, rows)
+    plans = [plan for plan in plans if plan.task.name in found]
+    if not plans:
+        raise SomeRefusedError(refused, [])
+    labelled = [found[plan.task.name] for plan in plans]
     keys = sorted({key for units in labelled for clips in units.clips for key in clips})
-    features = features_of_clips(store, keys, {plan.card.name: plan.maker for plan in plans})
+    # A task's name has no space.
+    makers = {f"{plan.task.name} {form}": form.maker for plan in plans for form in plan.forms}
+    features = features_of_clips(store, keys, makers)
     encoder_name = opened.encoder_name(store.fingerprint)
     trainer = Trainer(
         calibration=calibration,
         n_folds=n_folds,
         n_repeats=n_repeats,
         seed=seed,
+        learning_curve=learning_curve,
         site_keys=site_keys_of(opened, key, rows),
         seen=seen_data_sets(opened, store.fingerprint, rows, dataset),
         progress=progress or (lambda text: None),
@@ -162,11 +180,27 @@ def train_task(
     clips = PatientsOfClips(store, labelled, features.values())
     results = []
     for plan, units in zip(plans, labelled, strict=True):
-        samples = make_samples(units, features.pop(plan.card.name), plan.maker)
-        copied = clips.copied(samples.clips)
-        copied.check(max_near_duplicates)
-        results.append(trainer.train(plan, units, samples, store.spec, encoder_name, copied))
+        notes: dict[str, None] = {}
+        of_plan = {str(form): features.pop(f"{plan.task.name} {form}") for form in plan.forms}
+        with _others_go_on(plan, refused, len(chosen)):
+            samples = samples_in_forms(units, of_plan, plan.forms, partial(_note, notes))
+            copied = clips.copied(samples.clips)
+            copied.check(max_near_duplicates)
+            results.append(trainer.train(plan, units, samples, store.spec, encoder_name, copied, notes))
+    if refused:
+        raise SomeRefusedError(refused, results)
     return results
+
+
+@contextmanager
+def _others_go_on(plan: Plan, refused: dict[str, str], n_tasks: int) -> Iterator[None]:
+    """Keep why one of several tasks is refused; of a single one the refusal is the answer."""
+    try:
+        yield
+    except TrainingRefusedError as error:
+        if n_tasks == 1:
+            raise
+        refused[plan.task.name] = str(error)
 
 
 def make_plan(
@@ -196,7 +230,8 @@ def make_plan(
         if tried.takes == spec.takes
         for values in ([settings] if not search else [{}, *tried.search])
     ]
-    return Plan(task, card, candidates, out)
+    # A pooling that was asked for stands, and so does what a task without one was asked for.
+    return Plan(task, forms_of(task, card, search=search and pooling is None), candidates, out)
 
 
 def head_settings(spec: HeadSpec, settings: Mapping[str, object]) -> HeadSettings:
@@ -224,6 +259,7 @@ class Trainer:
     n_folds: int
     n_repeats: int | None
     seed: int
+    learning_curve: bool
     site_keys: Sequence[str]
     seen: Sequence[str]
     progress: Callable[[str], None]
@@ -232,28 +268,53 @@ class Trainer:
         self,
         plan: Plan,
         labelled: LabelledUnits,
-        samples: Samples[UnitFeatures],
+        samples_in_forms: Samples[UnitsInForms],
         spec: FeatureSpec,
         encoder: str,
         copied: CopiedClips,
+        notes: dict[str, None],
     ) -> TrainingResult:
-        """Check, cross-validate, fit on everything, save."""
-        notes: dict[str, None] = {}
+        """Check, cross-validate, fit on everything, save.
+
+        :param notes: sentences that a person should know, to which what is found here is added.
+        """
         learner = Learner(
             candidates=plan.candidates,
-            aggregation=plan.aggregation,
+            aggregation=plan.forms[0].aggregation,
             frames_per_unit=plan.card.frames_per_clip,
             calibration=self.calibration,
             operating_points=plan.task.operating_points,
             seed=self.seed,
-            note=lambda text: notes.update({text: None}),
+            note=partial(_note, notes),
         )
-        warnings = check_samples(plan.card, samples, self.n_folds)
-        outcomes = [self._outcome(plan.card, learner, samples, number) for number in range(len(plan.card.outcomes))]
-        figures, confusion = figures_of_task(plan.task, plan.card, samples, outcomes, self.seed)
+        warnings = check_samples(plan.card, samples_in_forms, self.n_folds)
+        procedure = FormLearner(learner, plan.forms)
+        validations = self._validated(procedure, samples_in_forms, plan.card, "")
+        self.progress(f"{plan.card.name}: fitting on all patients")
+        everything = procedure.learn_together(samples_in_forms, range(len(plan.card.outcomes)))
+        form = everything[0].form
+        samples = samples_in_forms.with_units(samples_in_forms.units.ways[str(form)])
+        outcomes = [
+            judged_outcome(name, number, learnt.outcome, validation, samples, self.seed)
+            for number, (name, learnt, validation) in enumerate(
+                zip(plan.card.outcomes, everything, validations, strict=True)
+            )
+        ]
+        search = None
+        if procedure.chooses:
+            without = self._validated(procedure.default, samples_in_forms, plan.card, ", default settings")
+            default = str(replace(plan.candidates[0], form=str(plan.forms[0])))
+            search = benefit_of(default, without, validations, samples, self.seed)
+        curve = None
+        if self.learning_curve:
+            validate = partial(self._validated, samples=samples_in_forms, card=plan.card)
+            curve = curve_of(
+                procedure, lambda some, of: validate(some, of=of), validations, samples_in_forms, partial(_note, notes)
+            )
+        figures, confusion = figures_of_task(plan.task, form.card, samples, outcomes, self.seed)
         result = TrainingResult(
             task=plan.task,
-            card=plan.card,
+            card=form.card,
             out=plan.out,
             digest="",  # known once the files are written
             encoder=encoder,
@@ -264,23 +325,39 @@ class Trainer:
             outcomes=outcomes,
             figures=figures,
             confusion=confusion,
-            novelty=novelty_of(plan.card, samples, novelty_folds(samples, self.n_folds)),
+            novelty=novelty_of(form.card, samples, novelty_folds(samples, self.n_folds)),
             n_not_known=labelled.n_not_known,
             n_not_cached=len(labelled.rows_not_cached),
             copied=copied,
             site_keys=self.site_keys,
             warnings=[*self.seen, *warnings, *copied.warnings(), *samples.warnings(), *labelled.warnings(), *notes],
             seed=self.seed,
+            search=search,
+            curve=curve,
         )
         return save_model(result)
 
-    def _outcome(self, card: TaskCard, learner: Learner, samples: Samples[UnitFeatures], number: int) -> OutcomeResult:
-        name = card.outcomes[number]
-        label = card.name if len(card.outcomes) == 1 else f"{card.name}, {name}"
+    def _validated(
+        self, procedure: Procedure[UnitsInForms], samples: Samples[UnitsInForms], card: TaskCard, of: str
+    ) -> list[CrossValidation]:
+        """Cross-validations of all outcomes: with the same folds where one form is chosen for all, else each with its own.
+
+        :param of: added to the task's name where progress is told.
+        """
+        every = range(len(card.outcomes))
         n_repeats = self.n_repeats or (N_REPEATS if samples.n_patients < MANY_PATIENTS else 1)
-        validation = cross_validate(
-            learner, samples, number, self.n_folds, n_repeats, lambda place: self.progress(f"{label}: {place}")
-        )
-        self.progress(f"{label}: fitting on all patients")
-        learnt = learner.learn(samples.take(validation.rows), number)
-        return judged_outcome(name, number, learnt, validation, samples, self.seed)
+        validations: list[CrossValidation] = []
+        for outcomes in [list(every)] if len(samples.units.ways) > 1 else [[outcome] for outcome in every]:
+            whole = len(outcomes) == len(every)
+            label = (card.name if whole else f"{card.name}, {card.outcomes[outcomes[0]]}") + of
+            told = partial(self._tell, label)
+            validations += cross_validate_together(procedure, samples, outcomes, self.n_folds, n_repeats, told)
+        return validations
+
+    def _tell(self, label: str, place: FoldPlace) -> None:
+        self.progress(f"{label}: {place}")
+
+
+def _note(notes: dict[str, None], text: str) -> None:
+    """Keep a sentence once."""
+    notes[text] = None

@@ -311,7 +311,7 @@ def test_rows_that_are_not_cached_or_not_known_are_counted(
     said: Mapping[str, Any] = result.as_dict()
     assert (said["n_units"], said["n_not_known"], said["n_not_cached"]) == (27, 2, 1)
     assert any(
-        "1 rows of the label table have no clip in the cache (rows 3)" in warning for warning in said["warnings"]
+        "1 row of the label table has no clip in the cache (row 3 (line 4))" in warning for warning in said["warnings"]
     )
 
 

@@ -233,7 +233,7 @@ def test_rows_without_a_cached_clip_are_named() -> None:
     words = ["1", "0", "1", "1", "1", ""]
     units = said(Effusion(), *words, cached=[True, True, False, False, False, False])
     assert len(units) == 2
-    assert units.rows_not_cached == (3, 4, 5)  # the last one says nothing, and is not missed
+    assert units.rows_not_cached == ("3", "4", "5")  # the last one says nothing, and is not missed
     (warning,) = units.warnings()
     assert "3 rows of the label table have no clip in the cache (rows 3, 4, 5)" in warning
     many = said(Effusion(), "1", *("0" * 5), cached=[True] + [False] * 5)

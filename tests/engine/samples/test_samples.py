@@ -118,7 +118,7 @@ def test_units_that_cannot_be_assessed_are_left_out_and_counted_by_reason() -> N
     assert samples.reasons == {"frame-times-unknown": 2, "too-few-frames": 1}
     assert samples.warnings() == [
         "2 labelled units are not assessable: frame-times-unknown",
-        "1 labelled units are not assessable: too-few-frames",
+        "1 labelled unit is not assessable: too-few-frames",
     ]
     assert isinstance(samples.units.features, Bags)
 

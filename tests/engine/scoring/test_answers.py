@@ -148,7 +148,7 @@ def test_a_task_is_not_assessable_where_its_gate_is_not() -> None:
     answers = ask([make_model(view), make_model(EFFUSION, 1)], {"still": make_clip([0.9, 0.3])})
     reason = only(answers["effusion"]["still"]).reason
     assert reason is not None
-    assert (reason.code, reason.detail) == ("gate", "view is not assessable: 1 readable frames, fewer than 2")
+    assert (reason.code, reason.detail) == ("gate", "view is not assessable: 1 readable frame, fewer than 2")
 
 
 def test_gates_follow_each_other_whatever_the_order_of_the_models() -> None:

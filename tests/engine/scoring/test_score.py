@@ -26,7 +26,14 @@ from lusfx.encoders import BUNDLED, DEFAULT_ENCODER
 from lusfx.engine.extraction.opening import open_encoder
 from lusfx.engine.samples.features import FeatureMaker, features_of_clips
 from lusfx.engine.scoring.score import score
-from lusfx.errors import CacheError, EncoderError, FingerprintMismatchError, TableError, UsageError
+from lusfx.errors import (
+    CacheError,
+    EncoderError,
+    FingerprintMismatchError,
+    RunInterruptedError,
+    TableError,
+    UsageError,
+)
 from lusfx.heads.linear import LogisticHead
 from lusfx.heads.standardiser import Standardiser
 from lusfx.hookspecs import hookimpl
@@ -427,6 +434,20 @@ def test_an_interrupted_run_tells_what_was_not_reached(
     assert {row["status"] for row in rows} <= {"not reached", "failed"}
     assert result.rows["not reached"] >= 2
     assert len(rows) == 3
+
+
+def test_an_interrupted_run_leaves_a_table_that_is_there_as_it_is(
+    archive: Any, effusion: Mapping[str, Any], tmp_path: Path
+) -> None:
+    """With ``--force`` too: a table of what was not reached is worse than yesterday's."""
+    out, stop = tmp_path / "scores.csv", threading.Event()
+    score([effusion["folder"]], [effusion["model"]], archive.cache, out)
+    before = out.read_bytes()
+    stop.set()
+    with pytest.raises(RunInterruptedError, match="the table that is there was left as it is"):
+        score([effusion["folder"]], [effusion["model"]], tmp_path / "fresh", out, force=True, stop=stop)
+    assert out.read_bytes() == before
+    assert [path.name for path in tmp_path.glob("*scores*")] == ["scores.csv"]
 
 
 def test_the_encoder_is_the_first_models_by_its_name_there(

@@ -178,9 +178,33 @@ def test_a_row_says_whose_it_is_and_what_was_answered(store: Store, make_model: 
         "status": "scored",
         "in_training": False,
         "distance": pytest.approx(np.nan, nan_ok=True),
+        "n_frames": 2,
+        "beam_confidence": 1.0,
+        "notes": None,
         "model_digest": model.digest,
         "fingerprint": store.fingerprint,
     }
+
+
+def test_a_row_says_what_of_the_clip_its_answer_rests_on(store: Store, make_model: Making) -> None:
+    place = clip(store, "a", "exam 1", "L1", 0.9)
+    whole = store.read(place.key or "")
+    facts = {"beam_confidence": 0.25, "notes": "truncated,region-ignored"}
+    rows = whole.embeddings.copy()
+    rows[1] = np.nan
+    store.write(key_of("b"), replace(whole, embeddings=rows, status=np.array([0, 1], np.uint8), provenance=facts))
+    cut, gone = replace(place, key=key_of("b")), replace(place, key=key_of("gone"))
+    (row,) = rows_of(store, [cut], make_model(make_task()))
+    assert (row["n_frames"], row["beam_confidence"], row["notes"]) == (1, 0.25, "truncated,region-ignored")
+    (row,) = rows_of(store, [cut], make_model(make_task(abstain=Abstention(min_frames=2))))
+    assert (row["status"], row["n_frames"]) == ("not assessable", 1)
+    of_exam = make_model(make_task(unit="exam"))
+    (alone,) = rows_of(store, [replace(cut, member=Membership())], of_exam)
+    assert (alone["code"], alone["n_frames"]) == ("exam-unknown", 1)
+    (row,) = rows_of(store, [cut], of_exam)
+    assert "n_frames" not in row
+    (row,) = rows_of(store, [gone], make_model(make_task()))
+    assert "n_frames" not in row
 
 
 def test_the_columns_are_those_of_all_models_operating_points(make_model: Making) -> None:

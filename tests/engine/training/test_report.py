@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,11 +180,12 @@ def test_an_aggregation_is_told_with_its_parameters(trained: MakeTrained) -> Non
 
 def test_a_search_is_told_best_first(trained: MakeTrained) -> None:
     result = trained(Plain(), search=True)
-    (table,) = [table for table in training_page(result).tables if table.header[0] == "head"]
+    (table,) = [table for table in training_page(result).tables if table.header[0] == "tried"]
     merits = result.outcomes[0].learnt.merits
     assert {row[0] for row in table.rows} == set(merits)
     assert [float(row[1]) for row in table.rows] == sorted((round(merit, 3) for merit in merits.values()), reverse=True)
-    assert "head" not in [table.header[0] for table in training_page(trained(Plain())).tables]
+    assert str(result.search) in text_of(training_page(result)).replace("The search", "the search")
+    assert "tried" not in [table.header[0] for table in training_page(trained(Plain())).tables]
 
 
 @pytest.mark.parametrize("task", [Plain(), OfFrame(), Signs()], ids=lambda task: task.name)
@@ -229,3 +231,13 @@ def test_a_page_of_judging_says_on_whom_and_how_well(
     assert len(rest) == len(task.outcomes) - 1
     text = text_of(page)
     assert not any(key[:12] in text for key in (*result.samples.groups.tolist(), *result.samples.clips))
+
+
+def test_a_page_names_the_files_of_the_model_that_it_is_of(trained: MakeTrained) -> None:
+    """By digests, which ``task_model.json`` has too: the model's own is of the page as well."""
+    result = trained(Plain())
+    cells = cells_of(training_page(result))
+    files = json.loads((result.out / "task_model.json").read_bytes())["files"]
+    for name in ("1-head.safetensors", "novelty.safetensors"):
+        assert cells[f"SHA-256 of {name}"] == files[name]["sha256"]
+    assert cells["made"].startswith(f"{result.created:%Y-%m-%d %H:%M} UTC")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from lusfx.cache import Cache
-from lusfx.contracts import LongestRun, Task
-from lusfx.engine.training.result import TrainingResult
+from lusfx.contracts import Abstention, LongestRun, Task
+from lusfx.engine.training.result import SomeRefusedError, TrainingResult
 from lusfx.engine.training.train import train_task
 from lusfx.errors import (
     CacheError,
@@ -361,3 +361,36 @@ def test_a_place_that_holds_something_else_is_left_as_it_is(small: SmallCache, t
     with pytest.raises(TaskModelError, match="holds no task model: it is left as it is"):
         train_task([Plain()], tmp_path / "no-table.csv", small.cache, place)
     assert (place / "chapter.txt").read_text() == "two years of work"
+
+
+# ---- one of several -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_one_refused_task_stops_no_other(small_cache_of: MakeSmall, tmp_path: Path) -> None:
+    class TooLong(Plain):
+        """Effusion, in clips that nobody has."""
+
+        name, abstain = "too-long", Abstention(min_frames=1000)
+
+    class Conflicting(Plain):
+        """Effusion, by a column in which every exam says both."""
+
+        name, unit = "conflicting", "exam"
+
+    small = small_cache_of(Plain(), n_patients=12, signal=4.0)
+    facts: dict[str, Any] = {"n_folds": 2, "n_repeats": 1, "head": "logistic", "site_key": small.site_key}
+    with pytest.raises(SomeRefusedError) as caught:
+        train_task([TooLong(), Plain(), Conflicting()], small.labels, small.cache, tmp_path / "models", **facts)
+    assert set(caught.value.refused) == {"too-long", "conflicting"}
+    assert "none of the 36 labelled units is assessable" in caught.value.refused["too-long"]
+    (trained,) = caught.value.results
+    assert (trained.out, trained.card.name) == (tmp_path / "models" / "plain", "plain")
+    assert trained.out.is_dir()
+    for task, reason in caught.value.refused.items():
+        assert f"{task} is refused: {reason}" in str(caught.value)
+        assert not (tmp_path / "models" / task).exists()
+    with pytest.raises(SomeRefusedError) as none_left:
+        train_task([Conflicting(), type("Other", (Conflicting,), {"name": "other", "__doc__": "Is it?"})()], small.labels,
+                   small.cache, tmp_path / "none", **facts)  # fmt: skip
+    assert none_left.value.results == []

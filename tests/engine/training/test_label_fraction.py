@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lusfx.studies.label_fraction import patients_in_order, rows_of_fraction
+from lusfx.engine.training.label_fraction import patients_in_order, rows_of_fraction
 
 FRACTIONS = (0.01, 0.1, 0.3, 0.5, 1.0)
 
