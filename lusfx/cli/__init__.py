@@ -29,7 +29,7 @@ COMMANDS = {
     "recalibrate": "Make a model anew whose probabilities fit another place.",
     "inspect": "Draw what the encoder sees of a clip.",
     "cache": "Look into a cache, check it, and tidy it.",
-    "model": "Show or check a task model.",
+    "model": "Show or check a task model; list the starter models.",
     "tasks": "List the tasks that plugins provide.",
     "encoders": "List the encoders that can be used by name.",
     "heads": "List the kinds of heads.",

@@ -149,11 +149,13 @@ class TaskCard(Spec):
         """Whether the task's plugin must be installed to score, because it brings code of its own."""
         return self.pooling == CUSTOM or (self.aggregate is not None and self.aggregate.kind == CUSTOM)
 
-    def decided_by(self, point: str) -> str:
+    def decided_by(self, point: str | None) -> str:
         """What makes the answer, in words.
 
-        :param point: the operating point that decides each outcome, where one does.
+        :param point: the operating point that decides each outcome; None of a model that only orders units.
         """
+        if point is None:
+            return f"not given: scores order {self.unit}s, and no threshold makes a yes or a no of them"
         if self.kind == "multi-class":
             return "the class with the highest probability; operating points are of single classes and do not decide it"
         if self.kind == "ordinal":
