@@ -9,6 +9,9 @@ from typing import Any
 
 from lusfx.errors import UsageError
 
+STARTER = "starter/"
+"""Text that begins so, where a task model is named, is the name of one that lusfx brings along, and no path."""
+
 
 def several(what: str, given: Any, *one: type) -> list[Any]:
     """What was given as a list, be it one or many.

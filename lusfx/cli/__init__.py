@@ -30,7 +30,7 @@ COMMANDS = {
     "export": "Write the features of a cache as a table, for other tools.",
     "inspect": "Draw what the encoder sees of a clip.",
     "cache": "Look into a cache, check it, and tidy it.",
-    "model": "Show or check a task model.",
+    "model": "Show or check a task model; list the starter models.",
     "tasks": "List the tasks that plugins provide.",
     "encoders": "List the encoders that can be used by name, and import others.",
     "heads": "List the kinds of heads.",

@@ -10,7 +10,7 @@ from lusfx.cli import output, terminal
 
 
 @click.command(name="evaluate")
-@click.option("--model", required=True, type=terminal.DIRECTORY, help="Task model.")
+@click.option("--model", required=True, type=terminal.MODEL, help="Task model, or starter/NAME.")
 @click.option("--labels", required=True, type=terminal.FILE, help="Label table (CSV or Parquet).")
 @terminal.cache_option
 @click.option("--report", type=terminal.FILE, help="Write an HTML report here.")
@@ -27,7 +27,7 @@ from lusfx.cli import output, terminal
 @terminal.seed_option
 @terminal.json_option
 def command(
-    model: Path,
+    model: Path | str,
     labels: Path,
     cache: Path,
     report: Path | None,
@@ -69,6 +69,9 @@ def command(
             output.say(f"{outcome.name}:")
         for name in outcome.performances:
             output.say(f"  {name}: {rates(result, outcome, name)}")
+        if result.model.card.orders_only:
+            output.say(f"  {outcome.calibration}")
+            continue
         slope, intercept = outcome.metrics["calibration_slope"], outcome.metrics["calibration_intercept"]
         output.say(f"  calibration slope {stated(slope)}, intercept {stated(intercept)}: {outcome.calibration}")
     for subgroup in result.subgroups:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="recalibrate")
-@click.argument("model", type=terminal.DIRECTORY)
+@click.argument("model", type=terminal.MODEL)
 @click.option("--labels", required=True, type=terminal.FILE, help="Label table (CSV or Parquet) of other patients.")
 @terminal.cache_option
 @click.option("--out", required=True, type=terminal.ANY_PATH, help="Directory of the new task model.")
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @terminal.seed_option
 @terminal.json_option
 def command(
-    model: Path,
+    model: Path | str,
     labels: Path,
     cache: Path,
     out: Path,
@@ -45,7 +45,8 @@ def command(
 
     For a place where lusfx evaluate says that the probabilities cannot be believed. How well the heads tell yes from no
     stays as it is. What was fitted is judged by repeated cross-validation by patient. Refused where a patient or a clip was
-    in the training of MODEL, which is left as it is.
+    in the training of MODEL, which is left as it is. MODEL may be a starter model (starter/NAME): the new one then gives
+    probabilities and answers, which the starter does not.
     """
     from lusfx.engine.evaluation.recalibrate import recalibrate
 

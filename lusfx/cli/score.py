@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     "models",
     required=True,
     multiple=True,
-    type=terminal.DIRECTORY,
-    help="Task model, or a directory of task models; may be repeated.",
+    type=terminal.MODEL,
+    help="Task model, a directory of task models, or a starter model (starter/NAME); may be repeated.",
 )
 @terminal.cache_option
 @click.option(
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 @terminal.json_option
 def command(
     sources: tuple[Path, ...],
-    models: tuple[Path, ...],
+    models: tuple[Path | str, ...],
     cache: Path,
     out: Path | None,
     encoder: str | None,
@@ -79,6 +79,9 @@ def command(
 
     What has no answer says why in the columns 'status', 'code' and 'reason'. Models that summarise exams add a table beside
     OUT whose name ends in -exams. Where nothing is found, or all fails and there is a table already, nothing is written.
+
+    Starter models come with lusfx ('lusfx model starters') and learnt from simulated exams alone: their scores order clips, and
+    are no probabilities and no answers.
 
     Of a single clip, and without --out, the answers are printed in words.
 

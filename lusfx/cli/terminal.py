@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from lusfx.arguments import STARTER
 from lusfx.cli import output
 from lusfx.cli.bar import Stand, bar
 from lusfx.cli.ending import end_at_once
@@ -47,10 +48,26 @@ class PathType(click.Path):
             self.fail(f"what has this name is no {kind}, or cannot be read", param, ctx)
 
 
+class ModelType(PathType):
+    """A task model: a directory, or the name of a starter model, which stays text (:mod:`lusfx.arguments`)."""
+
+    name = "model"
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See :meth:`click.Path.convert`."""
+        if isinstance(value, str) and f"{value}/".startswith(STARTER):
+            return value
+        return super().convert(value, param, ctx)
+
+
 CACHE_VARIABLE = "LUSFX_CACHE"
 DIRECTORY = PathType(file_okay=False, path_type=Path)
 FILE = PathType(dir_okay=False, path_type=Path)
 ANY_PATH = PathType(path_type=Path)
+MODEL = ModelType()
 
 cache_option = click.option(
     "--cache", required=True, type=DIRECTORY, envvar=CACHE_VARIABLE, show_envvar=True, help="Cache directory."

@@ -132,7 +132,7 @@ def _facts(model: TaskModel, answer: Answer, labels: Mapping[str, str]) -> list[
         return [(model.card.task.name, f"not asked: {why}")]
     said = []
     for outcome, probability in zip(model.card.outcomes, answer.probabilities.tolist(), strict=True):
-        yes = probability >= outcome.operating_points[outcome.decides].threshold
+        yes = probability >= outcome.deciding_threshold
         cell = labels[COLUMN_OF[outcome.name]]
         drawn = {"1": "yes", "0": "no", outcome.name: "yes", "": "not drawn"}.get(cell, "no")
         said.append((outcome.name, f"{'yes' if yes else 'no'} ({probability:.2f}); drawn: {drawn}"))

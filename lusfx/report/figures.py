@@ -100,26 +100,31 @@ def score_figure(
     classes: Sequence[str],
     thresholds: Mapping[str, float],
     unit: str,
+    measure: str = "probability",
 ) -> str:
     """Histogram of scores by class, thresholds drawn, as SVG.
 
     :param unit: what is counted: ``clip``, say.
+    :param measure: what the scores are.
     """
     edges = np.linspace(0, 1, N_BINS + 1)
     counts = {classes[number]: np.histogram(probabilities[targets == number], edges)[0] for number in (0, 1)}
-    return histogram_figure(counts, thresholds, unit)
+    return histogram_figure(counts, thresholds, unit, measure)
 
 
-def histogram_figure(counts: Mapping[str, NDArray[np.int64]], thresholds: Mapping[str, float], unit: str) -> str:
+def histogram_figure(
+    counts: Mapping[str, NDArray[np.int64]], thresholds: Mapping[str, float], unit: str, measure: str = "probability"
+) -> str:
     """Histogram of probabilities from counts in bins of equal width, thresholds drawn, as SVG.
 
     :param counts: by name, of one or two classes; blank where there is one and it needs no name.
     :param thresholds: those above 1, which no probability reaches, are left out.
     :param unit: what is counted: ``clip``, say.
+    :param measure: what lies along the axis from 0 to 1.
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = new_axes((4, 4), "probability", f"{unit}s")
+    figure, axes = new_axes((4, 4), measure, f"{unit}s")
     for (name, values), colour in zip(counts.items(), (BLUE, ORANGE), strict=False):
         edges = np.linspace(0, 1, len(values) + 1)
         axes.stairs(values, edges, fill=True, color=colour, alpha=0.35)

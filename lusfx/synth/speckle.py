@@ -168,8 +168,8 @@ def smooth_field(generator: np.random.Generator, depths: float, lines: float) ->
     """
     from scipy import ndimage
 
-    field: Floats = ndimage.gaussian_filter(generator.standard_normal((N_DEPTHS, N_LINES), np.float32), (depths, lines))
-    field = (field - field.mean()) / field.std()
+    draws = ndimage.gaussian_filter(generator.standard_normal((N_DEPTHS, N_LINES), np.float32), (depths, lines))
+    field: Floats = (draws - draws.mean()) / draws.std()
     return field
 
 

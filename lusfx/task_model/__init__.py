@@ -19,6 +19,7 @@ from lusfx.task_model.card import (
 from lusfx.task_model.directory import OLD, check_replaceable, models_below, place_of_old, save_task_model
 from lusfx.task_model.model import TaskModel, class_numbers, load_task_model, verify_task_model
 from lusfx.task_model.own_encoder import OWN_ENCODER, encoder_sha256
+from lusfx.task_model.starter import STARTERS, model_place, model_places, starter_names
 from lusfx.task_model.task_card import AGGREGATIONS, AggregationCard, TaskCard
 from lusfx.task_model.training_units import TrainingUnits
 from lusfx.task_model.units import UnitFeatures, raw_scores
@@ -28,6 +29,7 @@ __all__ = [
     "NOVELTY_FILE",
     "OLD",
     "OWN_ENCODER",
+    "STARTERS",
     "AggregationCard",
     "FeaturesCard",
     "HeadCard",
@@ -48,9 +50,12 @@ __all__ = [
     "encoder_sha256",
     "head_file",
     "load_task_model",
+    "model_place",
+    "model_places",
     "models_below",
     "place_of_old",
     "raw_scores",
     "save_task_model",
+    "starter_names",
     "verify_task_model",
 ]

@@ -152,7 +152,7 @@ class OutcomeCard(Spec):
     """One yes-or-no question of the task, with the head that answers it.
 
     :param decides: the operating point that decides the answer, except of a multi-class task, where the highest probability
-        does (:attr:`TaskCard.decided_by`).
+        does (:attr:`TaskCard.decided_by`). None of a model that only orders units, which has no operating point.
     :param n_units: labelled units that the head was trained on, or recalibrated on.
     :param n_events: those of them that are yes.
     """
@@ -160,8 +160,8 @@ class OutcomeCard(Spec):
     name: Words
     head: HeadCard
     calibration: CalibrationCard | None
-    operating_points: Mapping[Name, OperatingPointCard] = Field(min_length=1, max_length=MAX_NAMED)
-    decides: Name
+    operating_points: Mapping[Name, OperatingPointCard] = Field(max_length=MAX_NAMED)
+    decides: Name | None
     n_units: int = Field(ge=1, le=MAX_UNITS)
     n_events: int = Field(ge=0)
 
@@ -169,7 +169,10 @@ class OutcomeCard(Spec):
     def _adds_up(self) -> Self:
         if self.n_events > self.n_units:
             raise ValueError("there are more events than units")
-        if self.decides not in self.operating_points:
+        if self.decides is None:
+            if self.operating_points or self.calibration is not None:
+                raise ValueError("a score that decides nothing has neither operating points nor a calibration")
+        elif self.decides not in self.operating_points:
             raise ValueError("there is no operating point to decide the answer")
         return self
 
@@ -183,6 +186,16 @@ class OutcomeCard(Spec):
     def thresholds(self) -> dict[str, float]:
         """Their thresholds as they are stored, in the same order."""
         return {name: point.threshold for name, point in self.points.items()}
+
+    @property
+    def deciding_threshold(self) -> float:
+        """The threshold that decides the answer.
+
+        :raises TaskModelError: if none does.
+        """
+        if self.decides is None:
+            raise TaskModelError(f"'{self.name}' has no threshold: the model only orders units")
+        return self.operating_points[self.decides].threshold
 
 
 class NoveltyCard(Spec):
@@ -239,6 +252,8 @@ class TaskModelFacts(Spec):
         the file.
     :param recalibrated_from: digest of the model that the heads are of, where calibration and thresholds were fitted to other
         units later; else None, and not in the file. ``training`` counts the units of both.
+    :param trained_on: ``simulated`` where the heads are known to have learnt from simulated exams alone; else None, and not in
+        the file.
     """
 
     task: TaskCard
@@ -248,6 +263,12 @@ class TaskModelFacts(Spec):
     training: TrainingCard
     own_encoder: Sha256 | None = None
     recalibrated_from: Sha256 | None = None
+    trained_on: Literal["simulated"] | None = None
+
+    @property
+    def orders_only(self) -> bool:
+        """Whether no patient's label went into the model: its scores then order units, and are no probabilities."""
+        return self.trained_on == "simulated" and self.recalibrated_from is None
 
     @model_validator(mode="after")
     def _answers_the_task(self) -> Self:
@@ -255,6 +276,10 @@ class TaskModelFacts(Spec):
             raise ValueError("the outcomes are not those of the task")
         if self.novelty is None and self.task.abstain.familiar is not None:
             raise ValueError("a task that abstains beyond a distance has a limit of it")
+        if any((outcome.decides is None) != self.orders_only for outcome in self.outcomes):
+            raise ValueError("what only orders units, and nothing else, has no operating points")
+        if self.orders_only and self.novelty is not None:
+            raise ValueError("simulated exams do not tell which patients are familiar")
         return self
 
 
@@ -324,6 +349,8 @@ def as_json(card: TaskModelCard) -> dict[str, Any]:
         del values["own_encoder"]
     if card.recalibrated_from is None:
         del values["recalibrated_from"]
+    if card.trained_on is None:
+        del values["trained_on"]
     return values
 
 

@@ -67,7 +67,7 @@ def save_task_model(
     directory = directory.absolute()
     n_units = (outcome.n_units for outcome in facts.outcomes)
     evidence_json = _evidence_json(evidence, most_strings(facts.training.n_clips, n_units))
-    check_evidence(evidence, facts.task.outcomes)
+    check_evidence(evidence, facts.task.outcomes, orders_only=facts.orders_only)
     temporary = directory.with_name(f".{directory.name[:80]}.new-{secrets.token_hex(6)}")
     try:
         check_replaceable(directory)

@@ -30,8 +30,19 @@ class _Figure(_Part):
     high: float
 
 
+class _Judged(_Part):
+    """What a model that only orders units reached on a data set of patients, whose table is called ``data``."""
+
+    data: str
+    n_units: int
+    n_events: int
+    n_patients: int
+    roc_auc: _Figure
+
+
 class _Outcome(_Part):
     metrics: dict[str, _Figure]
+    judged: list[_Judged] = []
 
 
 class _Evidence(_Part):
@@ -50,16 +61,20 @@ def most_strings(n_clips: int, n_units: Iterable[int]) -> int:
     return min(OTHER_STRINGS + 4 * (n_clips + sum(n_units)), MOST_STRINGS)
 
 
-def check_evidence(evidence: Mapping[str, Any], outcomes: Iterable[str]) -> None:
+def check_evidence(evidence: Mapping[str, Any], outcomes: Iterable[str], *, orders_only: bool) -> None:
     """Refuse evidence without the patients and clips of training, which no evaluation may judge the model on, or without
     the figures of each outcome.
 
     :param outcomes: their names.
+    :param orders_only: whether no patient's label went into the model: figures of its training would be of simulated
+        patients, so it has none.
     :raises TaskModelError: which repeats nothing of it, because it holds patient keys.
     """
     try:
         found = _Evidence.model_validate(dict(evidence)).outcomes
-        sound = set(found) == set(outcomes) and all(AUC in outcome.metrics for outcome in found.values())
+        sound = set(found) == set(outcomes) and all(
+            not outcome.metrics if orders_only else AUC in outcome.metrics for outcome in found.values()
+        )
     except ValidationError:
         sound = False
     if not sound:

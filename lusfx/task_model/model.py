@@ -31,7 +31,7 @@ from lusfx.task_model.directory import checked_files, models_below
 from lusfx.task_model.evidence import EVIDENCE_FILE, check_evidence, most_strings
 from lusfx.task_model.own_encoder import OWN_ENCODER
 from lusfx.task_model.strict_json import strict_json
-from lusfx.task_model.task_card import CUSTOM, TaskCard
+from lusfx.task_model.task_card import CUSTOM, TaskCard, ZoneSummaryCard
 from lusfx.task_model.training_units import TrainingUnits
 from lusfx.task_model.units import UnitFeatures, raw_scores
 from lusfx.types import NotAssessable
@@ -70,6 +70,11 @@ class TaskModel:
         return f"{self.card.task.name}@{short(self.digest)}"
 
     @property
+    def exam_summary(self) -> ZoneSummaryCard | None:
+        """The zones whose answers add up to an exam's; None where the task has none, or the model gives no answers."""
+        return None if self.card.orders_only else self.card.task.exam_summary
+
+    @property
     def encoder_argument(self) -> str:
         """What follows ``--encoder`` to make this model's features, for messages, which name no folder."""
         features = self.card.features
@@ -81,7 +86,7 @@ class TaskModel:
         return " ".join(words)
 
     def score(self, units: UnitFeatures, fingerprint: str, encoder: str | None = None) -> NDArray[np.float64]:
-        """Calibrated probability of yes to each outcome.
+        """Calibrated probability of yes to each outcome; of a model that only orders units, its score from 0 to 1.
 
         :param units: made as ``card.task`` says.
         :param fingerprint: of the feature spec that the features were made with.
@@ -153,6 +158,7 @@ class TaskModel:
         """:meth:`answer` of each unit.
 
         :param probabilities: ``(n, n_outcomes)``.
+        :raises TaskModelError: if the model only orders units.
         """
         card = self.card.task
         decisions = probabilities >= self._deciding
@@ -171,7 +177,7 @@ class TaskModel:
     @cached_property
     def _deciding(self) -> NDArray[np.float64]:
         """The threshold that each outcome is decided by, ``(n_outcomes,)``."""
-        return np.array([outcome.operating_points[outcome.decides].threshold for outcome in self.card.outcomes])
+        return np.array([outcome.deciding_threshold for outcome in self.card.outcomes])
 
 
 def class_numbers(
@@ -274,7 +280,7 @@ def _plugin_task(card: TaskCard, tasks: Mapping[str, Task]) -> Task:
 def _evidence(card: TaskModelCard, content: bytes) -> dict[str, Any]:
     n_units = (outcome.n_units for outcome in card.outcomes)
     evidence = strict_json(content, EVIDENCE_FILE, most_strings(card.training.n_clips, n_units))
-    check_evidence(evidence, card.task.outcomes)
+    check_evidence(evidence, card.task.outcomes, orders_only=card.orders_only)
     return evidence
 
 

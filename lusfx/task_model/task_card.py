@@ -157,11 +157,13 @@ class TaskCard(Spec):
         parameters = [f"{name}={value:g}" for name, value in self.aggregate.parameters.items()]
         return ", ".join([f"frames, then {self.aggregate.kind}", *parameters])
 
-    def decided_by(self, point: str) -> str:
+    def decided_by(self, point: str | None) -> str:
         """What makes the answer, in words.
 
-        :param point: the operating point that decides each outcome, where one does.
+        :param point: the operating point that decides each outcome; None of a model that only orders units.
         """
+        if point is None:
+            return f"not given: scores order {self.unit}s, and no threshold makes a yes or a no of them"
         if self.kind == "multi-class":
             return "the class with the highest probability; operating points are of single classes and do not decide it"
         if self.kind == "ordinal":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,20 @@ import pytest
 from lusfx.contracts import Bags, Features, Head, HeadSettings, HeadSpec, Task, TrainingSet, Youden
 from lusfx.engine.samples.samples import Samples
 from lusfx.engine.training.learner import Candidate, Learner
+from lusfx.heads.linear import LogisticHead
+from lusfx.heads.standardiser import Standardiser
 from lusfx.plugins import Registry, build_registry
-from lusfx.task_model import UnitFeatures
+from lusfx.task_model import (
+    FeaturesCard,
+    HeadCard,
+    OutcomeCard,
+    TaskCard,
+    TaskModelFacts,
+    TrainingCard,
+    UnitFeatures,
+    head_file,
+    save_task_model,
+)
 from lusfx.testing.small_cache import SmallCache, make_small_cache
 
 PATIENT, SIGNAL = 0, 1
@@ -198,3 +211,42 @@ def with_tasks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Registry]:
         return registry
 
     return register
+
+
+@pytest.fixture
+def with_starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Task, SmallCache], str]:
+    """Makes a starter model come with lusfx, whose outcomes have the first columns of an embedding as log odds; its name."""
+    starters = tmp_path / "starters"
+    monkeypatch.setattr("lusfx.task_model.starter.STARTERS", starters)
+
+    def write(task: Task, small: SmallCache) -> str:
+        card, dim = TaskCard.of(task), small.store.spec.encoder.dim
+        training: dict[str, Any] = {"n_units": 60, "n_clips": 60, "n_patients": 20, "weak_labels": False, "seed": 0}
+        facts = TaskModelFacts(
+            task=card,
+            features=FeaturesCard(fingerprint=small.store.fingerprint, encoder="made-up", dim=dim, n_features=dim),
+            outcomes=tuple(
+                OutcomeCard(
+                    name=name,
+                    head=HeadCard(name="logistic", settings={}),
+                    calibration=None,
+                    operating_points={},
+                    decides=None,
+                    n_units=60,
+                    n_events=30,
+                )
+                for name in card.outcomes
+            ),
+            novelty=None,
+            training=TrainingCard(**training, lusfx_version="0", created=datetime.now(UTC)),
+            trained_on="simulated",
+        )
+        files = {}
+        for number in range(len(card.outcomes)):
+            head = LogisticHead(Standardiser(np.zeros(dim), np.ones(dim)), np.eye(dim)[number], np.zeros(1))
+            files |= {head_file(number, name): content for name, content in head.files().items()}
+        evidence = {"patients": [], "clips": [], "outcomes": {name: {"metrics": {}} for name in card.outcomes}}
+        save_task_model(starters / task.name, facts, files, evidence, "")
+        return f"starter/{task.name}"
+
+    return write

@@ -21,7 +21,12 @@ from lusfx.metrics import Interval, may_be_believed, performance, predictive_val
 from lusfx.outputs import prepare_files
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
-from lusfx.task_model import OutcomeCard, TaskModel, UnitFeatures
+from lusfx.task_model import OutcomeCard, TaskModel, UnitFeatures, model_place
+
+OF_ORDER = ("roc_auc", "average_precision")
+NO_PROBABILITIES = (
+    "scores of a model that learnt from simulated exams alone: they order units, and are no probabilities"
+)
 
 
 def evaluate(
@@ -41,7 +46,9 @@ def evaluate(
 ) -> EvaluationResult:
     """Judge a task model on a label table's cached units. A gate is not asked: every labelled unit counts.
 
-    :param model: task model directory.
+    Of a model that only orders units, a starter model say, only the order is judged.
+
+    :param model: task model directory, or a starter model's name (``starter/NAME``).
     :param task: the task that the model answers, where no plugin provides it; it says how labels are read.
     :param report: where to write an HTML report, if anywhere.
     :param force: whether a report that is there may be replaced.
@@ -57,7 +64,7 @@ def evaluate(
     :raises TableError: if units have no patient, so that no interval could be given, or none can be assessed.
     """
     prepare_files({"report": optional_path(report)}, read=[Path(labels)], force=force)
-    loaded, task = load_with_task(Path(model), task)
+    loaded, task = load_with_task(model_place(model), task)
     check_prevalence(loaded, prevalence)
     unseen = unseen_units(
         loaded,
@@ -96,16 +103,21 @@ def _figures(
     model: TaskModel, samples: Samples[UnitFeatures], probabilities: NDArray[np.float64], seed: int
 ) -> dict[str, Interval]:
     """Figures of the task as a whole, at the thresholds that decide."""
-    thresholds = np.array([stated.operating_points[stated.decides].threshold for stated in model.card.outcomes])
+    decisions = None if model.card.orders_only else _decisions(model, probabilities)
     return task_figures(
         model.card.task,
         samples.targets,
         samples.classes,
         probabilities[None],
-        (probabilities >= thresholds)[None],
+        None if decisions is None else decisions[None],
         samples.groups,
         seed=seed,
     )
+
+
+def _decisions(model: TaskModel, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether each outcome's probability reaches the threshold that decides, ``(n, n_outcomes)``."""
+    return probabilities >= np.array([stated.deciding_threshold for stated in model.card.outcomes])
 
 
 def check_prevalence(model: TaskModel, prevalence: float | None) -> None:
@@ -125,10 +137,9 @@ def _confusion(
     model: TaskModel, samples: Samples[UnitFeatures], probabilities: NDArray[np.float64]
 ) -> NDArray[np.int64] | None:
     """How many units of each class (rows) were answered to be of which (columns); None of tasks that have no such table."""
-    if model.card.task.kind not in ("multi-class", "ordinal"):
+    if model.card.task.kind not in ("multi-class", "ordinal") or model.card.orders_only:
         return None
-    thresholds = np.array([stated.thresholds[stated.decides] for stated in model.card.outcomes])
-    return confusion(model.card.task, samples.classes, probabilities, probabilities >= thresholds)
+    return confusion(model.card.task, samples.classes, probabilities, _decisions(model, probabilities))
 
 
 def _outcome(
@@ -141,13 +152,17 @@ def _outcome(
 ) -> OutcomeEvaluation:
     rows = samples.known(number)
     targets, groups, known = samples.targets[rows, number], samples.groups[rows], probabilities[rows]
+    figures = summary(targets, known, groups, seed=seed)
+    if stated.decides is None:
+        ordering = {name: figures[name] for name in OF_ORDER}
+        return OutcomeEvaluation(stated.name, targets, known, ordering, {}, {}, None, NO_PROBABILITIES)
     calibration = reliability(targets, known, groups, seed=seed)
     believed, sentence = may_be_believed(targets, known, calibration)
     return OutcomeEvaluation(
         name=stated.name,
         targets=targets,
         probabilities=known,
-        metrics={**summary(targets, known, groups, seed=seed), **calibration},
+        metrics={**figures, **calibration},
         performances={
             name: performance(targets, known >= threshold, groups, seed=seed)
             for name, threshold in stated.thresholds.items()

@@ -20,7 +20,12 @@ from lusfx.metrics import choose_thresholds
 from lusfx.outputs import prepare_place
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey
-from lusfx.task_model import TaskModel, UnitFeatures, check_replaceable, raw_scores
+from lusfx.task_model import TaskModel, UnitFeatures, check_replaceable, model_place, raw_scores
+
+FROM_SIMULATED = (
+    "the heads learnt from simulated exams alone: only calibration and thresholds are of patients. Where there are labels "
+    "enough, lusfx train-task may make a model that orders better"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ def recalibrate(
     The heads, hence the order of their scores, stay. What was fitted is judged by repeated cross-validation by patient, as
     training judges. Afterwards these patients are training patients of the new model, beside those of the old one.
 
-    :param model: task model directory; it is left as it is.
+    :param model: task model directory, or a starter model's name (``starter/NAME``); it is left as it is. Of a starter
+        model, which only orders units, comes one that answers.
     :param out: directory of the new task model.
     :param task: the task that the model answers, where no plugin provides it.
     :param n_repeats: times that the cross-validation is done; as in :func:`lusfx.train_task`.
@@ -91,14 +97,14 @@ def recalibrate(
     :raises LeakError: if a patient or a clip was in the model's training.
     :raises TrainingRefusedError: where no result could be trusted.
     """
-    place = Path(out)
+    place, model = Path(out), model_place(model)
     if n_folds < 2 or (n_repeats is not None and n_repeats < 1):
         raise UsageError("a cross-validation has at least 2 folds and 1 repeat")
-    if place.absolute().resolve() == Path(model).absolute().resolve():
+    if place.absolute().resolve() == model.absolute().resolve():
         raise UsageError("the new task model needs a directory of its own: name another one with --out")
     check_replaceable(place, force=force)
     prepare_place("task model", place)
-    loaded, task = load_with_task(Path(model), task)
+    loaded, task = load_with_task(model, task)
     unseen = unseen_units(loaded, task, Path(labels), Path(cache), trust_table=trust_table, site_key=site_key)
     card, samples, features = loaded.card.task, unseen.samples, loaded.card.features
     procedure = Recalibration(
@@ -134,7 +140,7 @@ def recalibrate(
         else (loaded.novelty, loaded.card.novelty.limit),
         n_not_known=unseen.labelled.n_not_known,
         n_not_cached=len(unseen.labelled.rows_not_cached),
-        warnings=[*warnings, *unseen.warnings],
+        warnings=[*warnings, *unseen.warnings, *([FROM_SIMULATED] if loaded.card.trained_on else [])],
         seed=seed,
         site_keys=unseen.site_keys,
         recalibrated=loaded,

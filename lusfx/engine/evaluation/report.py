@@ -47,6 +47,7 @@ def evaluation_page(result: EvaluationResult) -> Page:
         (f"{card.task.unit}s whose label is not known", str(result.n_not_known)),
         *[(f"{card.task.unit}s not assessable: {code}", str(count)) for code, count in sorted(samples.reasons.items())],
         ("trained on", _of(card.training.n_units, card.task.unit, card.training.n_patients, "other patient")),
+        *([("its heads", "learnt from simulated exams alone")] if card.trained_on else []),
     ]
     return Page(
         title=card.task.question,
@@ -79,7 +80,7 @@ def _subgroup_section(result: EvaluationResult) -> list[Section]:
                 subgroup.value,
                 subgroup.outcome,
                 f"{subgroup.n_units} of {subgroup.n_patients} patients",
-                f"{subgroup.n_events}, expected {subgroup.expected:.1f}",
+                f"{subgroup.n_events}{'' if subgroup.expected is None else f', expected {subgroup.expected:.1f}'}",
                 _said(subgroup.roc_auc),
                 _said(subgroup.sensitivity, subgroup.n_events),
                 _said(subgroup.specificity, subgroup.n_units - subgroup.n_events),

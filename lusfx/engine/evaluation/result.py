@@ -24,8 +24,9 @@ class OutcomeEvaluation:
 
     :param targets: ``(n,)`` of the units whose answer is known.
     :param probabilities: ``(n,)``.
+    :param metrics: without those of probabilities where the model only orders units.
     :param performances: by operating point, as ``predictive``.
-    :param believed: whether the probabilities may be believed here; None where nobody can say.
+    :param believed: whether the probabilities may be believed here; None where nobody can say, or there are none.
     :param calibration: a sentence that says so.
     """
 
@@ -82,6 +83,7 @@ class EvaluationResult(Shown):
         return {
             "model": self.model.name,
             "digest": self.model.digest,
+            "trained_on": card.trained_on,
             "fingerprint": card.features.fingerprint,
             "n_units": len(self.samples),
             "n_patients": self.samples.n_patients,

@@ -28,29 +28,32 @@ class Subgroup:
     """One outcome on the units that have one value of a column. A figure is None where there are too few units to say.
 
     :param value: a cell of the label table.
-    :param point: the operating point that the rates are of.
-    :param expected: how many units the probabilities expect to be yes.
+    :param point: the operating point that the rates are of; None, as the rates, where the model only orders units.
+    :param expected: how many units the probabilities expect to be yes; None where there are none.
     """
 
     column: str
     value: str
     outcome: str
-    point: str
+    point: str | None
     n_units: int
     n_events: int
     n_patients: int
-    expected: float
+    expected: float | None
     roc_auc: Interval | None
     sensitivity: Interval | None
     specificity: Interval | None
 
     def line(self) -> str:
         """For a terminal."""
-        figures = (("AUC", self.roc_auc), ("sensitivity", self.sensitivity), ("specificity", self.specificity))
+        figures = [("AUC", self.roc_auc), ("sensitivity", self.sensitivity), ("specificity", self.specificity)]
+        if self.point is None:
+            del figures[1:]
         said = ", ".join(f"{name} {'not enough to say' if value is None else value}" for name, value in figures)
+        expected = "" if self.expected is None else f", {self.expected:.1f} expected"
         return (
-            f"{self.column} '{self.value}', {self.outcome}: {self.n_events} of {self.n_units} are yes, {self.expected:.1f} "
-            f"expected, {self.n_patients} patients; {said}"
+            f"{self.column} '{self.value}', {self.outcome}: {self.n_events} of {self.n_units} are yes{expected}, "
+            f"{self.n_patients} patients; {said}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -127,14 +130,15 @@ def _subgroup(
 ) -> Subgroup:
     here = np.intersect1d(units, samples.known(number))
     targets, groups, told = samples.targets[here, number], samples.groups[here], probabilities[here]
-    answers = told >= outcome.thresholds[outcome.decides]
+    decides = outcome.decides is not None
+    answers = told >= outcome.deciding_threshold if decides else np.zeros(len(told), np.bool_)
     enough = {answer: _enough(targets, groups, answer) for answer in (0, 1)}
     auc, found, spared = (
         patient_bootstrap(statistic, targets, given, groups, seed=seed) if worth else None
         for statistic, given, worth in (
             (roc_auc, told, all(enough.values())),
-            (sensitivity, answers, enough[1]),
-            (specificity, answers, enough[0]),
+            (sensitivity, answers, decides and enough[1]),
+            (specificity, answers, decides and enough[0]),
         )
     )
     return Subgroup(
@@ -145,7 +149,7 @@ def _subgroup(
         n_units=len(here),
         n_events=int(targets.sum()),
         n_patients=len(np.unique(groups)),
-        expected=float(told.sum()),
+        expected=float(told.sum()) if decides else None,
         roc_auc=auc,
         sensitivity=found,
         specificity=spared,

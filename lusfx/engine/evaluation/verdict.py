@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from lusfx.engine.evaluation.result import EvaluationResult, OutcomeEvaluation
 from lusfx.engine.training.report import counted, stated
-from lusfx.task_model import OutcomeCard
 
 
 def verdict(result: EvaluationResult) -> list[str]:
@@ -14,8 +13,8 @@ def verdict(result: EvaluationResult) -> list[str]:
     sentences = []
     for outcome, card in zip(result.outcomes, result.model.card.outcomes, strict=True):
         name = f"'{outcome.name}'"
-        if len(outcome.targets):
-            sentences.append(_at_the_deciding_point(result, outcome, card))
+        if len(outcome.targets) and card.decides is not None:
+            sentences.append(f"{name} at '{card.decides}': {rates(result, outcome, card.decides)}.")
         sentences.append(f"{name}: {outcome.calibration}.")
     return sentences
 
@@ -44,12 +43,8 @@ def prevalence_words(result: EvaluationResult, outcome: OutcomeEvaluation) -> st
 def next_steps(result: EvaluationResult) -> Sequence[str]:
     """Commands that fit what was found, with words in capitals for what the user knows."""
     steps = []
-    if any(outcome.believed is False for outcome in result.outcomes):
+    if result.model.card.orders_only or any(outcome.believed is False for outcome in result.outcomes):
         steps.append("lusfx recalibrate MODEL --labels LABELS --cache CACHE --out NEW-MODEL")
     if not result.subgroups:
         steps.append("lusfx evaluate --model MODEL --labels LABELS --cache CACHE --by COLUMN")
     return [*steps, "lusfx score --model MODEL --cache CACHE --out scores.csv --report scores.html"]
-
-
-def _at_the_deciding_point(result: EvaluationResult, outcome: OutcomeEvaluation, card: OutcomeCard) -> str:
-    return f"'{outcome.name}' at '{card.decides}': {rates(result, outcome, card.decides)}."

@@ -21,7 +21,7 @@ from lusfx.types import ClipEmbeddings, NotAssessable
 class Answer:
     """What a model says of one unit.
 
-    :param probabilities: ``(n_outcomes,)``; None where it says nothing.
+    :param probabilities: ``(n_outcomes,)``, or scores of a model that only orders units; None where it says nothing.
     :param said: the task's answer from them, as :meth:`TaskModel.answer` gives it; None where there is none.
     :param reason: why it says nothing; None where it does.
     :param frame: position of the frame in its source, where the unit is a frame.
@@ -47,7 +47,7 @@ class FrameAnswers(Sequence[Answer]):
     def __init__(
         self,
         probabilities: NDArray[np.float64],
-        said: Sequence[str],
+        said: Sequence[str | None],
         reasons: Sequence[NotAssessable | None],
         frame: NDArray[np.int64],
         time_s: NDArray[np.float64],
@@ -157,6 +157,11 @@ class Panel:
                 "a task that requires no other ('lusfx tasks'), or ask without gates: --no-gates"
             )
         (other,) = found
+        if other.card.orders_only:
+            raise UsageError(
+                f"'{name}' is answered only where '{gate.task}' is '{gate.is_}', and {other.name} only orders clips and says "
+                "neither. Make a model of it that does (lusfx recalibrate), or ask without gates: --no-gates"
+            )
         if other.card.task.unit != "clip" or gate.is_ not in other.card.task.classes or not other.card.task.exclusive:
             raise UsageError(f"'{name}' needs a task about clips with the class '{gate.is_}'; {other.name} is none")
         return other
@@ -221,7 +226,8 @@ def _answers(model: TaskModel, made: _Made, fingerprint: str) -> Answers:
     if made.features is None:
         return answers
     probabilities = model.score(made.features, fingerprint)
-    said, distances = model.answers(probabilities), model.distances(made.features)
+    said: Sequence[str | None] = [None] * len(probabilities) if model.card.orders_only else model.answers(probabilities)
+    distances = model.distances(made.features)
     unfamiliar = model.unfamiliar(distances)
     if model.card.task.unit == "frame":
         frames = {name: clip for name, (clip,) in made.units.items() if isinstance(clip, FrameRows)}
@@ -236,7 +242,7 @@ def _answers(model: TaskModel, made: _Made, fingerprint: str) -> Answers:
 def _by_clip(
     clips: Mapping[str, FrameRows],
     probabilities: NDArray[np.float64],
-    said: Sequence[str],
+    said: Sequence[str | None],
     unfamiliar: Sequence[NotAssessable | None],
     distances: NDArray[np.float64],
 ) -> dict[str, Sequence[Answer]]:

@@ -48,7 +48,7 @@ def exam_rows(model: TaskModel, exam: str, patient: str | None, clips: Sequence[
 
     :param clips: of this exam; those whose zone is not one of the task's are left out, unless all are such.
     """
-    summary = model.card.task.exam_summary
+    summary = model.exam_summary
     if summary is None:
         return []
     constant: dict[str, Cell] = {

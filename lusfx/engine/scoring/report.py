@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from lusfx.engine.scoring.exam_summary import WHOLE_EXAM
 from lusfx.engine.scoring.result import ScoreResult, ScoreTally, far_share
 from lusfx.engine.scoring.table import NOT_ASSESSABLE, SCORED
-from lusfx.messages import short
+from lusfx.messages import an, short
 from lusfx.report import Facts, Figure, Gallery, Page, Part, Section, Table, Text, histogram_figure
 from lusfx.tables import Cell
 from lusfx.task_model import TaskModel
@@ -84,8 +84,12 @@ def _model_parts(model: TaskModel, tally: ScoreTally) -> list[Part]:
     total = said.n_scored + said.reasons.total()
     if not total:
         return [Text([f"No {unit} was asked about."])]
-    facts = [(f"{said.n_scored} of {total}", f"{unit}s with an answer")]
-    facts += [(_share(count, said.n_scored), f"'{answer}'") for answer, count in said.in_order(model)[:ANSWERS_SHOWN]]
+    given = "score" if model.card.orders_only else "answer"
+    facts = [(f"{said.n_scored} of {total}", f"{unit}s with {an(given)}")]
+    if not model.card.orders_only:
+        facts += [
+            (_share(count, said.n_scored), f"'{answer}'") for answer, count in said.in_order(model)[:ANSWERS_SHOWN]
+        ]
     if said.n_measured:
         expected = f"{unit}s beyond the distance that {far_share(model):.0%} of units like the training's exceed"
         facts.append((f"{said.n_far} of {said.n_measured}", expected))
@@ -94,12 +98,15 @@ def _model_parts(model: TaskModel, tally: ScoreTally) -> list[Part]:
     parts: list[Part] = [Facts(facts)]
     if said.n_scored:
         figures = []
+        measure, lines = "probability", "Lines: the model's thresholds."
+        if model.card.orders_only:
+            measure, lines = "score", "Learnt from simulated exams: it orders, and has no threshold."
         for outcome in model.card.outcomes:
             figures.append(
                 Figure(
-                    f"Probability of '{outcome.name}'",
-                    histogram_figure({"": said.counts[outcome.name]}, outcome.thresholds, unit),
-                    f"{said.n_scored} {unit}s. Lines: the model's thresholds.",
+                    f"{measure.capitalize()} of '{outcome.name}'",
+                    histogram_figure({"": said.counts[outcome.name]}, outcome.thresholds, unit, measure),
+                    f"{said.n_scored} {unit}s. {lines}",
                 )
             )
         parts.append(Gallery(figures))
@@ -125,6 +132,7 @@ def _run_facts(result: ScoreResult, seconds: float) -> Facts:
 
 def _run_table(result: ScoreResult) -> list[Part]:
     facts = [("models", ", ".join(result.models))]
+    facts += [(model.name, "trained on simulated exams") for model in result.tally.models if model.card.trained_on]
     extraction = result.extraction
     if extraction is not None:
         facts.append(("features", f"{extraction.encoder}, fingerprint {short(extraction.fingerprint)}"))

@@ -36,12 +36,14 @@ FEWEST_MEASURED, MORE_THAN_CHANCE = 20, 0.1
 class ModelTally:
     """What one model said.
 
+    :param n_scored: units with an answer, or with a score of a model that only orders them.
     :param answers: units by answer; ``reasons`` units or clips without an answer by code.
-    :param counts: by outcome, ``(N_BINS,)`` units by probability.
+    :param counts: by outcome, ``(N_BINS,)`` units by probability, or by score.
     :param n_in_training: units whose clip or patient was in the model's training, with an answer or without.
     :param n_measured: units whose distance from the training set is known, and ``n_far`` those beyond the limit.
     """
 
+    n_scored: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
@@ -49,12 +51,12 @@ class ModelTally:
     n_measured: int = 0
     n_far: int = 0
 
-    @property
-    def n_scored(self) -> int:
-        return self.answers.total()
-
     def in_order(self, model: TaskModel) -> list[tuple[str, int]]:
-        """Answers with their units, in the task's own order where it has one, since levels are read in theirs."""
+        """Answers with their units, in the task's own order where it has one, since levels are read in theirs; of a model that
+        gives none, its scores.
+        """
+        if model.card.orders_only:
+            return [("a score to order by", self.n_scored)]
         named = {name: self.answers[name] for name in model.card.task.classes if name in self.answers}
         return list((named | dict(self.answers.most_common())).items())
 
@@ -82,6 +84,11 @@ class ScoreTally:
             self.by_model[model.digest] = ModelTally(counts=counts)
         self._limits = {m.digest: None if m.card.novelty is None else m.card.novelty.limit for m in self.models}
 
+    @property
+    def starters(self) -> list[TaskModel]:
+        """The models that only order units."""
+        return [model for model in self.models if model.card.orders_only]
+
     def count_rows(self, rows: Iterable[dict[str, Cell]]) -> Iterator[dict[str, Cell]]:
         """The same rows, counted as they pass."""
         for row in rows:
@@ -92,7 +99,7 @@ class ScoreTally:
 
     def warnings(self) -> list[str]:
         """What whoever reads the table must not miss: units that a model knows, and many that are unlike its training set."""
-        said = []
+        said = [_only_order(self.starters)] if self.starters else []
         for model in self.models:
             tally, unit = self.by_model[model.digest], model.card.task.unit
             if tally.n_in_training:
@@ -123,13 +130,15 @@ class ScoreTally:
         if row["status"] != SCORED:
             tally.reasons[str(row.get("code") or row["status"])] += 1
             return
-        outcome, probability = str(row["outcome"]), row["probability"]
+        outcome, probability = str(row["outcome"]), row.get("probability", row.get("score"))
         if not isinstance(probability, float):
-            raise TypeError("a scored row has a probability")
+            raise TypeError("a scored row has a probability or a score")
         bins = tally.counts[outcome]
         bins[min(int(probability * N_BINS), N_BINS - 1)] += 1
         if outcome == next(iter(tally.counts)):  # a unit has a row an outcome, and one answer
-            tally.answers[str(row["answer"])] += 1
+            tally.n_scored += 1
+            if row["answer"] is not None:
+                tally.answers[str(row["answer"])] += 1
 
     def _count_unit(self, tally: ModelTally, row: Mapping[str, Cell]) -> None:
         """Count what the rows of a unit, one an outcome, have in common."""
@@ -138,6 +147,14 @@ class ScoreTally:
         if limit is not None and isinstance(distance, float) and not np.isnan(distance):
             tally.n_measured += 1
             tally.n_far += distance > limit
+
+
+def _only_order(starters: Sequence[TaskModel]) -> str:
+    names = ", ".join(model.name for model in starters)
+    return (
+        f"{names} learnt from simulated exams alone, and from no patient: the scores order clips, are no probabilities, and "
+        "say neither yes nor no. With labels of your own, lusfx recalibrate makes a model that answers"
+    )
 
 
 def far_share(model: TaskModel) -> float:
@@ -196,7 +213,9 @@ class ScoreResult(Shown):
         line = f"{counted(total, 'row')} = {scored} scored + {not_assessable} not assessable"
         if total > scored + not_assessable:
             line += f" + {total - scored - not_assessable} without features"
-        return f"{line}, of {counted(len(self.models), 'model')}"
+        starters = len(self.tally.starters)
+        simulated = f" ({starters} from simulated exams: scores that only order)" if starters else ""
+        return f"{line}, of {counted(len(self.models), 'model')}{simulated}"
 
     def table(self) -> pyarrow.Table:
         """The score table as it was written; ``.to_pandas()`` makes a data frame of it.
@@ -228,6 +247,7 @@ class ScoreResult(Shown):
         """For programs: what ``lusfx score --json`` prints."""
         return {
             "models": list(self.models),
+            "trained_on": {model.name: model.card.trained_on for model in self.tally.models},
             "rows": sum(self.rows.values()),
             "by_status": dict(self.rows),
             "by_reason": dict(self.reasons),

@@ -31,7 +31,7 @@ from lusfx.plugins import Registry, load_registry
 from lusfx.report import write_page
 from lusfx.site_key import SiteKey
 from lusfx.tables import Cell, check_table_name, write_table
-from lusfx.task_model import TaskModel, load_task_model, models_below
+from lusfx.task_model import TaskModel, load_task_model, model_places, models_below
 
 
 def score(
@@ -61,8 +61,9 @@ def score(
 
     :param sources: folders, files and manifests, one or several. With none, all clips that the cache holds are scored, and no
         encoder and no source file is needed.
-    :param models: task model directories, one or several, all bound to one fingerprint, or directories of such. One that is
-        named twice, or a copy of it, answers once.
+    :param models: task model directories, one or several, all bound to one fingerprint, or directories of such; and names of
+        starter models, ``starter/NAME`` (:func:`lusfx.task_model.model_place`). One that is named twice, or a copy of
+        it, answers once.
     :param out: score table, ``.parquet`` or ``.csv``: a row a unit, model and outcome; None for none, where the result's
         ``words`` are enough. Where a model summarises exams, they
         get a table of their own beside it, its name ending in ``-exams``.
@@ -85,7 +86,7 @@ def score(
         left as it is.
     """
     out, report = optional_path(out), optional_path(report)
-    places_of_sources, directories = paths("sources", sources), paths("models", models)
+    places_of_sources, directories = paths("sources", sources), model_places("models", models)
     _check_outputs(out, report, force)
     if places_of_sources:
         check_places(places_of_sources)
@@ -191,7 +192,7 @@ def _load_models(directories: Sequence[Path], registry: Registry) -> list[TaskMo
     heads, tasks = registry.heads.as_mapping(), registry.tasks.as_mapping()
     loaded = []
     for number, directory in enumerate(directories, start=1):
-        for place in models_below(Path(directory)) or [Path(directory)]:
+        for place in models_below(directory) or [directory]:
             try:
                 loaded.append(load_task_model(place, heads, tasks))
             except TaskModelError as error:
@@ -264,7 +265,7 @@ def _without_zones(exam_rows: Sequence[Mapping[str, Cell]]) -> list[str]:
 
 def _exams_place(out: Path | None, models: Sequence[TaskModel]) -> Path | None:
     """Where the table of exams goes; None where no model summarises exams, or no table is asked for."""
-    if out is None or all(model.card.task.exam_summary is None for model in models):
+    if out is None or all(model.exam_summary is None for model in models):
         return None
     return out.with_name(f"{out.stem}-exams{out.suffix}")
 

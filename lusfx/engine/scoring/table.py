@@ -44,8 +44,10 @@ def columns_of(models: Sequence[TaskModel], show_paths: bool) -> dict[str, Colum
         "zone": "text",
         "task": "text",
         "model": "text",
+        **({"trained_on": "text"} if any(model.card.trained_on for model in models) else {}),
         "outcome": "text",
         "probability": "number",
+        **({"score": "number"} if any(model.card.orders_only for model in models) else {}),
     }
     columns |= {f"at_{point}": "flag" for point in points}
     columns |= {
@@ -144,7 +146,7 @@ class ScoreTable:
                 for answer in answers.get(exam, ()):  # none where no clip has embeddings
                     for row in self._answered(model, whole, answer):
                         yield row | {"in_training": seen}
-            elif model.card.task.exam_summary is not None:
+            elif model.exam_summary is not None:
                 zoned = [
                     ZoneClip(place.member.zone, answers[name][0] if name in answers else _absent(place, damaged))
                     for name, place in each.items()
@@ -188,8 +190,9 @@ class ScoreTable:
         row = self._row(model, place, at | {"answer": answer.said, "status": SCORED})
         unit = place.key or place.member.exam or ""
         unit = unit if answer.frame is None else f"{unit}#{answer.frame}"
+        said = "score" if model.card.orders_only else "probability"
         for outcome, probability in zip(model.card.outcomes, answer.probabilities.tolist(), strict=True):
-            row_of_outcome = row | {"outcome": outcome.name, "probability": probability}
+            row_of_outcome = row | {"outcome": outcome.name, said: probability}
             for name, point in outcome.operating_points.items():
                 row_of_outcome[f"at_{name}"] = probability >= point.threshold
             unseen = model.training_units.out_of_fold.get(outcome.name, {})
@@ -216,6 +219,7 @@ class ScoreTable:
             "unit": model.card.task.unit,
             "task": model.card.task.name,
             "model": model.name,
+            **({} if model.card.trained_on is None else {"trained_on": model.card.trained_on}),
             "model_digest": model.digest,
             "fingerprint": self.store.fingerprint,
         }

@@ -35,9 +35,16 @@ def _said(rows: Sequence[Mapping[str, Cell]]) -> str:
         why = first.get("reason") or "no reason is on record"
         return f"no answer: {first['status']}, {why}{f' [{code}]' if (code := first.get('code')) else ''}"
     first = scored[0]
-    frames = {row["frame"]: str(row["answer"]) for row in scored if row.get("frame") is not None}
+    frames = {row["frame"]: row["answer"] for row in scored if row.get("frame") is not None}
+    if len(frames) > 1 and None in frames.values():
+        return f"scores of {counted(len(frames), 'frame')} to order by (learnt from simulated exams)"
     if len(frames) > 1:
         answers = Counter(frames.values())
         return f"{', '.join(f'{answer} {n}' for answer, n in answers.most_common())} of {counted(len(frames), 'frame')}"
-    probabilities = ", ".join(f"{row['outcome']} {row['probability']:.3f}" for row in scored)
-    return f"{first['answer']} (probability: {probabilities})"
+    if first.get("score") is not None:
+        return f"no yes or no, a score to order by: {_each(scored, 'score')} (learnt from simulated exams)"
+    return f"{first['answer']} (probability: {_each(scored, 'probability')})"
+
+
+def _each(rows: Sequence[Mapping[str, Cell]], column: str) -> str:
+    return ", ".join(f"{row['outcome']} {row[column]:.3f}" for row in rows)

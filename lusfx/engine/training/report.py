@@ -192,14 +192,15 @@ def _figures(view: OutcomeView, card: TaskCard) -> list[Part]:
     average = view.probabilities.mean(axis=0)
     points = {name: (1 - value.specificity.value, value.sensitivity.value) for name, value in view.performances.items()}
     classes = card.classes if card.kind == "binary" else ("no", "yes")
+    roc = roc_figure(*mean_roc(view.targets, view.probabilities, view.folds), points)
+    unseen = f"{card.unit.capitalize()}s of patients that the head was not trained on."
+    if not view.thresholds:  # of scores that only order units, no calibration can be drawn
+        scores = score_figure(view.targets, average, classes, {}, card.unit, "score")
+        return [Gallery([Figure("ROC curve", roc, unseen), Figure("Scores by class", scores, unseen)])]
     return [
         Gallery(
             [
-                Figure(
-                    "ROC curve",
-                    roc_figure(*mean_roc(view.targets, view.probabilities, view.folds), points),
-                    "Marks: operating points, at thresholds that were chosen on other patients.",
-                ),
+                Figure("ROC curve", roc, "Marks: operating points, at thresholds that were chosen on other patients."),
                 Figure(
                     "Calibration",
                     calibration_figure(calibration_bins(view.targets, average)),
@@ -208,7 +209,7 @@ def _figures(view: OutcomeView, card: TaskCard) -> list[Part]:
                 Figure(
                     "Scores by class",
                     score_figure(view.targets, average, classes, view.thresholds, card.unit),
-                    f"{card.unit.capitalize()}s of patients that the head was not trained on. Lines: thresholds.",
+                    f"{unseen} Lines: thresholds.",
                 ),
             ]
         )
@@ -222,7 +223,7 @@ def _tables(view: OutcomeView, card: TaskCard) -> list[Table]:
         Table(
             "Figures with 95% patient-bootstrap intervals", FIGURE_HEADER, [*_interval_rows(view.metrics), by_chance]
         ),
-        operating_point_table(view),
+        *([operating_point_table(view)] if view.thresholds else []),
     ]
 
 
@@ -367,10 +368,11 @@ def _facts(result: TrainingResult) -> list[tuple[str, str]]:
 
 def _recalibrated(model: TaskModel) -> tuple[str, str]:
     training = model.card.training
+    others = "simulated patient" if model.card.orders_only else "other patient"
     return (
         "recalibrated from",
         f"{model.name}, whose heads were trained on {n_of(training.n_units, model.card.task.unit)} of "
-        f"{n_of(training.n_patients, 'other patient')}. Calibration and thresholds are of the units below",
+        f"{n_of(training.n_patients, others)}. Calibration and thresholds are of the units below",
     )
 
 

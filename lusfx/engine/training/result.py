@@ -201,6 +201,7 @@ class TrainingResult(Shown):
             "confusion": None if self.confusion is None else self.confusion.tolist(),
             "outcomes": [outcome.as_dict() for outcome in self.outcomes],
             "recalibrated_from": None if self.recalibrated is None else self.recalibrated.digest,
+            "trained_on": None if self.recalibrated is None else self.recalibrated.card.trained_on,
             "familiar_limit": None if self.novelty is None else self.novelty[1],
             "warnings": list(self.warnings),
         } | self._of_fine_tuning()
@@ -222,6 +223,7 @@ class TrainingResult(Shown):
             outcomes=tuple(_outcome_card(outcome, self.task.operating_points) for outcome in self.outcomes),
             own_encoder=self._own_encoder,
             recalibrated_from=None if before is None else before.digest,
+            trained_on=None if before is None else before.card.trained_on,
             novelty=None if self.novelty is None else NoveltyCard(limit=self.novelty[1]),
             training=TrainingCard(
                 n_units=len(samples) + (counted.n_units if counted else 0),

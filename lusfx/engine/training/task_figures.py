@@ -30,7 +30,7 @@ def task_figures(
     targets: NDArray[np.int64],
     classes: NDArray[np.int64],
     probabilities: NDArray[np.float64],
-    decisions: NDArray[np.bool_],
+    decisions: NDArray[np.bool_] | None,
     groups: NDArray[np.str_],
     *,
     seed: int,
@@ -41,7 +41,8 @@ def task_figures(
     :param targets: ``(n, n_outcomes)`` 0, 1 or UNKNOWN.
     :param classes: ``(n,)`` number of the true class.
     :param probabilities: ``(n_repeats, n, n_outcomes)``; NaN where a unit's answer to an outcome is not known.
-    :param decisions: ``(n_repeats, n, n_outcomes)``, whether each outcome's probability reaches its deciding threshold.
+    :param decisions: ``(n_repeats, n, n_outcomes)``, whether each outcome's probability reaches its deciding threshold; None
+        where none decides.
     :param groups: ``(n,)`` patient keys.
     :param folds: ``(n_repeats, n, n_outcomes)`` which fold's head a probability is from; None where all are from one.
     :returns: nothing for a binary task, whose one outcome says it all.
@@ -52,6 +53,8 @@ def task_figures(
     means = [mean_roc_auc(repeat) for repeat in heads]
     figures = {"mean_roc_auc": patient_bootstrap(means, targets, probabilities, groups, seed=seed)}
     answered: Mapping[str, Statistic] = {}
+    if decisions is None:
+        return figures
     if card.kind == "multi-class":
         answered = {"balanced_accuracy": balanced_accuracy}
     elif card.kind == "ordinal":
