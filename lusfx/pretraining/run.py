@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from lusfx.networks.errors import NetworkError
 from lusfx.networks.files import held_alone, make_private_directory, write_whole
 from lusfx.networks.frame_store import FrameStore
 from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
+from lusfx.networks.kept_memory import kept_memory
 from lusfx.networks.network_spec import require_timm
 from lusfx.networks.processes import Processes, processes
 from lusfx.networks.request import called_with
@@ -65,6 +67,7 @@ def pretrain(request: PretrainingRequest) -> PretrainResult:
     :param probe: label table that is asked ``probe_task`` after each epoch; its labels train nothing.
     :param licence: of the new encoder; by default that of the encoder that it began as.
     :param threads: of the CPU; 0 for one or all, whichever a short trial finds faster.
+    :param memory: of the CPU: ``less``, or ``more`` for less time.
     :param minutes: stop after so long, decoding included.
     :param stop: set it to end the run early; what was trained is on disk.
     :param settings: see :class:`~lusfx.pretraining.settings.PretrainingSettings` for all others.
@@ -75,7 +78,8 @@ def pretrain(request: PretrainingRequest) -> PretrainResult:
     :raises MissingExtraError: without the extra ``timm``.
     """
     run = _Run.of(request)
-    with processes(request.device) as among, cpu_threads(request.threads):
+    freed = kept_memory() if request.memory == "more" else nullcontext()
+    with processes(request.device) as among, cpu_threads(request.threads), freed:
         return run.run(among)
 
 
@@ -158,6 +162,7 @@ class _Run:
             self.out / CHECKPOINTS,
             probe=probe,
             checkpoint_s=CHECKPOINT_S,
+            memory=self.request.memory,
         )
         finished = trainer.finished or trainer.run(self._should_stop, self.request.progress)
         result = self._sum_up(trainer, store, finished)
