@@ -7,7 +7,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,6 @@ from lusfx.networks.errors import NetworkError
 from lusfx.networks.files import held_alone, make_private_directory, write_whole
 from lusfx.networks.frame_store import FrameStore
 from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
-from lusfx.networks.kept_memory import kept_memory
 from lusfx.networks.network_spec import require_timm
 from lusfx.networks.processes import Processes, processes
 from lusfx.networks.request import called_with
@@ -78,8 +76,7 @@ def pretrain(request: PretrainingRequest) -> PretrainResult:
     :raises MissingExtraError: without the extra ``timm``.
     """
     run = _Run.of(request)
-    freed = kept_memory() if request.memory == "more" else nullcontext()
-    with processes(request.device) as among, cpu_threads(request.threads), freed:
+    with processes(request.device) as among, cpu_threads(request.threads):
         return run.run(among)
 
 

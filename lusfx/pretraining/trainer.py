@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from lusfx.networks.augmentations import AUGMENTATIONS
 from lusfx.networks.errors import DivergedError, NetworkError
+from lusfx.networks.kept_memory import kept_memory
 from lusfx.networks.mixed_precision import MixedPrecision
 from lusfx.networks.network import PretrainingNetwork, grey
 from lusfx.networks.optimisers import cosine_with_warmup, make_optimiser
@@ -111,7 +112,8 @@ class Trainer:
         self._precision = MixedPrecision(processes.device)
         views = 2 * self.batch_size // processes.world
         sparing = memory == "less" and processes.device.type == "cpu"
-        if sparing and kept_bytes(network.module, settings.size, views) > RECOMPUTE_ABOVE_BYTES:
+        self._recomputes = sparing and kept_bytes(network.module, settings.size, views) > RECOMPUTE_ABOVE_BYTES
+        if self._recomputes:
             recompute_blocks(network.backbone)
         if processes.world > 1:
             share_batch_norms(network.module)
@@ -150,7 +152,9 @@ class Trainer:
         first_step, images_before = state.step, state.images
         saved_at = started
         devices = [self.processes.device] if self.processes.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        # Gaps between large arrays would cost what computing again has saved.
+        freed = nullcontext() if self._recomputes else kept_memory()
+        with torch.random.fork_rng(devices=devices), freed:
             if not state.history:
                 state.history.append(self._measure(None, None))
             while not self.finished:
