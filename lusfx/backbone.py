@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,21 @@ def read_weights(file: Path, name: str, expected: dict[str, torch.Tensor]) -> di
     return weights
 
 
+def blocks(network: torch.nn.Module) -> list[torch.nn.Module]:
+    """The blocks that a network repeats, outermost ones only: modules with a number for a name and several layers in them."""
+    import torch
+
+    def within(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
+        for name, child in module.named_children():
+            is_row = type(child) in (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.Module)
+            if name.isdigit() and not is_row and sum(weight.ndim > 1 for weight in child.parameters()) > 1:
+                yield child
+            else:
+                yield from within(child)
+
+    return list(within(network))
+
+
 def require_architecture(name: str) -> None:
     """Say in words that timm does not know an architecture.
 
@@ -119,12 +134,11 @@ def require_architecture(name: str) -> None:
 def _up_to(network: torch.nn.Module, name: str, layer: str, pooling: Pooled, input_size: int | None) -> torch.nn.Module:
     """The network's graph, cut off behind a layer, with the pooling in it."""
     import torch
-    from timm.models import create_feature_extractor
 
     tokens = pooling in OF_TOKENS
     side = input_size or (tokens and own_size(network)) or TRIAL_PX
     try:
-        features = create_feature_extractor(network, {layer: "map"})
+        features = _cut(network, layer)
         features.eval()
         with torch.inference_mode():
             shape = features(torch.zeros(1, 3, side, side))["map"].shape
@@ -162,6 +176,22 @@ def _leave_out_computed_buffers(features: torch.nn.Module, own: Collection[str])
         if name not in own:
             module, _, leaf = name.rpartition(".")
             features.get_submodule(module).register_buffer(leaf, buffer, persistent=False)
+
+
+def _cut(network: torch.nn.Module, layer: str) -> torch.nn.Module:
+    """The graph that ends at a layer. Blocks stay modules, which :func:`blocks` finds, unless the layer is in one."""
+    from timm.layers import get_notrace_functions, get_notrace_modules
+    from torchvision.models.feature_extraction import create_feature_extractor  # what timm's own calls
+
+    functions, leaves = get_notrace_functions(), get_notrace_modules()
+    for of_blocks in ({type(block) for block in blocks(network)}, set()):
+        tracer = {"leaf_modules": [*leaves, *of_blocks], "autowrap_functions": functions}
+        try:
+            return create_feature_extractor(network, {layer: "map"}, tracer_kwargs=tracer)
+        except ValueError:
+            if not of_blocks:
+                raise
+    raise AssertionError
 
 
 def _mean(feature_map: torch.Tensor) -> torch.Tensor:

@@ -34,6 +34,7 @@ from lusfx.fine_tuning.network import renew_statistics
 from lusfx.fine_tuning.progress import EpochProgress
 from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.networks.augmentations import AUGMENTATIONS
+from lusfx.networks.kept_memory import kept_memory
 from lusfx.networks.network import PretrainingNetwork, grey
 from lusfx.networks.network_spec import NetworkSpec
 from lusfx.networks.threads import cpu_threads
@@ -106,7 +107,7 @@ def main() -> None:
         },
         random_weights=False,
     )
-    with cpu_threads(1):
+    with cpu_threads(1), kept_memory():
         frames, targets = simulated(asked.patients, asked.seed)
         write(asked.out, *trained(frames, targets, settings), settings, asked.patients, len(frames))
 

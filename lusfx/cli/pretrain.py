@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 @field_options(PretrainingSettings, leave_out=FROM_INITIAL_WEIGHTS)
 @terminal.device_option
 @network_options.threads_option
+@click.option(
+    "--memory",
+    type=click.Choice(["less", "more"]),
+    default="less",
+    show_default=True,
+    help="On a CPU: compute again what would take much memory, or take more of it and half the time.",
+)
 @click.option("--minutes", type=click.FloatRange(min=0), help="Stop after so long; the same command goes on.")
 @click.option("--probe", type=terminal.FILE, help="Label table for the probe after each epoch; no label is trained on.")
 @click.option("--probe-task", help="Task that reads the probe's labels.")

@@ -32,6 +32,7 @@ from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.networks.decoded_frames import DecodingProgress
 from lusfx.networks.files import held_alone, make_private_directory
 from lusfx.networks.initial_weights import InitialWeights, choose_initial_weights
+from lusfx.networks.kept_memory import kept_memory
 from lusfx.networks.network_spec import require_timm
 from lusfx.networks.processes import processes
 from lusfx.networks.request import called_with
@@ -84,6 +85,7 @@ def fine_tune(request: FineTuningRequest) -> TrainingResult:
         _work_directory(optional_path(request.work), run.out) as directory,
         processes(request.device) as among,
         cpu_threads(request.threads),
+        kept_memory(),
     ):
         return run.run(directory, among.device)
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.durable import FILE_MODE, sync_directory
+from lusfx.messages import system_reason
 from lusfx.networks.errors import NetworkError
 from lusfx.networks.files import cannot_write, make_private_directory
 
@@ -252,6 +253,20 @@ class FrameStore:
     def _head(self) -> dict[str, Any]:
         head: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, "size": self.size, "spec": self._spec}))
         return head
+
+
+def stored_keys(directory: Path) -> list[str]:
+    """Keys of the clips that a store holds, sorted, however their frames were prepared.
+
+    :raises NetworkError: if a line of its index is not as it was written.
+    """
+    try:
+        records = [_parsed(line) for line in (directory / INDEX_FILE).read_bytes().splitlines(keepends=True)]
+    except OSError as error:
+        raise NetworkError(f"the frame store cannot be read: {system_reason(error)}") from None
+    if not all(records):
+        raise NetworkError("the frame store's index is damaged")
+    return sorted({record["key"] for record in records if record is not None and "key" in record})
 
 
 def _as_dict(clip: StoredClip) -> dict[str, Any]:

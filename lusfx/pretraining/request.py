@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lusfx.errors import UsageError
-from lusfx.pretraining.settings import FROM_INITIAL_WEIGHTS, Augmentation, Method, OptimiserName, PretrainingSettings
+from lusfx.pretraining.settings import (
+    FROM_INITIAL_WEIGHTS,
+    Augmentation,
+    Memory,
+    Method,
+    OptimiserName,
+    PretrainingSettings,
+)
 
 if TYPE_CHECKING:
     import threading
@@ -53,6 +60,7 @@ class PretrainingRequest:
     licence: str | None = None
     device: Device = "auto"
     threads: int = 0
+    memory: Memory = "less"
     minutes: float | None = None
     site_key: SiteKey | Path | str | None = None
     progress: PretrainingListener | None = None

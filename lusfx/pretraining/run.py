@@ -66,6 +66,7 @@ def pretrain(request: PretrainingRequest) -> PretrainResult:
     :param probe: label table that is asked ``probe_task`` after each epoch; its labels train nothing.
     :param licence: of the new encoder; by default that of the encoder that it began as.
     :param threads: of the CPU; 0 for one or all, whichever a short trial finds faster.
+    :param memory: of the CPU: ``less``, or ``more`` for less time.
     :param minutes: stop after so long, decoding included.
     :param stop: set it to end the run early; what was trained is on disk.
     :param settings: see :class:`~lusfx.pretraining.settings.PretrainingSettings` for all others.
@@ -159,6 +160,7 @@ class _Run:
             self.out / CHECKPOINTS,
             probe=probe,
             checkpoint_s=CHECKPOINT_S,
+            memory=self.request.memory,
         )
         finished = trainer.finished or trainer.run(self._should_stop, self.request.progress)
         result = self._sum_up(trainer, store, finished)

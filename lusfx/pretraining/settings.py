@@ -14,6 +14,8 @@ from lusfx.messages import plain_problem
 Method = Literal["simclr", "barlow-twins", "vicreg"]
 Augmentation = Literal["byol", "ultrasound", "degraded"]
 OptimiserName = Literal["adamw", "lars"]
+Memory = Literal["less", "more"]
+"""What a run on a CPU spares: memory, or time. It decides nothing of the result."""
 
 LARS_RATE_A_256 = 0.3
 """LARS's rate grows with the batch: 0.3 for 256 pairs (Chen et al. 2020, arXiv 2002.05709)."""

@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 
 from lusfx.networks.augmentations import AUGMENTATIONS
 from lusfx.networks.errors import DivergedError, NetworkError
+from lusfx.networks.kept_memory import kept_memory
 from lusfx.networks.mixed_precision import MixedPrecision
 from lusfx.networks.network import PretrainingNetwork, grey
 from lusfx.networks.optimisers import cosine_with_warmup, make_optimiser
 from lusfx.networks.processes import Processes
+from lusfx.networks.recomputed_blocks import RECOMPUTE_ABOVE_BYTES, buffers_left_alone, kept_bytes, recompute_blocks
 from lusfx.networks.shared_batch_norm import share_batch_norms
 from lusfx.pretraining.checkpoint import (
     Snapshot,
@@ -38,7 +40,7 @@ from lusfx.pretraining.losses import LOSSES
 from lusfx.pretraining.monitors import effective_rank, embedding_std, is_collapsed
 from lusfx.pretraining.pairs import ClipFrames, PairBatch, PairSampler
 from lusfx.pretraining.progress import TrainingProgress
-from lusfx.pretraining.settings import PretrainingSettings
+from lusfx.pretraining.settings import Memory, PretrainingSettings
 
 PARTS = 8
 """Parts of a batch that are augmented each with random numbers of its own: 1, 2, 4 or 8 processes share them evenly."""
@@ -74,6 +76,7 @@ class Trainer:
     :param directory: of the checkpoints; the newest sound one is gone on from.
     :param probe: told the network after each epoch, in the first process only; gives figures by reading and outcome.
     :param checkpoint_s: seconds between checkpoints within an epoch.
+    :param memory: ``less`` computes activations again where a CPU would keep much; results are the same.
     :raises NetworkError: if no checkpoint of the run is sound.
     """
 
@@ -88,6 +91,7 @@ class Trainer:
         *,
         probe: Probe | None = None,
         checkpoint_s: float = 300.0,
+        memory: Memory = "less",
     ) -> None:
 
         assert settings.lr is not None
@@ -106,6 +110,11 @@ class Trainer:
         self._augment = AUGMENTATIONS[settings.augmentation]()
         self._watched = _watched(clips, settings.seed)
         self._precision = MixedPrecision(processes.device)
+        views = 2 * self.batch_size // processes.world
+        sparing = memory == "less" and processes.device.type == "cpu"
+        self._recomputes = sparing and kept_bytes(network.module, settings.size, views) > RECOMPUTE_ABOVE_BYTES
+        if self._recomputes:
+            recompute_blocks(network.backbone)
         if processes.world > 1:
             share_batch_norms(network.module)
         # Channels last makes convolutions half as fast again, on CPUs too.
@@ -143,7 +152,9 @@ class Trainer:
         first_step, images_before = state.step, state.images
         saved_at = started
         devices = [self.processes.device] if self.processes.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        # Gaps between large arrays would cost what computing again has saved.
+        freed = nullcontext() if self._recomputes else kept_memory()
+        with torch.random.fork_rng(devices=devices), freed:
             if not state.history:
                 state.history.append(self._measure(None, None))
             while not self.finished:
@@ -175,7 +186,8 @@ class Trainer:
             batch = sampler.batch(type(sampler.state)(state.epoch, state.position + number))
             with self._gradients_kept_here(number + 1 < n):
                 loss = self._batch_loss(batch, state.position + number) / n
-                torch.autograd.backward(self._precision.scaler.scale(loss))
+                with buffers_left_alone(self.network.module):
+                    torch.autograd.backward(self._precision.scaler.scale(loss))
             total += float(loss.detach())
         if not math.isfinite(total):
             raise DivergedError(

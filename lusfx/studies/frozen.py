@@ -131,7 +131,7 @@ class FrozenFeatures:
 
     def units(self, store: Store) -> Iterator[tuple[str, str, AskedUnits]]:
         """Question, table and the units that one encoder gives features of, for each way of pooling."""
-        samples = self._samples(store)
+        samples = self.samples(store)
         for plan in self.plans:
             for table, found in samples[plan.question.name, plan.features].items():
                 yield plan.question.name, table, asked_units(found, plan.question.outcome)
@@ -143,7 +143,7 @@ class FrozenFeatures:
 
         :param units: of each of the question's tables.
         """
-        found = self._samples(store)[plan.question.name, plan.features]
+        found = self.samples(store)[plan.question.name, plan.features]
         samples = {table: of.take(rows_of(of, units[table])) for table, of in found.items()}
         return HeadJob(
             plan.candidate,
@@ -156,7 +156,7 @@ class FrozenFeatures:
             kept,
         )
 
-    def _samples(self, store: Store) -> dict[tuple[str, str], Tables]:
+    def samples(self, store: Store) -> dict[tuple[str, str], Tables]:
         """One encoder's samples, by question and name of the features. Every clip is read once.
 
         :raises TrainingRefusedError, TableError: if labels make no sense, or none is of a cached clip.

@@ -21,6 +21,7 @@ from lusfx.fine_tuning.settings import FineTuningSettings
 from lusfx.networks.decoded_frames import DecodingListener
 from lusfx.networks.errors import DivergedError
 from lusfx.networks.initial_weights import InitialWeights
+from lusfx.networks.kept_memory import kept_memory
 from lusfx.networks.threads import cpu_threads
 from lusfx.plugins import Registry
 from lusfx.site_key import SiteKey
@@ -205,7 +206,7 @@ class TuningJob:
         """
         versions = {name: metadata.version(name) for name in LIBRARIES}
         # Several processes share the cores by having one thread each.
-        with cpu_threads(1) if multiprocessing.parent_process() else nullcontext():
+        with cpu_threads(1) if multiprocessing.parent_process() else nullcontext(), kept_memory():
             for number, run in enumerate(self.runs):
                 if should_stop():
                     return number

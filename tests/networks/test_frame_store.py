@@ -10,7 +10,7 @@ import pytest
 
 from lusfx.errors import LusfxError
 from lusfx.networks.errors import NetworkError
-from lusfx.networks.frame_store import FRAMES_FILE, INDEX_FILE, FrameStore
+from lusfx.networks.frame_store import FRAMES_FILE, INDEX_FILE, FrameStore, stored_keys
 
 SIZE = 32
 SPEC = {"size": SIZE, "beam": "detect"}
@@ -46,6 +46,18 @@ def test_what_was_added_is_read_back(tmp_path: Path) -> None:
         assert (stored.key, stored.patient_key) == (key, patient)
         np.testing.assert_array_equal(store.frames()[stored.rows], frames)
         np.testing.assert_array_equal(stored.times_s, times_s)
+
+
+def test_its_clips_are_told_without_its_spec(tmp_path: Path) -> None:
+    store = filled(tmp_path / "frames")
+    store.finish({"clips": 5})
+    assert stored_keys(tmp_path / "frames") == sorted(store.keys())
+    index = tmp_path / "frames" / INDEX_FILE
+    index.write_bytes(index.read_bytes()[:-2])
+    with pytest.raises(NetworkError, match="damaged"):
+        stored_keys(tmp_path / "frames")
+    with pytest.raises(NetworkError, match="cannot be read"):
+        stored_keys(tmp_path / "nowhere")
 
 
 def test_frames_are_mapped_and_not_read(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402 - after the ski
 from lusfx.networks.errors import DivergedError  # noqa: E402
 from lusfx.networks.network import make_network  # noqa: E402
 from lusfx.networks.processes import Processes  # noqa: E402
+from lusfx.pretraining import trainer as module  # noqa: E402
 from lusfx.pretraining.losses import LOSSES  # noqa: E402 - after the skip
 from lusfx.pretraining.pairs import ClipFrames  # noqa: E402
 from lusfx.pretraining.settings import PretrainingSettings  # noqa: E402
@@ -58,7 +59,12 @@ def trainer_of(
     **kept: Any,
 ) -> Trainer:
     network = make_network(
-        settings.architecture, LOSSES[settings.method].projector, settings.size, settings.seed, weights=None
+        settings.architecture,
+        LOSSES[settings.method].projector,
+        settings.size,
+        settings.seed,
+        weights=None,
+        layer=settings.layer,
     )
     network.module.to(getattr(torch, precision))
     clips = [ClipFrames(N_FRAMES * number, np.arange(N_FRAMES) / 10) for number in range(N_CLIPS)]
@@ -112,6 +118,31 @@ def test_a_step_lowers_the_loss_by_what_the_gradient_says(
     # The curvature's share of so small a step is below a thousandth here; float64 rounds at 1e-12 of the loss.
     assert expected > 1e-7 * losses[0]
     assert losses[0] - losses[1] == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changed", [{}, {"accumulate": 2, "method": "vicreg"}, {"layer": "blocks.3", "method": "barlow-twins"}]
+)
+def test_blocks_that_are_computed_again_change_no_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any]
+) -> None:
+    settings = settings_of(**changed)
+    ends = []
+    for name, bound in (("kept", 1 << 40), ("again", 0)):
+        monkeypatch.setattr(module, "RECOMPUTE_ABOVE_BYTES", bound)
+        trainer = trainer_of(tmp_path / name, settings)
+        assert any("forward" in vars(part) for part in trainer.network.backbone.modules()) == (bound == 0)
+        losses: list[float] = []
+        assert trainer.run(never, lambda progress, losses=losses: losses.append(progress.loss))
+        ends.append((losses, end_state(trainer), trainer.state.history))
+    assert ends[0] == ends[1]
+
+
+def test_who_has_memory_computes_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RECOMPUTE_ABOVE_BYTES", 0)
+    trainer = trainer_of(tmp_path, settings_of(), memory="more")
+    assert not any("forward" in vars(part) for part in trainer.network.backbone.modules())
 
 
 def test_the_history_has_each_epochs_mean_loss(tmp_path: Path) -> None:
@@ -257,6 +288,8 @@ spec.loader.exec_module(tests)
 tests.torch.set_num_threads(1)
 with processes("cpu") as among:
     for name, settings in tests.TOGETHER.items():
+        # One of them with blocks that are computed again, which communicate a second time.
+        tests.module.RECOMPUTE_ABOVE_BYTES = 0 if name == "vicreg" else 1 << 40
         for precision, epochs in (("float32", 2), ("float64", 1)):
             tests.trained(Path(sys.argv[2], f"{name} {precision}"), settings, precision, epochs, among=among)
     stopped = Path(sys.argv[2], "stopped")
