@@ -6,8 +6,9 @@ ImageNet's, those of the other bundled encoder. Needs lusfx[timm], no network an
 
     python tools/make_lung_encoder.py lusfx/encoders/bundled/lung-lite0
 
-One CPU thread is used, so that the same versions of torch and numpy on the same kind of processor give the same weights.
-``--patients`` and ``--epochs`` make a smaller one, to try changes.
+One CPU thread trains, so that the same versions of torch and numpy on the same kind of processor give the same weights;
+``--workers`` draw side by side, and change nothing but the time. ``--patients`` and ``--epochs`` make a smaller one, to try
+changes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +53,8 @@ CLIPS, FRAMES, FRAME_RATE_HZ = 6, 4, 3
 """Of a patient, of a clip, and a second: frames far enough apart that each shows something else."""
 AUGMENTATION = "degraded"
 UNKNOWN = -1
+SeenFrame = tuple[NDArray[np.uint8], list[int]]
+"""A prepared frame ``(size, size)``, and the answers to :data:`QUESTIONS`."""
 STATISTICS_BATCHES, STATISTICS_BATCH = 32, 64
 QUESTIONS = (
     "pleural view",
@@ -92,6 +98,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=1500)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw the simulated patients")
     asked = parser.parse_args()
     if asked.out.exists():
         sys.exit("the place for the encoder is taken")
@@ -108,24 +115,38 @@ def main() -> None:
         random_weights=False,
     )
     with cpu_threads(1), kept_memory():
-        frames, targets = simulated(asked.patients, asked.seed)
+        frames, targets = simulated(asked.patients, asked.seed, asked.workers)
         write(asked.out, *trained(frames, targets, settings), settings, asked.patients, len(frames))
 
 
-def simulated(n_patients: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def simulated(n_patients: int, seed: int, n_workers: int = 1) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Prepared frames ``(n, size, size)`` of simulated patients, and the answers ``(n, n_questions)``."""
     frames, targets = [], []
     started = time.monotonic()
-    for patient in range(1, n_patients + 1):
-        for planned in plan_patient(SITES[SITE], patient, CLIPS, seed):
-            for image, answers in drawn(planned):
-                frames.append(image)
-                targets.append(answers)
+    for patient, seen in enumerate(patients_seen(n_patients, seed, n_workers), start=1):
+        for image, answers in seen:
+            frames.append(image)
+            targets.append(answers)
         tell(f"simulating: patient {patient} of {n_patients}, {time.monotonic() - started:.0f} s", patient % 50 == 0)
     return np.stack(frames), np.array(targets, np.int64)
 
 
-def drawn(planned: PlannedClip) -> Iterator[tuple[NDArray[np.uint8], list[int]]]:
+def patients_seen(n_patients: int, seed: int, n_workers: int) -> Iterator[list[SeenFrame]]:
+    """The frames of each patient, in their order, whoever draws them."""
+    draw, patients = partial(patient_seen, seed), range(1, n_patients + 1)
+    if n_workers == 1:
+        yield from map(draw, patients)
+        return
+    with ProcessPoolExecutor(n_workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield from pool.map(draw, patients)
+
+
+def patient_seen(seed: int, patient: int) -> list[SeenFrame]:
+    """The frames of a patient's clips."""
+    return [frame for planned in plan_patient(SITES[SITE], patient, CLIPS, seed) for frame in drawn(planned)]
+
+
+def drawn(planned: PlannedClip) -> Iterator[SeenFrame]:
     """A clip's frames as an encoder is given them, with what each shows."""
     look = replace(planned.look, device=replace(planned.look.device, frame_rate_hz=FRAME_RATE_HZ))
     clip = simulate(look, planned.finding.findings, seed=planned.seed, n_frames=FRAMES)
