@@ -37,7 +37,7 @@ N_FRAMES = 12
 FITTED_SEEDS, JUDGED_SEEDS = (1, 2), (3,)
 N_CINES = 32
 """Of each seed; each is drawn on every screen."""
-SITES_DRAWN = ("varied", "varied", "local", "external")
+SITES_DRAWN = ("varied-clear", "varied-clear", "local", "external")
 OVERLAP = 0.85
 """A beam with this intersection over union with the drawn one is right."""
 MOST_CUT, MOST_FOREIGN = 0.05, 0.02

@@ -48,7 +48,7 @@ from lusfx.synth.archive import PlannedClip, plan_patient
 
 NAME = "lung-lite0"
 ARCHITECTURE, LAYER, SIZE = "tf_efficientnet_lite0", "blocks.6", 96
-SITE = "varied"
+SITE = "varied-clear"
 CLIPS, FRAMES, FRAME_RATE_HZ = 6, 4, 3
 """Of a patient, of a clip, and a second: frames far enough apart that each shows something else."""
 AUGMENTATION = "degraded"

@@ -135,7 +135,7 @@ OUR_COLUMNS = b"path,patient_id,exam_id,zone,view,"
 
 def plan_patient(site: Site, patient: int, n_clips: int, seed: int) -> Iterator[PlannedClip]:
     """What is to be drawn of a patient."""
-    place = tuple(site.name.encode())
+    place = tuple(site.drawn_as.encode())
     look = draw_look(site, np.random.default_rng([seed, LOOK_STREAM, patient, *place]))
     generator = np.random.default_rng([seed, CASE_STREAM, patient, *place])
     case = draw_case(site, patient, seed, generator)

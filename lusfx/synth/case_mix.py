@@ -19,7 +19,7 @@ from lusfx.synth.findings import Findings, View
 from lusfx.synth.geometry import ProbeKind, beam_size_mm
 from lusfx.synth.simulation import PatientLook
 from lusfx.synth.site import Disease, Site
-from lusfx.synth.varied_device import draw_device
+from lusfx.synth.varied_device import CLEAR_MACHINES, HARD_MACHINES, draw_device
 from lusfx.synth.wall import Habitus
 
 MOST_OVERFLOW = 0.5
@@ -88,7 +88,7 @@ def draw_look(site: Site, generator: np.random.Generator) -> PatientLook:
             seed=int(generator.integers(1 << 31)),
         ),
     )
-    return look if site.devices else _harder(look, generator)
+    return _harder(look, generator) if site.hard else look
 
 
 def _harder(look: PatientLook, generator: np.random.Generator) -> PatientLook:
@@ -117,7 +117,7 @@ def _filled(look: PatientLook, generator: np.random.Generator) -> Device:
 
 def _draw_machine(site: Site, generator: np.random.Generator) -> Device:
     if not site.devices:
-        return draw_device(generator)
+        return draw_device(generator, HARD_MACHINES if site.hard else CLEAR_MACHINES)
     return DEVICES[str(generator.choice(list(site.devices), p=list(site.devices.values())))]
 
 
@@ -127,7 +127,7 @@ def draw_case(site: Site, patient: int, seed: int, generator: np.random.Generato
     Of patients with numbers that follow one another, the diseases are as evenly mixed as their shares allow (by the golden
     ratio's multiples), so that a small archive holds nearly all of them.
     """
-    start = np.random.default_rng([seed, *site.name.encode()]).random()
+    start = np.random.default_rng([seed, *site.drawn_as.encode()]).random()
     quantile = (start + patient * GOLDEN) % 1
     shares = np.cumsum(list(site.diseases.values()))
     number = min(int(np.searchsorted(shares, quantile * shares[-1], side="right")), len(shares) - 1)

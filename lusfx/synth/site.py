@@ -22,6 +22,8 @@ class Site:
         kind of transducer.
     :param diseases: share of patients with each.
     :param wall_mm: smallest and greatest depth of the pleural line; the other ranges likewise.
+    :param hard: whether examinations are as hard to read as patients' are (:mod:`lusfx.synth.conditions`).
+    :param like: name of the site whose random numbers it shares; blank for its own.
     :param depth_mm: depth shown with convex and phased arrays; ``linear_depth_mm`` with linear ones.
     """
 
@@ -34,6 +36,13 @@ class Site:
     linear_depth_mm: tuple[float, float]
     gain_db: tuple[float, float]
     attenuation_db_mm: tuple[float, float]
+    hard: bool = False
+    like: str = ""
+
+    @property
+    def drawn_as(self) -> str:
+        """Whose random numbers its patients are drawn with: two sites of the same ones have the same diseases."""
+        return self.like or self.name
 
 
 SITES: Mapping[str, Site] = MappingProxyType(
@@ -96,13 +105,35 @@ SITES: Mapping[str, Site] = MappingProxyType(
                 linear_depth_mm=(30, 65),
                 gain_db=(-9, 4),
                 attenuation_db_mm=(0.0, 0.14),
+                hard=True,
+            ),
+            Site(
+                name="varied-clear",
+                devices={},
+                probes={"convex": 0.72, "linear": 0.14, "phased": 0.14},
+                diseases={
+                    "healthy": 0.20,
+                    "interstitial-mild": 0.12,
+                    "interstitial-severe": 0.26,
+                    "heart-failure": 0.12,
+                    "effusion": 0.16,
+                    "pneumonia": 0.10,
+                    "pneumothorax": 0.04,
+                },
+                wall_mm=(10, 30),
+                depth_mm=(65, 165),
+                linear_depth_mm=(45, 85),
+                gain_db=(-7, 8),
+                attenuation_db_mm=(0.0, 0.14),
+                like="varied",
             ),
         )
     }
 )
 """The sites by name. The external one differs from the local one in all that real hospitals differ in, so that a model that
 was trained at one and is tried at the other meets other pictures and another case mix. The varied one is no hospital: each
-patient has a machine of its own, and all ranges are wide."""
+patient has a machine of its own, and all ranges are wide. The clear one is what lung-lite0 was trained on: machines of the same
+kind, and nothing that makes pictures hard to read."""
 
 
 def site_named(name: str) -> Site:

@@ -38,7 +38,7 @@ def tool() -> Any:
 
 def planned(severity: int | None, **findings: Any) -> PlannedClip:
     """A clip that shows these findings."""
-    clip = next(plan_patient(SITES["varied"], 1, 1, seed=0))
+    clip = next(plan_patient(SITES["varied-clear"], 1, 1, seed=0))
     return replace(clip, finding=replace(clip.finding, findings=Findings(**findings), severity=severity))
 
 
