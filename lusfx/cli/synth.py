@@ -23,8 +23,8 @@ from lusfx.cli import output, terminal
     type=click.Choice(["local", "external", "varied", "varied-clear"]),
     default="local",
     show_default=True,
-    help="Hospital: its own machines, patients and mix of diseases; varied: another machine for each patient, exams that are hard "
-    "to read; varied-clear: the same, easy to read.",
+    help="Hospital: its own machines, patients and mix of diseases; varied: another machine for each patient, exams that are "
+    "hard to read; varied-clear: the same, easy to read.",
 )
 @click.option(
     "--format",
