@@ -188,7 +188,7 @@ def test_patients_on_both_sides_of_what_is_held_out_are_a_leak(
     """Were the split ever made wrongly, nothing would be trained."""
     rows = np.arange(len(samples))
     monkeypatch.setattr("lusfx.fine_tuning.learner.held_out_fold", lambda *arguments: Fold(rows[1:], rows[:1]))
-    with pytest.raises(LeakError, match="stand on both sides of a split"):
+    with pytest.raises(LeakError, match="stands on both sides of a split"):
         learner().fine_tune(samples, [0], "all patients")
     assert fake_fit.calls == []
 

@@ -13,7 +13,8 @@ from lusfx.readers.video import VideoReader
 from lusfx.site_key import SiteKey
 from lusfx.synth import DEVICES, SITES, Device, simulate
 from lusfx.synth.archive import PlannedClip, plan_patient
-from lusfx.synth.varied_device import NAME, draw_device
+from lusfx.synth.conditions import CLEAR
+from lusfx.synth.varied_device import CLEAR_MACHINES, HARD_MACHINES, NAME, MachineRanges, draw_device
 from lusfx.tables import read_table
 
 N_PATIENTS = 60
@@ -42,12 +43,25 @@ def test_every_patient_has_another_machine(plans: list[PlannedClip]) -> None:
         assert len({fact(device) for device in devices}) == N_PATIENTS
 
 
-def test_a_generator_gives_its_machine() -> None:
+@pytest.mark.parametrize("ranges", [CLEAR_MACHINES, HARD_MACHINES])
+def test_a_generator_gives_its_machine(ranges: MachineRanges) -> None:
     def drawn(seed: int) -> Device:
-        return draw_device(np.random.default_rng(seed))
+        return draw_device(np.random.default_rng(seed), ranges)
 
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
+
+
+def test_the_clear_site_has_the_same_patients_who_are_easier_to_read(plans: list[PlannedClip]) -> None:
+    """Zones, findings and diseases are the same, clip by clip; conditions, texture and cut faces are the hard site's alone."""
+    clear = [next(plan_patient(SITES["varied-clear"], patient, 1, seed=0)) for patient in range(1, N_PATIENTS + 1)]
+    assert [plan.finding for plan in clear] == [plan.finding for plan in plans]
+    for plan in clear:
+        assert plan.look.conditions == CLEAR
+        assert plan.look.device.texture is None
+        assert plan.look.device.placement.face_cut == 0
+    assert all(plan.look.conditions != CLEAR and plan.look.device.texture for plan in plans)
+    assert any(plan.look.device.placement.face_cut > 1 for plan in plans)
 
 
 def test_a_patients_clips_are_all_of_one_machine_and_a_seed_gives_the_same(plans: list[PlannedClip]) -> None:

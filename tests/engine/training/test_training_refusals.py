@@ -185,7 +185,10 @@ def test_the_outcome_that_cannot_be_learnt_is_named(
 def test_labels_that_match_no_clip_are_refused_by_row(train: Train, rows: Rows) -> None:
     for number, row in enumerate(rows):
         row["clip"] = f"{number:064x}"
-    with pytest.raises(TrainingRefusedError, match=r"no labelled clip is in the cache.*rows 1, 2, 3, \.\.\. have none"):
+    with pytest.raises(
+        TrainingRefusedError,
+        match=r"no labelled clip is in the cache.*rows 1 \(line 2\), 2 \(line 3\), 3 \(line 4\), \.\.\. have none",
+    ):
         train(rows)
 
 
