@@ -42,7 +42,7 @@ from lusfx.synth import write_archive
 from lusfx.task_model import TaskModel, TaskModelFacts, load_task_model, models_below, save_task_model
 
 TASKS = ("b-lines", "a-lines", "pleural-effusion-any-view", "view", "severity")
-SITE, CLIPS, FRAMES = "varied", 6, 32
+SITE, CLIPS, FRAMES = "varied-clear", 6, 32
 LOWEST = 0.6
 """What the lower end of an AUC's interval must exceed."""
 SITE_KEY = SiteKey(bytes(range(SECRET_BYTES)))
