@@ -145,7 +145,7 @@ def test_a_tiny_run_writes_an_encoder_of_the_bundled_ones_form(tool: Any, made: 
     for said in (
         "2 simulated patients, 48 frames, 2 passes",
         "Seed 1.",
-        "site `varied`",
+        "site `varied-clear`",
         "320 values",
         *tool.QUESTIONS,
     ):

@@ -58,4 +58,5 @@ def test_measures_archives_and_draws_a_sheet(tool: Any, tmp_path: Path, monkeypa
     assert "real 1: 4 clips" in said
     assert "simulated (varied): 6 clips" in said
     assert "real 1 to simulated (varied): " in said
-    assert Image.open(sheet).width == tool.SHEET_COLUMNS * (tool.SHEET_PX + tool.GAP_PX)
+    with Image.open(sheet) as drawn:
+        assert drawn.width == tool.SHEET_COLUMNS * (tool.SHEET_PX + tool.GAP_PX)
