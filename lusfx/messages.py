@@ -31,14 +31,19 @@ def counted(n: int, noun: str, plural: str | None = None) -> str:
     return f"{n} {noun if n == 1 else plural or f'{noun}s'}"
 
 
+def verb(n: int, of_one: str, of_many: str) -> str:
+    """The verb of so many: ``1 clip stands``, ``2 clips stand``."""
+    return of_one if n == 1 else of_many
+
+
 def are(n: int) -> str:
     """The verb of so many: ``1 clip is``, ``2 clips are``."""
-    return "is" if n == 1 else "are"
+    return verb(n, "is", "are")
 
 
 def have(n: int) -> str:
     """The verb of so many: ``1 clip has``, ``2 clips have``."""
-    return "has" if n == 1 else "have"
+    return verb(n, "has", "have")
 
 
 def an(noun: str) -> str:

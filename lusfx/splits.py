@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.errors import LeakError, TrainingRefusedError
-from lusfx.messages import are, counted, first_few, have, short
+from lusfx.messages import are, counted, first_few, have, short, verb
 from lusfx.patients import dealt, dealt_jointly, numbered
 
 FEW_EVENTS = 100
@@ -126,7 +126,7 @@ def check_split(fold: Fold, groups: NDArray[np.str_], contents: NDArray[np.str_]
     ):
         shared = np.intersect1d(values[fold.train], values[fold.test])
         if len(shared):
-            what, stand = counted(len(shared), *noun), "stands" if len(shared) == 1 else "stand"
+            what, stand = counted(len(shared), *noun), verb(len(shared), "stands", "stand")
             raise LeakError(f"{what} {stand} on both sides of a split: {some_keys(shared)}")
 
 
@@ -159,7 +159,7 @@ def check_trainable(
         )
     repeated = np.array([key for key, count in Counter(contents.tolist()).items() if count > 1])
     if len(repeated):
-        stand = "stands" if len(repeated) == 1 else "stand"
+        stand = verb(len(repeated), "stands", "stand")
         raise TrainingRefusedError(f"{counted(len(repeated), 'unit')} {stand} more than once: {some_keys(repeated)}")
     if len(targets) == 0:
         raise TrainingRefusedError(f"no unit has a label that answers '{question}': nothing to learn")

@@ -41,7 +41,7 @@ from lusfx.patients import dealt_jointly
 from lusfx.plugins import Registry, load_registry
 from lusfx.pretraining.run import FRAMES
 from lusfx.pretraining.settings import Augmentation, Memory, Method
-from lusfx.report.markdown import markdown_table
+from lusfx.report import markdown_table
 from lusfx.site_key import SiteKey
 from lusfx.splits import Fold, check_split
 from lusfx.studies.cells import Cell, Place

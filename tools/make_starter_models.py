@@ -35,8 +35,9 @@ from lusfx.encoders import DEFAULT_ENCODER
 from lusfx.engine.evaluation.evaluate import evaluate
 from lusfx.engine.extraction.extract import extract
 from lusfx.engine.training.train import train_task
+from lusfx.metrics import Interval
 from lusfx.plugins import load_registry
-from lusfx.report import Page, Section, Table, Text, render
+from lusfx.report import Page, Section, Table, Text, markdown_table, render
 from lusfx.site_key import SECRET_BYTES, SiteKey
 from lusfx.synth import write_archive
 from lusfx.task_model import TaskModel, TaskModelFacts, load_task_model, models_below, save_task_model
@@ -47,6 +48,7 @@ LOWEST = 0.6
 """What the lower end of an AUC's interval must exceed."""
 SITE_KEY = SiteKey(bytes(range(SECRET_BYTES)))
 """Of simulated patients, and of those that the models are judged on: no pseudonym is kept."""
+HEADER = ("task", "outcome", "data set", "clips that are yes", "patients", "AUC (95% interval)", "comes with lusfx")
 FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
 """Nothing in a starter model is of a patient: whoever may use lusfx may read it."""
 
@@ -109,7 +111,7 @@ def main() -> None:
             save_starter(kept / name, model, judgements[name])
         replace_models(kept, asked.out)
     if asked.judge:
-        print("\n".join(markdown(judgements)))
+        print(markdown(judgements))
 
 
 def check_place(out: Path) -> None:
@@ -288,10 +290,13 @@ def replace_models(kept: Path, out: Path) -> None:
         tell(f"{place.name}: {sum(file.stat().st_size for file in (out / place.name).iterdir()) / 1e3:.0f} kB")
 
 
-def markdown(judgements: Mapping[str, Sequence[Judged]]) -> Iterator[str]:
+def markdown(judgements: Mapping[str, Sequence[Judged]]) -> str:
     """What was measured, as a table for the documents."""
-    yield "| task | outcome | data set | clips that are yes | patients | AUC (95% interval) | comes with lusfx |"
-    yield "|---|---|---|---|---|---|---|"
+    return markdown_table(HEADER, rows(judgements))
+
+
+def rows(judgements: Mapping[str, Sequence[Judged]]) -> Iterator[tuple[str, ...]]:
+    """What was measured, under :data:`HEADER`."""
     for name, each in judgements.items():
         ships = "yes" if passes(each) else "no"
         for judgement in each:
@@ -299,11 +304,11 @@ def markdown(judgements: Mapping[str, Sequence[Judged]]) -> Iterator[str]:
             for outcome, facts in judgement.outcomes.items():
                 yes = f"{facts['n_events']} of {facts['n_units']}"
                 auc = interval(facts["roc_auc"])
-                yield f"| {name} | {outcome} | {data} | {yes} | {facts['n_patients']} | {auc} | {ships} |"
+                yield name, outcome, data, yes, str(facts["n_patients"]), auc, ships
 
 
 def interval(figure: Mapping[str, float]) -> str:
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+    return str(Interval(figure["value"], figure["low"], figure["high"]))
 
 
 def tell(text: str) -> None:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -358,8 +359,7 @@ class Cache:
 
     def site_keys(self) -> set[str]:
         """Checks of the site keys that the runs' pseudonyms are made with; runs of before do not say theirs."""
-        headers = (read_header(path) for path in self.ledgers())
-        return {header["site_key"] for header in headers if header is not None and header["site_key"] is not None}
+        return {header["site_key"] for header in self._headers() if header["site_key"] is not None}
 
     def encoder_name(self, fingerprint: str) -> str:
         """What the latest run called the encoder of a fingerprint; its architecture where no run is on record."""
@@ -368,16 +368,18 @@ class Cache:
 
     def encoder_names(self) -> dict[str, list[str]]:
         """What runs called the encoder of each fingerprint, each name once and the latest first."""
-        headers = [header for path in reversed(self.ledgers()) if (header := read_header(path)) is not None]
         names: dict[str, dict[str, None]] = {}
-        for header in headers:
+        for header in self._headers():
             names.setdefault(header["fingerprint"], {})[header["encoder"]] = None
         return {fingerprint: list(called) for fingerprint, called in names.items()}
 
     def seen_by_encoder(self, fingerprint: str) -> set[str]:
         """Names of data sets that the encoder of a fingerprint has seen, as far as runs knew."""
-        headers = [header for path in self.ledgers() if (header := read_header(path)) is not None]
-        return {name for header in headers if header["fingerprint"] == fingerprint for name in header["seen"]}
+        return {name for header in self._headers() if header["fingerprint"] == fingerprint for name in header["seen"]}
+
+    def _headers(self) -> list[dict[str, Any]]:
+        """What all runs said of themselves, the latest first; a ledger without a sound header is left out."""
+        return [header for path in reversed(self.ledgers()) if (header := read_header(path)) is not None]
 
     def ledgers(self) -> list[Path]:
         """Files of all runs, oldest first."""

@@ -105,9 +105,7 @@ def _require_harmless(stream: IO[bytes]) -> None:
                 raise EncoderError("the checkpoint says that it holds more than its file could")
             content = archive.read(pickles[0])
         foreign = sorted(set(_named(content)) - HARMLESS)
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
-        if isinstance(error, EncoderError):
-            raise
+    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError) as error:  # NotImplementedError among them
         raise EncoderError(f"the checkpoint is damaged ({type(error).__name__})") from None
     if foreign:
         names = first_few([one_line(name.replace(" ", "."))[:100] for name in foreign])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lusfx.cache import Cache, Membership
-from lusfx.engine.samples.pooling import pooled_parts
+from lusfx.engine.samples.pooling import needs_times, pooled_frames
 from lusfx.engine.samples.readable_frames import ReadableFrames
 from lusfx.engine.samples.stores import choose_store
 from lusfx.errors import CacheError
@@ -159,7 +160,7 @@ def export(
     counts = {"clips": 0, "rows": 0}
 
     def cells() -> Iterator[Mapping[str, Cell]]:
-        for clip in _first_and(first, clips):
+        for clip in chain([first], clips):
             counts["clips"] += 1
             for row in reading.cells(clip, names):
                 counts["rows"] += 1
@@ -217,11 +218,10 @@ class _Reading:
                 n_found += 1
                 yield _ClipRows(key, frames.rows, frames.source_frame, frames.times_s)
                 continue
-            parts = [getattr(frames, part) for part in pooled_parts(self.rows)]
-            if any(part is None for part in parts):
+            if needs_times(self.rows) and frames.change is None:
                 continue
             n_found += 1
-            yield _ClipRows(key, np.concatenate(parts)[None], np.array([-1]), np.array([np.nan]))
+            yield _ClipRows(key, pooled_frames(frames, self.rows)[None], np.array([-1]), np.array([np.nan]))
         self.n_left_out = len(keys) - n_found
 
     def cells(self, clip: _ClipRows, names: list[str]) -> Iterator[dict[str, Cell]]:
@@ -237,11 +237,6 @@ class _Reading:
         for frame, time_s, values in zip(clip.frames.tolist(), clip.times_s.tolist(), clip.values, strict=True):
             at: dict[str, Cell] = {"frame": None if frame < 0 else frame, "time_s": time_s}
             yield constant | at | dict(zip(names, values.tolist(), strict=True))
-
-
-def _first_and(first: _ClipRows, others: Iterator[_ClipRows]) -> Iterator[_ClipRows]:
-    yield first
-    yield from others
 
 
 def _said(n_clips: int, n_rows: int, n_features: int, encoder: str, fingerprint: str, n_left_out: int) -> str:

@@ -186,7 +186,7 @@ class Trainer:
             batch = sampler.batch(type(sampler.state)(state.epoch, state.position + number))
             with self._gradients_kept_here(number + 1 < n):
                 loss = self._batch_loss(batch, state.position + number) / n
-                with buffers_left_alone(self.network.module):
+                with buffers_left_alone(self.network.module) if self._recomputes else nullcontext():
                     torch.autograd.backward(self._precision.scaler.scale(loss))
             total += float(loss.detach())
         if not math.isfinite(total):

@@ -14,7 +14,7 @@ from lusfx.contracts import Device
 from lusfx.durable import TEMPORARY_PREFIX, make_directory
 from lusfx.engine.extraction.extract import Progress
 from lusfx.errors import RunInterruptedError, UsageError
-from lusfx.messages import are, counted
+from lusfx.messages import are, counted, verb
 from lusfx.networks.decoded_frames import DecodingProgress
 from lusfx.networks.files import LOCK_FILE, held_alone
 from lusfx.networks.processes import processes
@@ -189,7 +189,7 @@ class _Study:
         refused = sorted({cell.refused for cell in cells.values() if cell.refused is not None})
         n_refused = sum(cell.n_refused for cell in cells.values())
         self.warnings += [
-            f"{counted(n_refused, 'draw')} {'was' if n_refused == 1 else 'were'} left out, as a training was refused: {why}"
+            f"{counted(n_refused, 'draw')} {verb(n_refused, 'was', 'were')} left out, as a training was refused: {why}"
             for why in refused[:1]
         ]
         n_unheld = sum(not chosen.by_merit for chosen in choices.made)

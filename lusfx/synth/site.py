@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -44,6 +44,27 @@ class Site:
         """Whose random numbers its patients are drawn with: two sites of the same ones have the same diseases."""
         return self.like or self.name
 
+
+_VARIED = Site(
+    name="varied",
+    devices={},
+    probes={"convex": 0.72, "linear": 0.14, "phased": 0.14},
+    diseases={
+        "healthy": 0.20,
+        "interstitial-mild": 0.12,
+        "interstitial-severe": 0.26,
+        "heart-failure": 0.12,
+        "effusion": 0.16,
+        "pneumonia": 0.10,
+        "pneumothorax": 0.04,
+    },
+    wall_mm=(9, 30),
+    depth_mm=(80, 190),
+    linear_depth_mm=(30, 65),
+    gain_db=(-9, 4),
+    attenuation_db_mm=(0.0, 0.14),
+    hard=True,
+)
 
 SITES: Mapping[str, Site] = MappingProxyType(
     {
@@ -87,44 +108,15 @@ SITES: Mapping[str, Site] = MappingProxyType(
                 gain_db=(-4, 5),
                 attenuation_db_mm=(0.02, 0.12),
             ),
-            Site(
-                name="varied",
-                devices={},
-                probes={"convex": 0.72, "linear": 0.14, "phased": 0.14},
-                diseases={
-                    "healthy": 0.20,
-                    "interstitial-mild": 0.12,
-                    "interstitial-severe": 0.26,
-                    "heart-failure": 0.12,
-                    "effusion": 0.16,
-                    "pneumonia": 0.10,
-                    "pneumothorax": 0.04,
-                },
-                wall_mm=(9, 30),
-                depth_mm=(80, 190),
-                linear_depth_mm=(30, 65),
-                gain_db=(-9, 4),
-                attenuation_db_mm=(0.0, 0.14),
-                hard=True,
-            ),
-            Site(
+            _VARIED,
+            replace(
+                _VARIED,
                 name="varied-clear",
-                devices={},
-                probes={"convex": 0.72, "linear": 0.14, "phased": 0.14},
-                diseases={
-                    "healthy": 0.20,
-                    "interstitial-mild": 0.12,
-                    "interstitial-severe": 0.26,
-                    "heart-failure": 0.12,
-                    "effusion": 0.16,
-                    "pneumonia": 0.10,
-                    "pneumothorax": 0.04,
-                },
                 wall_mm=(10, 30),
                 depth_mm=(65, 165),
                 linear_depth_mm=(45, 85),
                 gain_db=(-7, 8),
-                attenuation_db_mm=(0.0, 0.14),
+                hard=False,
                 like="varied",
             ),
         )

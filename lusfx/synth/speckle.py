@@ -136,9 +136,7 @@ class Noise:
 
     def next(self) -> Floats:
         """One frame's noise ``(n_depths, n_lines)``."""
-        row, column = self._generator.integers(0, NOISE_ROOM, 2)
-        piece: Floats = self._intensity[row : row + N_DEPTHS, column : column + N_LINES]
-        return piece
+        return _piece(self._intensity, self._generator)
 
 
 class PictureTexture:
@@ -152,13 +150,19 @@ class PictureTexture:
             generator.standard_normal(room, np.float32), (texture.down_px, texture.across_px)
         )
         self._field: Floats = np.float32(texture.level_db) * field / field.std()
-        self._shape, self._generator = shape, generator
+        self._generator = generator
 
     def next(self) -> Floats:
         """Decibels ``(height, width)``."""
-        row, column = self._generator.integers(0, NOISE_ROOM, 2)
-        piece: Floats = self._field[row : row + self._shape[0], column : column + self._shape[1]]
-        return piece
+        return _piece(self._field, self._generator)
+
+
+def _piece(field: Floats, generator: np.random.Generator) -> Floats:
+    """All of a field but :data:`NOISE_ROOM` rows and columns, from a place drawn anew."""
+    row, column = generator.integers(0, NOISE_ROOM, 2)
+    height, width = field.shape
+    piece: Floats = field[row : row + height - NOISE_ROOM, column : column + width - NOISE_ROOM]
+    return piece
 
 
 def smooth_field(generator: np.random.Generator, depths: float, lines: float) -> Floats:

@@ -161,13 +161,21 @@ class TaskModel:
         :raises TaskModelError: if the model only orders units.
         """
         card = self.card.task
-        decisions = probabilities >= self._deciding
+        decisions = self.decisions(probabilities)
         if not card.exclusive:
             return [
                 "; ".join(name for name, yes in zip(card.classes, each, strict=True) if yes) or "none"
                 for each in decisions.tolist()
             ]
         return [card.classes[number] for number in class_numbers(card, probabilities, decisions).tolist()]
+
+    def decisions(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether each outcome's probability reaches the threshold that decides, both ``(n, n_outcomes)``.
+
+        :raises TaskModelError: if the model only orders units.
+        """
+        reached: NDArray[np.bool_] = probabilities >= self._deciding
+        return reached
 
     @cached_property
     def training_units(self) -> TrainingUnits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -23,19 +22,7 @@ from lusfx.errors import LeakError, TableError, UsageError
 from lusfx.studies.questions import Question
 from lusfx.task_model import UnitFeatures
 
-TOOL = Path(__file__).parents[2] / "tools" / "judge_pretraining.py"
 FOLDS = 3
-
-
-@pytest.fixture(scope="module")
-def tool() -> Any:
-    spec = importlib.util.spec_from_file_location("judge_pretraining", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
 
 
 class Seen(Task):

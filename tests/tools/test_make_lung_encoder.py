@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,18 +21,6 @@ from lusfx.synth import SITES, Findings, FrameTruth  # noqa: E402
 from lusfx.synth.archive import PlannedClip, plan_patient  # noqa: E402
 
 pytestmark = pytest.mark.slow
-
-TOOL = Path(__file__).parents[2] / "tools" / "make_lung_encoder.py"
-
-
-@pytest.fixture(scope="module")
-def tool() -> Any:
-    spec = importlib.util.spec_from_file_location("make_lung_encoder", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def planned(severity: int | None, **findings: Any) -> PlannedClip:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,6 @@ import pytest
 from PIL import Image
 
 from lusfx.synth import write_archive
-
-TOOL = Path(__file__).parents[2] / "tools" / "measure_realism.py"
-
-
-@pytest.fixture(scope="module")
-def tool() -> Any:
-    spec = importlib.util.spec_from_file_location("measure_realism", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_distance_is_that_of_two_normal_distributions(tool: Any) -> None:

@@ -103,7 +103,7 @@ def _figures(
     model: TaskModel, samples: Samples[UnitFeatures], probabilities: NDArray[np.float64], seed: int
 ) -> dict[str, Interval]:
     """Figures of the task as a whole, at the thresholds that decide."""
-    decisions = None if model.card.orders_only else _decisions(model, probabilities)
+    decisions = None if model.card.orders_only else model.decisions(probabilities)
     return task_figures(
         model.card.task,
         samples.targets,
@@ -113,11 +113,6 @@ def _figures(
         samples.groups,
         seed=seed,
     )
-
-
-def _decisions(model: TaskModel, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether each outcome's probability reaches the threshold that decides, ``(n, n_outcomes)``."""
-    return probabilities >= np.array([stated.deciding_threshold for stated in model.card.outcomes])
 
 
 def check_prevalence(model: TaskModel, prevalence: float | None) -> None:
@@ -139,7 +134,7 @@ def _confusion(
     """How many units of each class (rows) were answered to be of which (columns); None of tasks that have no such table."""
     if model.card.task.kind not in ("multi-class", "ordinal") or model.card.orders_only:
         return None
-    return confusion(model.card.task, samples.classes, probabilities, _decisions(model, probabilities))
+    return confusion(model.card.task, samples.classes, probabilities, model.decisions(probabilities))
 
 
 def _outcome(

@@ -19,7 +19,7 @@ from lusfx.engine.samples.seen_data_sets import seen_data_sets
 from lusfx.engine.samples.stores import store_for
 from lusfx.errors import LeakError, TableError, UsageError
 from lusfx.identifiers import common_spellings
-from lusfx.messages import counted, first_few, short
+from lusfx.messages import counted, first_few, short, verb
 from lusfx.plugins import load_registry
 from lusfx.site_key import SiteKey, spellings
 from lusfx.task_model import TaskModel, UnitFeatures, load_task_model
@@ -172,7 +172,7 @@ def _looks_seen(found: Sequence[NearDuplicate]) -> list[str]:
         return []
     pairs = first_few([f"{short(pair.key)} like {short(pair.seen)}" for pair in found])
     return [
-        f"{counted(len(found), 'clip')} {'looks' if len(found) == 1 else 'look'} like clips of this model's training "
+        f"{counted(len(found), 'clip')} {verb(len(found), 'looks', 'look')} like clips of this model's training "
         f"({pairs}). Copies, encoded again or trimmed, would make the figures too good"
     ]
 

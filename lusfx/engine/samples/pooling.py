@@ -20,7 +20,15 @@ def pool(frames: ReadableFrames, card: TaskCard, task: Task | None) -> NDArray[n
     """
     if card.pooling == "custom":
         return _custom_vector(frames, card, task)
-    parts = [getattr(frames, part) for part in pooled_parts(card.pooling)]
+    return pooled_frames(frames, card.pooling)
+
+
+def pooled_frames(frames: ReadableFrames, pooling: Pooling) -> NDArray[np.float32]:
+    """One vector of a clip's readable frames, ``(n_features,)``.
+
+    :param pooling: none that a head or a plugin does by itself, and none that needs times which are not known.
+    """
+    parts = [getattr(frames, part) for part in pooled_parts(pooling)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
